@@ -1,0 +1,81 @@
+#include "base/arena.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { ARENA_BLOCK = 64 * 1024, ARENA_ALIGN = 16 };
+
+struct arena_block {
+    struct arena_block *next;
+    size_t size;
+    _Alignas(16) unsigned char data[];
+};
+
+static struct arena_block *add_block(struct arena *a, size_t size)
+{
+    struct arena_block *b = memory_alloc(sizeof *b + size);
+    b->next = a->head;
+    b->size = size;
+    a->head = b;
+    a->used = 0;
+    return b;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    struct arena_block *b = a->head;
+    if (b == NULL || b->size - a->used < size)
+        b = add_block(a, size > ARENA_BLOCK ? size : ARENA_BLOCK);
+    void *p = b->data + a->used;
+    a->used += size;
+    return p;
+}
+
+void *arena_copy(struct arena *a, const void *data, size_t size)
+{
+    void *p = arena_alloc(a, size);
+    if (size > 0)
+        memcpy(p, data, size);
+    return p;
+}
+
+char *arena_text(struct arena *a, const void *data, size_t len)
+{
+    char *text = arena_alloc(a, len + 1);
+    if (len > 0)
+        memcpy(text, data, len);
+    text[len] = '\0';
+    return text;
+}
+
+static void free_from(struct arena_block *b)
+{
+    while (b != NULL) {
+        struct arena_block *next = b->next;
+        memory_free(b);
+        b = next;
+    }
+}
+
+void arena_reset(struct arena *a)
+{
+    struct arena_block *b = a->head;
+    a->used = 0;
+    if (b == NULL)
+        return;
+    free_from(b->next);
+    b->next = NULL;
+    if (b->size > ARENA_BLOCK) {
+        memory_free(b);
+        a->head = NULL;
+    }
+}
+
+void arena_close(struct arena *a)
+{
+    free_from(a->head);
+    *a = (struct arena){0};
+}
