@@ -1,0 +1,79 @@
+/* RocksDB, and the only place that knows it: one database a node, shared by its shards, with two column families:
+ * `state` (the machines' keys) and `bodies` (spilled messages: written once, in order, dropped by range).
+ *
+ * Durability: its write-ahead log is off. The Raft log is replayed from `store_applied`-like records that the machines write in the
+ * same batch as their changes; `store_flush` makes all that was written durable. Every read verifies RocksDB's checksums; what is corrupt is
+ * ERR_CORRUPT with the file that RocksDB names and what to do, and iterators are always asked for their error at the end.
+ *
+ * Threads: a `struct store` may be used from any thread; a batch or iterator belongs to one. */
+#ifndef HATO_STORE_STORE_H
+#define HATO_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+struct store;
+struct store_batch;
+struct store_iterator;
+struct store_snapshot;
+
+enum store_family { STORE_STATE, STORE_BODIES, STORE_FAMILIES };
+
+struct store_options {
+    const char *dir;          /* created when missing */
+    uint64_t cache_bytes;     /* block cache; 0: 32 MiB */
+    uint64_t memtable_bytes;  /* 0: 32 MiB */
+    bool in_memory;           /* a RocksDB memory environment: the simulator's; `env` keeps it across reopening */
+    void *env;                /* from store_env_create when in_memory */
+};
+
+/* An in-memory file system that outlives one store, so that the simulator can crash and reopen it. */
+void *store_env_create(void);
+void store_env_destroy(void *env);
+
+int store_open(const struct store_options *options, struct store **out, struct error *e);
+void store_close(struct store *s); /* accepts NULL; what was not flushed is lost, as in a crash */
+
+/* Changes that become visible together. */
+struct store_batch *store_batch_create(void);
+void store_batch_destroy(struct store_batch *b);
+void store_batch_clear(struct store_batch *b);
+uint32_t store_batch_count(const struct store_batch *b);
+void store_put(struct store_batch *b, enum store_family f, struct bytes key, struct bytes value);
+void store_delete(struct store_batch *b, enum store_family f, struct bytes key);
+void store_delete_range(struct store_batch *b, enum store_family f, struct bytes from, struct bytes to); /* [from, to) */
+int store_write(struct store *s, struct store_batch *b, struct error *e);
+
+/* Appends the value to `out`; ERR_NOT_FOUND when there is none. */
+int store_get(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e);
+
+/* Only what is flushed: what a crash now would leave. */
+int store_get_durable(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e);
+
+/* Over [from, to), in order; both are copied. `snapshot` may be NULL. After it became invalid ask store_iterator_error. */
+struct store_iterator *store_iterate(struct store *s, enum store_family f, struct bytes from, struct bytes to,
+                                     const struct store_snapshot *snapshot);
+bool store_iterator_valid(const struct store_iterator *i);
+void store_iterator_next(struct store_iterator *i);
+void store_iterator_seek(struct store_iterator *i, struct bytes key);
+struct bytes store_iterator_key(const struct store_iterator *i);   /* valid until the next move */
+struct bytes store_iterator_value(const struct store_iterator *i);
+int store_iterator_error(const struct store_iterator *i, struct error *e);
+void store_iterator_close(struct store_iterator *i);
+
+struct store_snapshot *store_snapshot_open(struct store *s);
+void store_snapshot_close(struct store *s, struct store_snapshot *snapshot);
+
+/* Blocking: memtables to files, fsynced. */
+int store_flush(struct store *s, enum store_family f, struct error *e);
+
+/* Drops [from, to) by whole files where possible, the rest by tombstone. */
+int store_drop_range(struct store *s, enum store_family f, struct bytes from, struct bytes to, struct error *e);
+
+uint64_t store_bytes(struct store *s);        /* on disk */
+uint64_t store_memory_bytes(struct store *s); /* cache, memtables, table readers */
+
+#endif
