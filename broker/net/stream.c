@@ -1,0 +1,269 @@
+#include "net/stream.h"
+
+#include "base/assert.h"
+#include "base/memory.h"
+
+enum { OUT_KEEP = 256 * 1024 }; /* a buffer that grew beyond this is given back once it is empty */
+
+static void start_write(struct stream *s);
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct stream *s = handle->data;
+    buffer_close(&s->in);
+    buffer_close(&s->out);
+    buffer_close(&s->writing);
+    s->ops->closed(s, s->why);
+}
+
+static void close_because(struct stream *s, int why)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    s->why = why;
+    loop_forget_turn(s->loop, TURN_WRITE, &s->flush);
+    uv_close((uv_handle_t *)&s->tcp, on_closed);
+}
+
+void stream_close(struct stream *s)
+{
+    close_because(s, 0);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    (void)suggested;
+    struct stream *s = handle->data;
+    if (s->in.len == 0) {
+        *buf = uv_buf_init(s->loop->scratch, LOOP_SCRATCH);
+        return;
+    }
+    size_t room = s->want > s->in.len ? s->want - s->in.len : 0;
+    if (room < 64 * 1024)
+        room = 64 * 1024;
+    if (room > 4 * 1024 * 1024)
+        room = 4 * 1024 * 1024; /* a large frame announced is not memory given: it grows as it comes */
+    *buf = uv_buf_init((char *)buffer_reserve(&s->in, room), (unsigned)room);
+}
+
+static void keep_rest(struct stream *s, struct bytes all, size_t used)
+{
+    ASSERT(used <= all.len);
+    if (all.data != s->in.data) {
+        buffer_put(&s->in, all.data + used, all.len - used);
+        return;
+    }
+    if (used == all.len) {
+        buffer_close(&s->in);
+        return;
+    }
+    memmove(s->in.data, s->in.data + used, all.len - used);
+    s->in.len = all.len - used;
+}
+
+static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
+{
+    struct stream *s = tcp->data;
+    if (s->closing || n == 0)
+        return;
+    if (n < 0) {
+        close_because(s, (int)n);
+        return;
+    }
+    s->active_ms = uv_now(&s->loop->uv);
+    struct bytes all = {(uint8_t *)buf->base, (size_t)n};
+    if (s->in.len > 0) {
+        s->in.len += (size_t)n;
+        all = buffer_view(&s->in);
+    }
+    if (all.len < s->want) {
+        keep_rest(s, all, 0);
+        return;
+    }
+    s->want = 0;
+    size_t used = s->ops->data(s, all);
+    if (!s->closing)
+        keep_rest(s, all, used);
+}
+
+static void update_reading(struct stream *s)
+{
+    bool wanted = !s->closing && !s->closed_when_flushed && !s->paused_by_backlog && !s->paused_by_owner;
+    if (wanted == s->reading)
+        return;
+    s->reading = wanted;
+    if (wanted)
+        uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
+    else if (!s->closing)
+        uv_read_stop((uv_stream_t *)&s->tcp);
+}
+
+static void after_write(struct stream *s)
+{
+    if (s->paused_by_backlog && stream_backlog(s) < STREAM_BACKLOG_PAUSE / 2) {
+        s->paused_by_backlog = false;
+        update_reading(s);
+        if (s->ops->drained != NULL)
+            s->ops->drained(s);
+    }
+    if (!s->closing && s->closed_when_flushed && stream_backlog(s) == 0)
+        close_because(s, 0);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct stream *s = write->data;
+    s->write_busy = false;
+    buffer_clear(&s->writing);
+    s->written = 0;
+    if (s->writing.capacity > OUT_KEEP)
+        buffer_close(&s->writing);
+    if (s->closing)
+        return;
+    if (status != 0) {
+        close_because(s, status);
+        return;
+    }
+    if (s->out.len > 0)
+        start_write(s);
+    after_write(s);
+}
+
+static void swap_out(struct stream *s)
+{
+    struct buffer empty = s->writing;
+    s->writing = s->out;
+    s->out = empty;
+    s->written = 0;
+}
+
+static void start_write(struct stream *s)
+{
+    swap_out(s);
+    uv_buf_t buf = uv_buf_init((char *)s->writing.data, (unsigned)s->writing.len);
+    int n = uv_try_write((uv_stream_t *)&s->tcp, &buf, 1);
+    if (n < 0 && n != UV_EAGAIN) {
+        close_because(s, n);
+        return;
+    }
+    s->written = n > 0 ? (size_t)n : 0;
+    if (s->written == s->writing.len) {
+        buffer_clear(&s->writing);
+        s->written = 0;
+        if (s->writing.capacity > OUT_KEEP)
+            buffer_close(&s->writing);
+        return;
+    }
+    buf = uv_buf_init((char *)s->writing.data + s->written, (unsigned)(s->writing.len - s->written));
+    s->write.data = s;
+    s->write_busy = true;
+    int rc = uv_write(&s->write, (uv_stream_t *)&s->tcp, &buf, 1, on_written);
+    if (rc != 0) {
+        s->write_busy = false;
+        close_because(s, rc);
+    }
+}
+
+static void on_flush(struct turn *turn)
+{
+    struct stream *s = CONTAINER_OF(turn, struct stream, flush);
+    if (s->closing)
+        return;
+    if (!s->write_busy && s->out.len > 0)
+        start_write(s);
+    if (s->closing)
+        return;
+    size_t backlog = stream_backlog(s);
+    if (backlog > s->backlog_max) {
+        close_because(s, UV_ENOBUFS);
+        return;
+    }
+    if (backlog > STREAM_BACKLOG_PAUSE && !s->paused_by_backlog) {
+        s->paused_by_backlog = true;
+        update_reading(s);
+    }
+    after_write(s);
+}
+
+int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops,
+                  struct error *e)
+{
+    *s = (struct stream){.loop = loop, .ops = ops, .backlog_max = STREAM_BACKLOG_MAX};
+    s->flush.run = on_flush;
+    int rc = uv_tcp_init(&loop->uv, &s->tcp);
+    ASSERT(rc == 0);
+    s->tcp.data = s;
+    rc = uv_accept(server, (uv_stream_t *)&s->tcp);
+    ASSERT(rc == 0); /* libuv calls back only with a connection in hand */
+    uv_tcp_nodelay(&s->tcp, 1);
+    s->active_ms = uv_now(&loop->uv);
+    update_reading(s);
+    (void)e;
+    return ERR_OK;
+}
+
+struct buffer *stream_out(struct stream *s)
+{
+    return &s->out;
+}
+
+void stream_written(struct stream *s)
+{
+    if (!s->closing && s->out.len > 0)
+        loop_at_turn_end(s->loop, TURN_WRITE, &s->flush);
+}
+
+void stream_put(struct stream *s, const void *data, size_t len)
+{
+    if (s->closing)
+        return;
+    buffer_put(&s->out, data, len);
+    stream_written(s);
+}
+
+size_t stream_backlog(const struct stream *s)
+{
+    return s->out.len + s->writing.len - s->written;
+}
+
+void stream_pause(struct stream *s)
+{
+    s->paused_by_owner = true;
+    update_reading(s);
+}
+
+void stream_resume(struct stream *s)
+{
+    s->paused_by_owner = false;
+    update_reading(s);
+}
+
+void stream_close_soon(struct stream *s)
+{
+    if (s->closing)
+        return;
+    s->closed_when_flushed = true;
+    update_reading(s);
+    loop_at_turn_end(s->loop, TURN_WRITE, &s->flush);
+}
+
+void stream_peer(const struct stream *s, char *out, size_t size)
+{
+    struct sockaddr_storage address;
+    int len = sizeof address;
+    char host[INET6_ADDRSTRLEN] = "?";
+    int port = 0;
+    if (uv_tcp_getpeername(&s->tcp, (struct sockaddr *)&address, &len) == 0) {
+        if (address.ss_family == AF_INET6) {
+            const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
+            uv_ip6_name(six, host, sizeof host);
+            port = ntohs(six->sin6_port);
+        } else {
+            const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
+            uv_ip4_name(four, host, sizeof host);
+            port = ntohs(four->sin_port);
+        }
+    }
+    snprintf(out, size, "%s:%d", host, port);
+}

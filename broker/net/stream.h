@@ -1,0 +1,93 @@
+/* One TCP connection on a loop: bytes in to a parser, bytes out through one growing buffer, with limits on both.
+ *
+ * In: reads land in the loop's scratch memory and are handed on where they are; only what the parser leaves (the beginning
+ * of a frame) is copied and kept, so an idle connection holds no buffer.
+ * Out: what is put during a turn leaves in one write at its end. A peer that does not read is felt as `stream_backlog`;
+ * above STREAM_BACKLOG_PAUSE the stream stops reading, above its `backlog_max` it is closed.
+ *
+ * Threads: the loop's only. A stream is closed exactly once; `closed` is its last call and the memory is then the owner's. */
+#ifndef HATO_NET_STREAM_H
+#define HATO_NET_STREAM_H
+
+#include "base/bytes.h"
+#include "net/loop.h"
+
+struct stream;
+
+struct stream_ops {
+    /* Bytes came. Returns how many of them are used up; the rest is given again, with more behind it. May close the stream
+     * (the return value is then ignored). */
+    size_t (*data)(struct stream *s, struct bytes in);
+    /* The backlog fell below STREAM_BACKLOG_PAUSE after having been above it. May be NULL. */
+    void (*drained)(struct stream *s);
+    /* The connection is gone; `why` is a libuv error number, or 0 when this side closed it. Nothing is called after this. */
+    void (*closed)(struct stream *s, int why);
+};
+
+enum {
+    STREAM_BACKLOG_PAUSE = 4 * 1024 * 1024,
+    STREAM_BACKLOG_MAX = 256 * 1024 * 1024, /* default of backlog_max: a few of the largest frames */
+};
+
+struct stream {
+    uv_tcp_t tcp;
+    struct loop *loop;
+    const struct stream_ops *ops;
+    struct turn flush;
+    struct buffer in;      /* what the parser left */
+    struct buffer out;     /* what this turn wrote */
+    struct buffer writing; /* what the kernel has not taken yet */
+    size_t written;        /* of `writing`, already taken */
+    uv_write_t write;
+    size_t backlog_max;
+    size_t want;        /* the parser needs this many bytes before it is worth asking */
+    uint64_t active_ms; /* loop time of the last byte in */
+    int why;
+    bool write_busy;
+    bool paused_by_backlog;
+    bool paused_by_owner;
+    bool reading;
+    bool closing;
+    bool closed_when_flushed;
+};
+
+/* Takes over a connection accepted from `server`. On error the stream is not open and nothing is called. */
+int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops,
+                  struct error *e);
+
+/* Where to write; ask again after every call into the stream. Call stream_written when done. */
+struct buffer *stream_out(struct stream *s);
+void stream_written(struct stream *s);
+void stream_put(struct stream *s, const void *data, size_t len);
+
+size_t stream_backlog(const struct stream *s);
+
+/* Stops and goes on reading, for an owner with too much in hand. */
+void stream_pause(struct stream *s);
+void stream_resume(struct stream *s);
+
+void stream_close(struct stream *s);      /* now; what was not written is lost */
+void stream_close_soon(struct stream *s); /* once what was put has left; reads nothing more */
+
+/* The peer's address as text. */
+void stream_peer(const struct stream *s, char *out, size_t size);
+
+/* A listening socket that hands each connection to `accepted`, which calls stream_accept. */
+struct listener {
+    uv_tcp_t tcp;
+    struct loop *loop;
+    void (*accepted)(struct listener *l, void *ctx);
+    void *ctx;
+    int port; /* as bound: useful with port 0 */
+};
+
+/* `address` is HOST:PORT with a literal IPv4 or IPv6 address ("[::1]:9325") or "localhost". `share` lets several loops
+ * listen on one address. */
+int listener_open(struct listener *l, struct loop *loop, const char *address, bool share,
+                  void (*accepted)(struct listener *l, void *ctx), void *ctx, struct error *e);
+void listener_close(struct listener *l);
+
+/* Whether `address` is reachable from this machine only. */
+int address_is_loopback(const char *address, bool *out, struct error *e);
+
+#endif
