@@ -57,7 +57,7 @@ struct trace {
     struct trace_options options;
     atomic_int level;
     pthread_mutex_t mutex;
-    struct trace_event events[TRACE_EVENTS]; /* by hash of the text; the newer takes the place */
+    struct trace_event events[TRACE_EVENTS]; /* those heard of last */
 };
 
 void trace_open(struct trace *t, const struct trace_options *options);
