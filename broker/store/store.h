@@ -23,11 +23,11 @@ struct store_snapshot;
 enum store_family { STORE_STATE, STORE_BODIES, STORE_FAMILIES };
 
 struct store_options {
-    const char *dir;          /* created when missing */
-    uint64_t cache_bytes;     /* block cache; 0: 32 MiB */
-    uint64_t memtable_bytes;  /* 0: 32 MiB */
-    bool in_memory;           /* a RocksDB memory environment: the simulator's; `env` keeps it across reopening */
-    void *env;                /* from store_env_create when in_memory */
+    const char *dir;         /* created when missing */
+    uint64_t cache_bytes;    /* block cache; 0: 32 MiB */
+    uint64_t memtable_bytes; /* 0: 32 MiB */
+    bool in_memory;          /* a RocksDB memory environment: the simulator's; `env` keeps it across reopening */
+    void *env;               /* from store_env_create when in_memory */
 };
 
 /* An in-memory file system that outlives one store, so that the simulator can crash and reopen it. */
@@ -37,18 +37,34 @@ void store_env_destroy(void *env);
 int store_open(const struct store_options *options, struct store **out, struct error *e);
 void store_close(struct store *s); /* accepts NULL; what was not flushed is lost, as in a crash */
 
-/* Changes that become visible together. */
+/* Changes that become visible together. A batch keeps the last change of each key only: what is rewritten ten times
+ * before store_write is written once. Keys and values are copied. */
 struct store_batch *store_batch_create(void);
 void store_batch_destroy(struct store_batch *b);
 void store_batch_clear(struct store_batch *b);
 uint32_t store_batch_count(const struct store_batch *b);
 void store_put(struct store_batch *b, enum store_family f, struct bytes key, struct bytes value);
 void store_delete(struct store_batch *b, enum store_family f, struct bytes key);
-void store_delete_range(struct store_batch *b, enum store_family f, struct bytes from, struct bytes to); /* [from, to) */
-int store_write(struct store *s, struct store_batch *b, struct error *e);
+void store_delete_range(struct store_batch *b, enum store_family f, struct bytes from,
+                        struct bytes to);                                 /* [from, to) */
+int store_write(struct store *s, struct store_batch *b, struct error *e); /* the batch stays as it is */
+
+/* What the batch does to a key: STORE_BATCH_PUT (`*value` is valid until the batch is changed), STORE_BATCH_DELETED (also
+ * by a range), or STORE_BATCH_UNTOUCHED: then the store's value counts. */
+enum store_batch_state { STORE_BATCH_UNTOUCHED, STORE_BATCH_PUT, STORE_BATCH_DELETED };
+enum store_batch_state store_batch_get(const struct store_batch *b, enum store_family f, struct bytes key,
+                                       struct bytes *value);
 
 /* Appends the value to `out`; ERR_NOT_FOUND when there is none. */
 int store_get(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e);
+
+/* The value at the time of the snapshot. */
+int store_get_at(struct store *s, enum store_family f, struct bytes key, const struct store_snapshot *snapshot,
+                 struct buffer *out, struct error *e);
+
+/* The last key of [from, to) and its value, each replacing what the buffer held; ERR_NOT_FOUND when there is none. */
+int store_get_last(struct store *s, enum store_family f, struct bytes from, struct bytes to, struct buffer *key,
+                   struct buffer *value, struct error *e);
 
 /* Only what is flushed: what a crash now would leave. */
 int store_get_durable(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e);
@@ -59,7 +75,7 @@ struct store_iterator *store_iterate(struct store *s, enum store_family f, struc
 bool store_iterator_valid(const struct store_iterator *i);
 void store_iterator_next(struct store_iterator *i);
 void store_iterator_seek(struct store_iterator *i, struct bytes key);
-struct bytes store_iterator_key(const struct store_iterator *i);   /* valid until the next move */
+struct bytes store_iterator_key(const struct store_iterator *i); /* valid until the next move */
 struct bytes store_iterator_value(const struct store_iterator *i);
 int store_iterator_error(const struct store_iterator *i, struct error *e);
 void store_iterator_close(struct store_iterator *i);
@@ -69,6 +85,17 @@ void store_snapshot_close(struct store *s, struct store_snapshot *snapshot);
 
 /* Blocking: memtables to files, fsynced. */
 int store_flush(struct store *s, enum store_family f, struct error *e);
+
+/* Many keys at once, straight into a file that becomes part of the store: no memtable, nothing to compact, and durable when
+ * store_bulk_finish says so. This is how bodies are spilled: keys ascend, one bulk holds one shard's. Nothing is visible before the
+ * finish. A bulk belongs to one thread; it may work while others read and write. */
+struct store_bulk;
+int store_bulk_open(struct store *s, enum store_family f, struct store_bulk **out, struct error *e);
+int store_bulk_put(struct store_bulk *b, struct bytes key, struct bytes value,
+                   struct error *e);                          /* greater than the last */
+uint64_t store_bulk_bytes(const struct store_bulk *b);        /* put so far: finish at some 64 MiB, begin another */
+int store_bulk_finish(struct store_bulk *b, struct error *e); /* blocking; frees b whatever comes back */
+void store_bulk_abandon(struct store_bulk *b);                /* frees, nothing stays; accepts NULL */
 
 /* Drops [from, to) by whole files where possible, the rest by tombstone. */
 int store_drop_range(struct store *s, enum store_family f, struct bytes from, struct bytes to, struct error *e);
