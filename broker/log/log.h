@@ -45,6 +45,7 @@ struct log_options {
     uint64_t segment_bytes;    /* of a segment file; 0: the default */
     uint64_t window_bytes;     /* above this log_above_window() asks the shards to spill and compact; 0: the default */
     unsigned reserve_segments; /* kept ready beyond the one in use; 0: the default */
+    uint64_t free_bytes_min;   /* of the file system: below it there is no room for new messages; 0: two segments */
     bool threaded;             /* own threads; false: the caller drives it by log_step (the simulator) */
     bool compress;             /* zstd for entries where a sample says it pays */
 };
@@ -65,7 +66,8 @@ struct log_summary {
  * Errors: ERR_CORRUPT, ERR_VERSION, ERR_EXISTS (another process has it open), ERR_STORAGE_FULL, ERR_IO, ERR_INVALID. */
 int log_open(const struct log_options *options, struct log **out, struct error *e);
 
-/* Finishes what was submitted, syncs, runs the completions that wait (on this thread), frees. Accepts NULL. */
+/* Finishes what was submitted, syncs, runs the completions that wait (on this thread), frees the log with its groups and
+ * ports. The loops must be done with it. Accepts NULL. */
 void log_close(struct log *log);
 
 /* Frees without touching the disk again and without completing anything: what a crash leaves. Not for threaded logs. */
@@ -75,10 +77,9 @@ struct log_summary log_recovered(const struct log *log); /* any thread */
 
 /* ---------------------------------------------------------------- ports: one for each loop */
 
-/* `wake(ctx)` is called on the writer's thread (or inside log_step) when completions wait and none did before. */
+/* Lives as long as the log. `wake(ctx)` is called on the writer's thread (or inside log_step) when completions wait and
+ * none did before; it must not call the log. */
 struct log_port *log_port_create(struct log *log, void (*wake)(void *ctx), void *ctx);
-void log_port_destroy(
-    struct log_port *port); /* nothing of its groups may be in flight; before log_close. NULL is fine */
 
 /* Runs the completions that wait, in order, on this thread; returns how many. They may submit. */
 size_t log_port_drain(struct log_port *port);
@@ -126,11 +127,17 @@ struct log_snapshot {
 
 /* The group with this number, made when it is new; lives as long as the log. Its completions go to `port`. */
 struct log_group *log_group(struct log *log, uint32_t number, struct log_port *port);
+
+/* The numbers of all groups there are, ascending, as far as `max` allows; returns how many there are. Any thread. */
+size_t log_groups(struct log *log, uint32_t *out, size_t max);
+
 uint32_t log_group_number(const struct log_group *g);
 
-uint64_t log_first(const struct log_group *g);   /* the first kept entry; last + 1 when there is none */
-uint64_t log_last(const struct log_group *g);    /* submitted, durable or not; first - 1 when there is none */
-uint64_t log_durable(const struct log_group *g); /* entries up to here are durable (their completion has run) */
+uint64_t log_first(const struct log_group *g); /* the first kept entry; last + 1 when there is none */
+uint64_t log_last(const struct log_group *g);  /* submitted, durable or not; first - 1 when there is none */
+uint64_t
+log_durable(const struct log_group *g); /* entries up to here are durable (their completion has run); after a reset:
+                                                  * its index */
 struct log_hard_state log_hard_state(const struct log_group *g);
 struct log_snapshot log_snapshot(const struct log_group *g); /* the view lasts until the next submit */
 
