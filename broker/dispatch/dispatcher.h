@@ -1,0 +1,128 @@
+/* Delivery of queues to functions over HTTP: one more consumer, which knows when to hold back.
+ *
+ * A dispatcher belongs to one libuv loop and is used from its thread only. It is given bindings (a queue and the function that
+ * it feeds) and leases from them through `struct source_ops` while the function's endpoint can take more. Bindings of one
+ * function share an endpoint: one concurrency window, one rate, one breaker. `max_concurrency` of a function therefore holds
+ * for the bindings of one dispatcher.
+ *
+ * An idle binding has no timer, no connection of its own and asks nothing: it lies until dispatcher_wake. README.md of this
+ * folder says how answers are judged and what happens to the messages. */
+#ifndef HATO_DISPATCH_DISPATCHER_H
+#define HATO_DISPATCH_DISPATCHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "dispatch/address.h"
+#include "dispatch/source.h"
+
+struct Hato__BindingSettings;
+struct Hato__FunctionSettings;
+struct dispatcher;
+
+enum {
+    DISPATCHER_REQUESTS_MAX = 4096,               /* default of requests_max */
+    DISPATCHER_MEMORY_MAX = 256 * 1024 * 1024,    /* default of memory_max */
+    DISPATCHER_LEASE_BYTES_MAX = 4 * 1024 * 1024, /* asked for at once; a larger message comes alone */
+    DISPATCHER_ATTEMPTS_MAX = 50,                 /* kept per function */
+    DISPATCHER_ANSWER_KEPT = 256                  /* first bytes of an answer kept with an attempt */
+};
+
+struct dispatcher_options {
+    struct clock clock;
+    uint64_t seed;                /* of the retry delays' jitter */
+    struct address_policy policy; /* copied; which addresses may be connected to */
+    uint32_t requests_max;        /* out at once over all functions; 0: the default */
+    uint64_t memory_max;          /* messages and requests held; above it nothing is leased; 0: the default */
+    const char *agent;            /* User-Agent; NULL: "Hato" */
+};
+
+/* A queue and its function. Everything is copied. Settings may lack fields: then the defaults of settings.proto hold. */
+struct dispatcher_binding {
+    uint64_t queue;
+    const char *queue_name; /* full: "account:region:name" */
+    const char *queue_arn;  /* "arn:aws:sqs:region:account:name" */
+    bool fifo;
+    const struct Hato__BindingSettings *binding;   /* NULL: the defaults */
+    const char *function;                          /* full name */
+    const struct Hato__FunctionSettings *settings; /* NULL: not known yet; nothing is leased before
+                                                      dispatcher_function_changed */
+};
+
+/* `ops` and `ctx` are borrowed and used until dispatcher_close has called back. Errors: ERR_INTERNAL when libcurl cannot
+ * be had. */
+int dispatcher_create(struct dispatcher **out, uv_loop_t *loop, const struct source_ops *ops, void *ctx,
+                      const struct dispatcher_options *options, struct error *e);
+
+/* Cancels the requests that are out and returns their messages uncounted; leases asked for and not yet done are returned
+ * likewise as they come. Then calls `closed`, never before dispatcher_close returns; the dispatcher is freed by then.
+ * `closed` may be NULL. */
+void dispatcher_close(struct dispatcher *d, void (*closed)(void *arg), void *arg);
+
+/* Leases nothing more; what is out goes on to its end. For an orderly stop: then wait until dispatcher_busy is false, for as
+ * long as there is patience, and close. */
+void dispatcher_drain(struct dispatcher *d);
+bool dispatcher_busy(const struct dispatcher *d); /* a request is out or a lease is under way */
+
+/* Binds, or changes a binding: settings, pause, another function. Begins to lease at once if there is something. */
+void dispatcher_bind(struct dispatcher *d, const struct dispatcher_binding *binding);
+
+/* Leases nothing more for the queue. Requests that are out go on to their end and settle their messages. No-op when not bound. */
+void dispatcher_unbind(struct dispatcher *d, uint64_t queue);
+
+/* New settings of a function, for all its bindings here; no-op when there are none. Also closes its breaker, since the
+ * change may be the cure. Requests that are out go on with the old ones. */
+void dispatcher_function_changed(struct dispatcher *d, const char *function,
+                                 const struct Hato__FunctionSettings *settings);
+
+/* The queue may have something to lease that was not there before: sent, come due, returned, its lease over, or its FIFO
+ * group free again. Cheap; never leases inside the call. No-op when not bound. */
+void dispatcher_wake(struct dispatcher *d, uint64_t queue);
+
+/* ---------------------------------------------------------------- how it goes */
+
+enum dispatcher_state {
+    DISPATCHER_IDLE,       /* nothing out */
+    DISPATCHER_DELIVERING, /* requests are out */
+    DISPATCHER_OPEN,       /* the breaker is open: the endpoint is in trouble, nothing is leased until retry_at */
+    DISPATCHER_GONE,       /* as open; the endpoint answered 410 */
+    DISPATCHER_PAUSED      /* all its bindings are paused */
+};
+
+struct dispatcher_attempt {
+    uint64_t started_ms;
+    uint64_t duration_ms;
+    uint32_t status;     /* 0: no answer */
+    const char *error;   /* "" when it succeeded */
+    struct bytes answer; /* its first bytes */
+    uint32_t messages;
+    const char *queue; /* full name */
+};
+
+struct dispatcher_info {
+    enum dispatcher_state state;
+    uint32_t in_flight; /* requests out */
+    uint32_t window;    /* requests allowed now */
+    uint32_t bindings;
+    uint64_t delivered_total;                  /* messages */
+    uint64_t failed_total;                     /* messages whose receive was counted as failed */
+    uint64_t returned_total;                   /* messages returned uncounted */
+    const char *last_error;                    /* "" when none */
+    uint64_t retry_at_ms;                      /* wall clock; 0 unless open or gone */
+    const struct dispatcher_attempt *attempts; /* newest first */
+    size_t attempt_count;
+};
+
+/* What is known of a function here; everything is copied to `arena`. False when no queue is bound to it here. */
+bool dispatcher_info(const struct dispatcher *d, const char *function, struct arena *arena,
+                     struct dispatcher_info *out);
+
+const char *dispatcher_state_name(enum dispatcher_state state); /* as in FunctionInfo.state */
+
+#endif
