@@ -1,0 +1,153 @@
+/* Committed entries: the machine applies, the leader answers and performs the effects. */
+#include "base/assert.h"
+#include "base/memory.h"
+#include "shard/internal.h"
+
+static struct blob *entry_blob(const struct raft_entry *entry)
+{
+    struct blob *owner = entry->owner;
+    if (owner != NULL && owner->data == entry->data && owner->len == entry->len)
+        return blob_ref(owner);
+    return blob_copy(bytes_of(entry->data, entry->len));
+}
+
+/* The batch that became this entry, taken from the list; NULL when it was not proposed here. */
+static struct batch *take_batch(struct shard *s, const struct raft_entry *entry)
+{
+    while (!list_empty(&s->proposed)) {
+        struct list_link *first = list_first(&s->proposed);
+        struct batch *b = CONTAINER_OF(first, struct batch, link);
+        if (b->index > entry->index)
+            return NULL;
+        list_remove(&s->proposed, first);
+        if (b->index == entry->index && b->term == entry->term)
+            return b;
+        batch_fail(b, ERR_UNKNOWN_OUTCOME, "the leader changed before the outcome was known");
+        batch_destroy(b);
+    }
+    return NULL;
+}
+
+static bool holds_messages(const struct machine_output *out)
+{
+    for (size_t i = 0; i < out->reply_count; i++)
+        if (out->replies[i].kind == COMMAND_SEND || out->replies[i].kind == COMMAND_ACCEPT)
+            return true;
+    return false;
+}
+
+static void answer(struct batch *b, const struct machine_output *out)
+{
+    ASSERT(b->count == out->reply_count);
+    for (uint32_t i = 0; i < b->count; i++)
+        if (b->commands[i] != NULL)
+            b->commands[i]->done(b->commands[i], &out->replies[i]);
+    batch_destroy(b);
+}
+
+static void perform(struct shard *s, const struct effect *effect)
+{
+    const struct shard_env *env = s->env;
+    switch (effect->kind) {
+    case EFFECT_READY:
+        shard_line_dirty(s, effect->queue);
+        break;
+    case EFFECT_QUEUE:
+        shard_line_dirty(s, effect->queue);
+        env->queue_changed(env->ctx, s, effect->queue);
+        break;
+    case EFFECT_OUTBOX:
+        shard_forward(s, effect->target);
+        break;
+    case EFFECT_FUNCTION:
+        env->function_changed(env->ctx, s, effect->name);
+        break;
+    }
+}
+
+static int apply_one(struct shard *s, const struct raft_entry *entry, struct error *e)
+{
+    if (entry->kind != RAFT_ENTRY_NORMAL) {
+        struct membership ignored;
+        raft_apply_membership(s->raft, entry, &ignored, e);
+        return machine_skip(s->machine, entry->index, e);
+    }
+    if (entry->len == 0)
+        return machine_skip(s->machine, entry->index, e);
+    struct batch *b = take_batch(s, entry);
+    int rc = machine_apply(s->machine, entry->index, bytes_of(entry->data, entry->len), &s->output, e);
+    if (rc != ERR_OK) {
+        if (b != NULL) {
+            batch_fail(b, ERR_UNKNOWN_OUTCOME, e->message);
+            batch_destroy(b);
+        }
+        return rc;
+    }
+    if (holds_messages(&s->output)) {
+        struct blob *blob = entry_blob(entry);
+        bodies_put(&s->bodies, entry->index, blob);
+        blob_unref(blob);
+    }
+    if (b != NULL)
+        answer(b, &s->output);
+    if (s->leads)
+        for (size_t i = 0; i < s->output.effect_count; i++)
+            perform(s, &s->output.effects[i]);
+    return ERR_OK;
+}
+
+void shard_apply(struct shard *s, const struct raft_entry *entries, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct error e = {0};
+        s->applied_bytes += entries[i].len + 64;
+        int rc = apply_one(s, &entries[i], &e);
+        if (rc != ERR_OK) {
+            error_wrap(&e, "entry %llu of shard %u", (unsigned long long)entries[i].index, s->options.number);
+            shard_stop(s, &e);
+            return;
+        }
+        if (s->elected && !s->leads && entries[i].term == s->term)
+            shard_lead(s, true);
+    }
+    uint64_t last = entries[count - 1].index;
+    log_release(s->log, last);
+    raft_applied(s->raft, last);
+}
+
+/* ---------------------------------------------------------------- beginning and ending to serve */
+
+static bool wake_queue(void *ctx, const struct queue_view *q)
+{
+    struct shard *s = ctx;
+    s->env->queue_changed(s->env->ctx, s, q->id);
+    return true;
+}
+
+static bool wake_function(void *ctx, const struct function_view *f)
+{
+    struct shard *s = ctx;
+    s->env->function_changed(s->env->ctx, s, f->name);
+    return true;
+}
+
+void shard_lead(struct shard *s, bool leads)
+{
+    s->leads = leads;
+    if (leads) {
+        timekeeper_open(&s->time, &s->env->clock, machine_clock_ms(s->machine));
+        s->env->leading(s->env->ctx, s, true);
+        machine_queue_each(s->machine, "", wake_queue, s);
+        machine_function_each(s->machine, "", wake_function, s);
+        uint16_t targets[UINT8_MAX];
+        size_t n = machine_outbox_targets(s->machine, targets, UINT8_MAX);
+        for (size_t i = 0; i < n; i++)
+            shard_forward(s, targets[i]);
+    } else {
+        const char *why = "this node lost the lead of the shard; retry";
+        s->env->leading(s->env->ctx, s, false);
+        shard_batches_fail(s, ERR_NOT_LEADER, why);
+        shard_lines_end(s, ERR_NOT_LEADER, why);
+    }
+    shard_ask_turn(s);
+}

@@ -1,0 +1,231 @@
+/* The carrier of a channel: takes what the outbox has for one target shard, brings it there as one Accept, and brings the answer
+ * back as one Settled. The channel's sequences make it safe to repeat any step.
+ *
+ *   idle -> fetching -> at the target -> settling -> idle (again at once when there is more)
+ *              |             |              |
+ *              +-------------+--------------+-> idle, tried again at the next tick */
+#include "base/assert.h"
+#include "base/memory.h"
+#include "proto/command.pb-c.h"
+#include "shard/internal.h"
+
+enum { FORWARD_ITEMS = 512, FORWARD_BYTES = 4 * 1024 * 1024 };
+
+struct forward {
+    struct task task;
+    struct command command;
+    struct shard *source;
+    struct shard *at; /* the target, while there */
+    uint16_t source_number;
+    uint16_t target;
+    bool busy;
+    bool again; /* something came, or a step failed, while busy */
+    struct arena arena;
+    struct outbox_item *items;
+    struct fetch fetch;
+    struct buffer payload;
+    uint64_t first, last;
+    uint8_t *codes;
+    size_t code_count;
+    int code;
+};
+
+static void start(struct forward *f);
+
+static void end_round(struct forward *f, bool retry)
+{
+    struct shard *s = f->source;
+    memory_free(f->codes);
+    f->codes = NULL;
+    f->code_count = 0;
+    buffer_close(&f->payload);
+    memory_free(f->fetch.messages);
+    f->fetch.messages = NULL;
+    arena_reset(&f->arena);
+    f->busy = false;
+    f->again = f->again || retry;
+    shard_work_done(s);
+}
+
+/* ---------------------------------------------------------------- settling, back at the source */
+
+static void on_settled(struct command *c, const struct reply *reply)
+{
+    struct forward *f = CONTAINER_OF(c, struct forward, command);
+    bool ok = reply->code == ERR_OK;
+    end_round(f, !ok);
+    if (ok)
+        start(f);
+}
+
+static void run_at_source(struct task *t, struct shard *on)
+{
+    struct forward *f = CONTAINER_OF(t, struct forward, task);
+    ASSERT(on == NULL || on == f->source);
+    if (f->code != ERR_OK || on == NULL) {
+        end_round(f, true);
+        return;
+    }
+    Hato__Log__Settled settled;
+    hato__log__settled__init(&settled);
+    settled.has_target = settled.has_upto = true;
+    settled.target = f->target;
+    settled.upto = f->last;
+    settled.refused = arena_alloc(&f->arena, f->code_count * sizeof(uint64_t));
+    for (size_t i = 0; i < f->code_count; i++)
+        if (f->codes[i] != ERR_OK)
+            settled.refused[settled.n_refused++] = f->first + i;
+    buffer_clear(&f->payload);
+    size_t len = hato__log__settled__get_packed_size(&settled);
+    hato__log__settled__pack(&settled, buffer_reserve(&f->payload, len));
+    f->command.done = on_settled;
+    if (shard_command(f->source, &f->command, COMMAND_SETTLED, bytes_of(f->payload.data, len), NULL) != ERR_OK)
+        end_round(f, true);
+}
+
+/* ---------------------------------------------------------------- at the target */
+
+static void go_back(struct forward *f, struct shard *from)
+{
+    f->task.run = run_at_source;
+    from->env->post(from->env->ctx, f->source_number, &f->task);
+}
+
+static void on_accepted(struct command *c, const struct reply *reply)
+{
+    struct forward *f = CONTAINER_OF(c, struct forward, command);
+    f->code = reply->code;
+    if (f->code == ERR_OK && reply->count > 0) {
+        f->codes = memory_alloc(reply->count);
+        memcpy(f->codes, reply->accepted, reply->count);
+        f->code_count = reply->count;
+    }
+    go_back(f, f->at);
+}
+
+static void run_at_target(struct task *t, struct shard *on)
+{
+    struct forward *f = CONTAINER_OF(t, struct forward, task);
+    if (on == NULL) {
+        f->code = ERR_NOT_LEADER;
+        run_at_source(t, f->source);
+        return;
+    }
+    f->at = on;
+    f->command.done = on_accepted;
+    f->code = shard_command(on, &f->command, COMMAND_ACCEPT, buffer_view(&f->payload), NULL);
+    if (f->code != ERR_OK)
+        go_back(f, on);
+}
+
+/* ---------------------------------------------------------------- leaving the source */
+
+static void pack_accept(struct forward *f)
+{
+    struct arena *a = &f->arena;
+    size_t n = f->fetch.count;
+    Hato__Log__Accept accept;
+    hato__log__accept__init(&accept);
+    accept.has_source = accept.has_first = true;
+    accept.source = f->source_number;
+    accept.first = f->first;
+    accept.items = arena_alloc(a, n * sizeof(void *));
+    size_t bytes = 0;
+    size_t i = 0;
+    for (; i < n && (i == 0 || bytes < FORWARD_BYTES); i++) {
+        struct bytes message = f->fetch.messages[i].message;
+        struct bytes provenance = f->items[i].provenance;
+        Hato__Log__Accept__Item *item = arena_alloc(a, sizeof *item);
+        hato__log__accept__item__init(item);
+        item->queue = arena_text(a, f->items[i].queue, strlen(f->items[i].queue));
+        item->has_message = item->has_create = true;
+        item->create = f->items[i].create;
+        item->message.len = message.len + provenance.len;
+        item->message.data = arena_alloc(a, item->message.len);
+        memcpy(item->message.data, message.data, message.len);
+        memcpy(item->message.data + message.len, provenance.data, provenance.len);
+        accept.items[i] = item;
+        bytes += item->message.len;
+    }
+    accept.n_items = i;
+    f->last = f->first + i - 1;
+    size_t len = hato__log__accept__get_packed_size(&accept);
+    hato__log__accept__pack(&accept, buffer_reserve(&f->payload, len));
+    f->payload.len = len;
+}
+
+static void on_bodies(struct fetch *fetch, int code, const struct error *e)
+{
+    struct forward *f = CONTAINER_OF(fetch, struct forward, fetch);
+    struct shard *s = f->source;
+    if (code != ERR_OK) {
+        end_round(f, true);
+        shard_stop(s, e);
+        return;
+    }
+    pack_accept(f);
+    f->task.run = run_at_target;
+    s->env->post(s->env->ctx, f->target, &f->task);
+}
+
+static void start(struct forward *f)
+{
+    struct shard *s = f->source;
+    f->again = false;
+    if (!s->leads || s->stopped || s->closing)
+        return;
+    size_t count = 0;
+    struct error e = {0};
+    int rc = machine_outbox(s->machine, f->target, 0, FORWARD_ITEMS, &f->arena, &f->items, &count, &e);
+    if (rc != ERR_OK) {
+        shard_stop(s, &e);
+        return;
+    }
+    if (count == 0)
+        return;
+    f->busy = true;
+    s->works_out++;
+    f->first = f->items[0].sequence;
+    f->fetch = (struct fetch){.count = count, .done = on_bodies};
+    f->fetch.messages = memory_zero(count, sizeof *f->fetch.messages);
+    for (size_t i = 0; i < count; i++)
+        f->fetch.messages[i].is.ref = f->items[i].ref;
+    shard_fetch(s, &f->fetch);
+}
+
+void shard_forward(struct shard *s, uint16_t target)
+{
+    struct forward *f = idmap_find(&s->forwards, target);
+    if (f == NULL) {
+        f = memory_zero(1, sizeof *f);
+        f->source = s;
+        f->source_number = s->options.number;
+        f->target = target;
+        idmap_put(&s->forwards, target, f);
+    }
+    if (f->busy)
+        f->again = true;
+    else
+        start(f);
+}
+
+void shard_forwards_again(struct shard *s)
+{
+    size_t at = 0;
+    struct forward *f;
+    while ((f = idmap_next(&s->forwards, &at, NULL)) != NULL)
+        if (f->again && !f->busy)
+            start(f);
+}
+
+void shard_forwards_close(struct shard *s)
+{
+    size_t at = 0;
+    struct forward *f;
+    while ((f = idmap_next(&s->forwards, &at, NULL)) != NULL) {
+        ASSERT(!f->busy);
+        arena_close(&f->arena);
+        memory_free(f);
+    }
+    idmap_close(&s->forwards);
+}

@@ -1,0 +1,100 @@
+/* What the files of shard/ share. Nobody else includes this. */
+#ifndef HATO_SHARD_INTERNAL_H
+#define HATO_SHARD_INTERNAL_H
+
+#include "base/idmap.h"
+#include "consensus/raft.h"
+#include "shard/batch.h"
+#include "shard/bodies.h"
+#include "shard/shard.h"
+#include "shard/timekeeper.h"
+
+enum {
+    SHARD_ENTRIES_IN_FLIGHT = 4,                 /* proposed, not yet applied: the rest gathers into larger ones */
+    SHARD_BATCH_BYTES = 1024 * 1024,             /* an entry is closed beyond this */
+    SHARD_PENDING_BYTES_MAX = 192 * 1024 * 1024, /* commands waiting for their entry; beyond: ERR_OVERLOADED */
+    SHARD_FLUSH_BYTES = 128 * 1024 * 1024,       /* log to replay after a crash, about */
+};
+
+/* What one ready gave to the log. */
+struct shard_write {
+    struct log_write write;
+    struct shard *shard;
+    struct list_link link;
+    uint64_t number; /* of the ready, or of a later one that had nothing to write */
+};
+
+struct shard {
+    struct shard_options options;
+    const struct shard_env *env;
+    struct random random;
+    struct raft *raft;
+    struct log_group *log;
+    struct machine *machine;
+    struct machine_output output;
+    char problem[ERROR_MESSAGE_MAX];
+    bool stopped;
+    bool closing;
+
+    bool elected;  /* raft says leader */
+    bool leads;    /* serving: elected, and an entry of its own term is applied */
+    uint64_t term; /* in which it is elected */
+    struct timekeeper time;
+    bool accept_sends;
+    bool turn_asked;
+
+    struct batch *open;     /* takes commands; NULL until the first */
+    struct list waiting;    /* closed batches, not proposed yet */
+    struct list proposed;   /* in the order of their indexes */
+    uint64_t pending_bytes; /* of open and waiting */
+
+    struct list writes;          /* out at the log, in order */
+    struct list unwritten;       /* came back because the disk is full; submitted again at the next tick */
+    struct raft_hard_state hard; /* as of the last ready */
+    bool hard_unwritten;         /* it goes along with the next entries */
+
+    struct bodies bodies;
+    struct idmap lines; /* queue id -> struct line: who waits for what */
+    struct list dirty_lines;
+    size_t works_out;
+
+    uint64_t applied_bytes; /* of entries since the last flush */
+    uint64_t durable;       /* the machine's state on disk covers this */
+    uint64_t spilled;       /* bodies of entries up to here are in the store, or dead */
+    bool spilling;
+    struct idmap forwards; /* target shard -> struct forward: the channel's carrier */
+};
+
+void shard_ask_turn(struct shard *s);
+void shard_stop(struct shard *s, const struct error *e); /* for good: corruption, disk */
+void shard_work(struct shard *s, struct work *w);        /* counts it */
+void shard_work_done(struct shard *s);
+int shard_refuse(const struct shard *s, struct error *e); /* why it can't take commands; ERR_OK when it can */
+
+/* ready.c: raft and the log */
+void shard_drain(struct shard *s);
+int shard_raft_open(struct shard *s, struct error *e);
+void shard_write_again(struct shard *s); /* what the full disk refused */
+
+/* apply.c */
+void shard_apply(struct shard *s, const struct raft_entry *entries, size_t count);
+void shard_lead(struct shard *s, bool leads);
+
+/* line.c: who waits for messages */
+void shard_lines_serve(struct shard *s); /* puts receives into the open batch */
+void shard_line_dirty(struct shard *s, uint64_t queue);
+void shard_lines_end(struct shard *s, int code, const char *message);
+void shard_lines_close(struct shard *s);
+
+/* forward.c */
+void shard_forward(struct shard *s, uint16_t target);
+void shard_forwards_again(struct shard *s); /* rounds that failed, at each tick */
+void shard_forwards_close(struct shard *s);
+
+/* batch.c */
+struct batch *shard_batch_for(struct shard *s,
+                              size_t bytes); /* the open one, with room for a command of this payload */
+void shard_propose(struct shard *s);
+void shard_batches_fail(struct shard *s, int code, const char *message);
+
+#endif

@@ -1,0 +1,219 @@
+/* Raft and the log: what raft wants written goes to the log, what the log has on disk goes back to raft, what raft holds
+ * committed goes to the machine. The order is that of consensus/raft.h. */
+#include "base/assert.h"
+#include "base/memory.h"
+#include "shard/internal.h"
+
+enum { READ_CHUNK = 64 };
+
+static enum raft_storage_result read_entries(void *ctx, uint64_t low, uint64_t high, uint64_t max_bytes,
+                                             struct raft_entries *to)
+{
+    struct shard *s = ctx;
+    if (low < log_first(s->log))
+        return RAFT_STORAGE_COMPACTED;
+    uint64_t bytes = 0;
+    while (low < high) {
+        struct log_entry entries[READ_CHUNK];
+        size_t n = 0;
+        struct error e = {0};
+        size_t max = high - low < READ_CHUNK ? (size_t)(high - low) : READ_CHUNK;
+        int rc = log_entries(s->log, low, high, max_bytes > bytes ? max_bytes - bytes : 1, false, entries, max, &n, &e);
+        if (rc != ERR_OK) {
+            shard_stop(s, &e);
+            return RAFT_STORAGE_FAILED;
+        }
+        for (size_t i = 0; i < n; i++) {
+            const struct log_entry *from = &entries[i];
+            bytes += from->data.len;
+            if (bytes <= max_bytes || low == from->index) {
+                struct raft_entry entry = {.index = from->index,
+                                           .term = from->term,
+                                           .kind = from->kind,
+                                           .data = from->data.data,
+                                           .len = from->data.len,
+                                           .owner = from->owner};
+                raft_entries_add(to, &entry);
+            }
+            blob_unref(from->owner);
+        }
+        if (n < max || bytes >= max_bytes)
+            break;
+        low += n;
+    }
+    return RAFT_STORAGE_OK;
+}
+
+static uint64_t read_term(void *ctx, uint64_t index)
+{
+    struct shard *s = ctx;
+    uint64_t term = 0;
+    return log_term(s->log, index, &term) == ERR_OK ? term : 0;
+}
+
+static uint64_t first_index(void *ctx)
+{
+    return log_first(((struct shard *)ctx)->log);
+}
+
+static uint64_t last_index(void *ctx)
+{
+    return log_last(((struct shard *)ctx)->log);
+}
+
+/* A single node has no follower to send one to. */
+static enum raft_storage_result make_snapshot(void *ctx, uint64_t to, struct raft_snapshot *snapshot)
+{
+    (void)ctx, (void)to, (void)snapshot;
+    return RAFT_STORAGE_LATER;
+}
+
+static const struct raft_storage storage = {
+    .entries = read_entries,
+    .term = read_term,
+    .first_index = first_index,
+    .last_index = last_index,
+    .snapshot = make_snapshot,
+};
+
+int shard_raft_open(struct shard *s, struct error *e)
+{
+    struct raft_options o;
+    raft_options_default(&o);
+    struct log_hard_state hard = log_hard_state(s->log);
+    o.group = s->options.number;
+    o.node = s->options.node;
+    o.hard = (struct raft_hard_state){.term = hard.term, .vote = hard.vote, .commit = hard.commit};
+    o.applied = machine_applied(s->machine);
+    o.max_uncommitted_size = 2 * (uint64_t)ENTRY_BYTES_MAX;
+    o.random = &s->random;
+    o.storage = &storage;
+    o.storage_context = s;
+    membership_add(&o.membership.voters, s->options.node);
+    s->hard = o.hard;
+    int rc = raft_create(&o, &s->raft, e);
+    if (rc == ERR_OK)
+        raft_campaign(s->raft);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static void on_written(struct log_write *write, int code)
+{
+    struct shard_write *w = write->ctx;
+    struct shard *s = w->shard;
+    list_remove(&s->writes, &w->link);
+    if (code == ERR_STORAGE_FULL) {
+        list_append(&s->unwritten, &w->link);
+        return;
+    }
+    uint64_t number = w->number;
+    memory_free(w);
+    if (s->stopped)
+        return;
+    if (code != ERR_OK) {
+        struct error e = {0};
+        log_failure(s->options.log, &e);
+        shard_stop(s, &e);
+        return;
+    }
+    raft_persisted(s->raft, number);
+    shard_drain(s);
+    shard_ask_turn(s);
+}
+
+void shard_write_again(struct shard *s)
+{
+    while (!list_empty(&s->unwritten)) {
+        struct list_link *first = list_first(&s->unwritten);
+        struct shard_write *w = CONTAINER_OF(first, struct shard_write, link);
+        list_remove(&s->unwritten, first);
+        list_append(&s->writes, first);
+        log_retry(s->log, &w->write);
+    }
+}
+
+static void submit_write(struct shard *s, const struct raft_ready *ready)
+{
+    struct shard_write *w = memory_zero(1, sizeof *w);
+    struct log_entry few[READ_CHUNK];
+    size_t n = ready->entry_count;
+    struct log_entry *entries = n <= READ_CHUNK ? few : memory_alloc(n * sizeof *entries);
+    for (size_t i = 0; i < n; i++) {
+        const struct raft_entry *from = &ready->entries[i];
+        entries[i] = (struct log_entry){.index = from->index,
+                                        .term = from->term,
+                                        .kind = (uint8_t)from->kind,
+                                        .data = {from->data, from->len},
+                                        .owner = from->owner};
+    }
+    struct log_hard_state hard = {.term = s->hard.term, .vote = s->hard.vote, .commit = s->hard.commit};
+    w->shard = s;
+    w->number = ready->number;
+    w->write.done = on_written;
+    w->write.ctx = w;
+    w->write.entries = entries;
+    w->write.entries_n = n;
+    if (n > 0 && entries[0].index <= log_last(s->log))
+        w->write.truncate_from = entries[0].index;
+    if (s->hard_unwritten) {
+        w->write.state = &hard;
+        s->hard_unwritten = false;
+    }
+    list_append(&s->writes, &w->link);
+    log_submit(s->log, &w->write);
+    w->write.entries = NULL;
+    w->write.state = NULL;
+    if (entries != few)
+        memory_free(entries);
+}
+
+/* Returns the number to report as persisted at once, 0 for none. */
+static uint64_t write_ready(struct shard *s, const struct raft_ready *ready)
+{
+    if (ready->has_hard) {
+        s->hard = ready->hard;
+        s->hard_unwritten = true;
+    }
+    if (ready->must_sync || ready->entry_count > 0) {
+        submit_write(s, ready);
+        return 0;
+    }
+    /* Only the commit index moved: it goes along with the next entries, for it can be found again from them. */
+    struct list *behind = !list_empty(&s->unwritten) ? &s->unwritten : &s->writes;
+    if (list_empty(&s->unwritten) && list_empty(&s->writes))
+        return ready->number;
+    struct shard_write *last = CONTAINER_OF(list_last(behind), struct shard_write, link);
+    last->number = ready->number;
+    return 0;
+}
+
+static void follow_soft_state(struct shard *s, struct raft_soft_state soft)
+{
+    bool elected = soft.role == RAFT_LEADER;
+    if (elected == s->elected)
+        return;
+    s->elected = elected;
+    if (!elected && s->leads)
+        shard_lead(s, false);
+}
+
+void shard_drain(struct shard *s)
+{
+    while (!s->stopped && raft_has_ready(s->raft)) {
+        struct raft_ready ready;
+        raft_ready(s->raft, &ready);
+        uint64_t persisted = write_ready(s, &ready);
+        raft_advance(s->raft);
+        struct raft_status status;
+        raft_status(s->raft, &status);
+        s->term = status.term;
+        if (ready.has_soft)
+            follow_soft_state(s, ready.soft);
+        if (persisted != 0)
+            raft_persisted(s->raft, persisted);
+        if (ready.committed_count > 0)
+            shard_apply(s, ready.committed, ready.committed_count);
+    }
+}

@@ -1,0 +1,201 @@
+#include "base/assert.h"
+#include "base/memory.h"
+#include "shard/internal.h"
+
+enum { CACHE_BYTES_DEFAULT = 8 * 1024 * 1024 };
+
+static void destroy(struct shard *s)
+{
+    raft_destroy(s->raft);
+    machine_close(s->machine);
+    machine_output_close(&s->output);
+    bodies_close(&s->bodies);
+    memory_free(s);
+}
+
+int shard_open(const struct shard_options *options, struct shard **out, struct error *e)
+{
+    struct shard *s = memory_zero(1, sizeof *s);
+    s->options = *options;
+    s->env = options->env;
+    s->accept_sends = true;
+    random_open(&s->random, options->seed);
+    list_init(&s->waiting);
+    list_init(&s->proposed);
+    list_init(&s->writes);
+    list_init(&s->unwritten);
+    list_init(&s->dirty_lines);
+    bodies_open(&s->bodies, options->cache_bytes > 0 ? options->cache_bytes : CACHE_BYTES_DEFAULT);
+    s->log = log_group(options->log, options->number, options->port);
+    struct machine_options m = {.shard = options->number, .shards = options->shards, .store = options->store};
+    int rc = machine_open(&m, &s->machine, e);
+    if (rc == ERR_OK && machine_applied(s->machine) + 1 < log_first(s->log))
+        rc = error_set(
+            e, ERR_CORRUPT,
+            "the store has shard %u up to entry %llu but the log begins at %llu: restore this node from a backup",
+            options->number, (unsigned long long)machine_applied(s->machine), (unsigned long long)log_first(s->log));
+    if (rc == ERR_OK && machine_applied(s->machine) > log_last(s->log))
+        rc = error_set(
+            e, ERR_CORRUPT,
+            "the store has shard %u up to entry %llu but the log ends at %llu: restore this node from a backup",
+            options->number, (unsigned long long)machine_applied(s->machine), (unsigned long long)log_last(s->log));
+    if (rc == ERR_OK) {
+        s->durable = machine_applied(s->machine);
+        s->spilled = log_first(s->log) - 1;
+        timekeeper_open(&s->time, &s->env->clock, machine_clock_ms(s->machine));
+        rc = shard_raft_open(s, e);
+    }
+    if (rc != ERR_OK) {
+        destroy(s);
+        return rc;
+    }
+    *out = s;
+    shard_ask_turn(s);
+    return ERR_OK;
+}
+
+void shard_close(struct shard *s)
+{
+    if (s == NULL)
+        return;
+    ASSERT(!shard_busy(s));
+    s->closing = true;
+    shard_batches_fail(s, ERR_CLOSED, "the broker is stopping");
+    shard_lines_close(s);
+    shard_forwards_close(s);
+    while (!list_empty(&s->unwritten)) {
+        struct list_link *first = list_first(&s->unwritten);
+        list_remove(&s->unwritten, first);
+        memory_free(CONTAINER_OF(first, struct shard_write, link));
+    }
+    destroy(s);
+}
+
+bool shard_busy(const struct shard *s)
+{
+    return s->works_out > 0 || !list_empty(&s->writes);
+}
+
+void shard_stop(struct shard *s, const struct error *e)
+{
+    if (s->stopped)
+        return;
+    s->stopped = true;
+    bool led = s->leads;
+    s->leads = false;
+    s->elected = false;
+    snprintf(s->problem, sizeof s->problem, "%s", e->message);
+    TRACE(s->options.trace, TRACE_ERROR, "shard stopped", trace_u64("shard", s->options.number),
+          trace_text("error", s->problem));
+    shard_batches_fail(s, ERR_CORRUPT, s->problem);
+    shard_lines_end(s, ERR_CORRUPT, s->problem);
+    if (led)
+        s->env->leading(s->env->ctx, s, false);
+    s->env->stopped(s->env->ctx, s);
+}
+
+void shard_ask_turn(struct shard *s)
+{
+    if (s->turn_asked)
+        return;
+    s->turn_asked = true;
+    s->env->ask_turn(s->env->ctx, s);
+}
+
+void shard_turn(struct shard *s)
+{
+    s->turn_asked = false;
+    if (s->stopped)
+        return;
+    if (s->leads) {
+        shard_lines_serve(s);
+        shard_propose(s);
+    }
+    shard_drain(s);
+}
+
+void shard_tick(struct shard *s)
+{
+    if (s->stopped)
+        return;
+    shard_write_again(s);
+    raft_tick(s->raft);
+    shard_forwards_again(s);
+    shard_ask_turn(s);
+}
+
+uint64_t shard_now_ms(struct shard *s)
+{
+    return timekeeper_now_ms(&s->time);
+}
+
+uint64_t shard_due_in_ms(struct shard *s)
+{
+    if (!s->leads || s->closing)
+        return NEVER;
+    if (s->open != NULL || !list_empty(&s->waiting) || !list_empty(&s->proposed))
+        return NEVER; /* what is on its way brings the time along; asked again after it */
+    uint64_t due = machine_next_due_ms(s->machine);
+    if (due == NEVER)
+        return NEVER;
+    uint64_t now = shard_now_ms(s);
+    return due > now ? due - now : 0;
+}
+
+void shard_due(struct shard *s)
+{
+    if (shard_due_in_ms(s) == 0)
+        shard_batch_for(s, 0);
+}
+
+void shard_work(struct shard *s, struct work *w)
+{
+    s->works_out++;
+    s->env->work(s->env->ctx, w);
+}
+
+void shard_work_done(struct shard *s)
+{
+    ASSERT(s->works_out > 0);
+    s->works_out--;
+}
+
+uint16_t shard_number(const struct shard *s)
+{
+    return s->options.number;
+}
+
+bool shard_leads(const struct shard *s)
+{
+    return s->leads;
+}
+
+const char *shard_problem(const struct shard *s)
+{
+    return s->problem;
+}
+
+struct machine *shard_machine(struct shard *s)
+{
+    return s->machine;
+}
+
+void shard_accept_sends(struct shard *s, bool accept)
+{
+    s->accept_sends = accept;
+}
+
+void shard_status(const struct shard *s, struct shard_status *out)
+{
+    static const char *const roles[] = {"follower", "candidate", "leader", "candidate"};
+    struct raft_status status;
+    raft_status(s->raft, &status);
+    *out = (struct shard_status){
+        .role = s->stopped ? "stopped" : roles[status.role],
+        .leader = status.leader,
+        .term = status.term,
+        .commit = status.commit,
+        .applied = machine_applied(s->machine),
+        .durable = s->durable,
+    };
+}

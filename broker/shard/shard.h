@@ -1,0 +1,190 @@
+/* A shard's runtime: the one place where commands become entries and entries become replies.
+ *
+ *   command -> batch -> entry -> raft -> log (fsync) -> raft says committed -> machine applies -> reply, effects
+ *
+ * Sans-IO: no socket, timer or thread is touched here. The owner (a loop of a node, or the simulator) calls in and is
+ * called back through `struct shard_env`. All that one turn of the loop brings becomes one entry.
+ *
+ * Threads: one, the owner's, for everything. `run` of a `struct work` is the exception: it runs elsewhere and touches
+ * only what its work owns and what is thread-safe (log_read, the store).
+ *
+ * Callbacks never come from inside the call that asked for them, with one exception that is said where it is. */
+#ifndef HATO_SHARD_SHARD_H
+#define HATO_SHARD_SHARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "base/random.h"
+#include "base/trace.h"
+#include "log/log.h"
+#include "state/entry.h"
+#include "state/machine.h"
+
+struct shard;
+struct store;
+
+/* Blocking work off the loop: `run` on another thread, then `done` on the owner's. */
+struct work {
+    void (*run)(struct work *w);
+    void (*done)(struct work *w);
+    void *owner_data; /* the owner's, while the work is out */
+};
+
+/* Something to be done on another shard's thread. */
+struct task {
+    void (*run)(struct task *t, struct shard *on);
+};
+
+/* What a shard needs from whoever owns it. */
+struct shard_env {
+    void *ctx;
+    struct clock clock;
+    /* Call shard_turn when this turn's input is all in. Asked at most once until then. */
+    void (*ask_turn)(void *ctx, struct shard *s);
+    void (*work)(void *ctx, struct work *w);
+    /* The shard began or ended to serve (leader, and caught up with its own term). */
+    void (*leading)(void *ctx, struct shard *s, bool leading);
+    /* Effects for which the owner has the means. */
+    void (*queue_changed)(void *ctx, struct shard *s, uint64_t queue);
+    void (*function_changed)(void *ctx, struct shard *s, const char *name);
+    /* Runs the task where shard `number` lives, with that shard; with NULL where it can't be reached. Later, never inside. */
+    void (*post)(void *ctx, uint16_t number, struct task *t);
+    /* The shard can't go on (corruption, a failed disk) and has stopped; the reason is in shard_problem. */
+    void (*stopped)(void *ctx, struct shard *s);
+};
+
+struct shard_options {
+    uint16_t number; /* 0: the catalog; also the Raft group */
+    uint16_t shards;
+    uint64_t node;
+    struct log *log;
+    struct log_port *port;
+    struct store *store;
+    const struct shard_env *env; /* borrowed */
+    uint64_t seed;               /* of election timeouts and of the entries' randomness */
+    uint64_t cache_bytes;        /* of entries kept for reading bodies; 0: 8 MiB */
+    struct trace *trace;         /* may be NULL */
+};
+
+int shard_open(const struct shard_options *options, struct shard **out, struct error *e);
+
+/* Everything submitted and not answered is answered with ERR_CLOSED. Work that is out must have come back
+ * (shard_busy). Accepts NULL. */
+void shard_close(struct shard *s);
+bool shard_busy(const struct shard *s);
+
+uint16_t shard_number(const struct shard *s);
+bool shard_leads(const struct shard *s);
+const char *shard_problem(const struct shard *s); /* "" while it works */
+struct machine *shard_machine(struct shard *s);   /* queries only */
+
+struct shard_status {
+    const char *role;
+    uint64_t leader, term, commit, applied, durable;
+};
+void shard_status(const struct shard *s, struct shard_status *out);
+
+/* ---------------------------------------------------------------- driven by the owner */
+
+void shard_turn(struct shard *s); /* as asked by ask_turn, after the log port was drained */
+void shard_tick(struct shard *s); /* every SHARD_TICK_MS */
+uint64_t
+shard_due_in_ms(struct shard *s); /* after how long shard_due is wanted, or NEVER; ask again after each call in */
+void shard_due(struct shard *s);
+uint64_t shard_now_ms(struct shard *s); /* the leader's time: that of the entries it makes */
+
+enum { SHARD_TICK_MS = 100 };
+
+/* Whether new messages may be accepted; false: sends are refused with ERR_STORAGE_FULL. Set by the owner. */
+void shard_accept_sends(struct shard *s, bool accept);
+
+/* ---------------------------------------------------------------- commands */
+
+/* A command under way; embedded in what the caller knows about it. `done` is called once; `reply` lives for the call. When the
+ * fate of a command is unknown (leadership lost, shard stopped) reply->code says so. */
+struct command {
+    void (*done)(struct command *c, const struct reply *reply);
+};
+
+/* Each puts one command into the entry that this turn makes, copying its arguments, or refuses at once with
+ * ERR_NOT_LEADER, ERR_OVERLOADED, ERR_STORAGE_FULL (sends), ERR_TOO_LARGE, ERR_CORRUPT (stopped); then `done` is not called. */
+int shard_send(struct shard *s, struct command *c, const struct entry_send *send, const struct bytes *messages,
+               struct error *e);
+int shard_ack(struct shard *s, struct command *c, uint64_t queue, const struct entry_lease *leases, uint32_t count,
+              struct error *e);
+int shard_nack(struct shard *s, struct command *c, const struct entry_settle *settle, const struct entry_lease *leases,
+               struct error *e);
+int shard_extend(struct shard *s, struct command *c, uint64_t queue, uint64_t visibility_ms,
+                 const struct entry_lease *leases, uint32_t count, struct error *e);
+int shard_cancel(struct shard *s, struct command *c, uint64_t queue, const uint64_t *sequences, uint32_t count,
+                 struct error *e);
+int shard_command(struct shard *s, struct command *c, enum command_kind kind, struct bytes payload, struct error *e);
+
+/* ---------------------------------------------------------------- receiving */
+
+/* A message in hand: what the machine says of it, and its `Message` bytes. */
+struct delivered {
+    struct received is;
+    struct bytes message; /* a Message of client.proto, encoded */
+    struct blob *owner;
+};
+
+/* Someone who wants messages of a queue: a long poll, a stream, a function's binding. It waits in the leader's memory and
+ * costs nothing while there is nothing. */
+struct consumer {
+    uint64_t queue;
+    uint32_t credit;        /* messages it may still be given; shard_consumer_credit adds */
+    uint32_t batch_max;     /* messages in one delivery */
+    uint32_t bytes_max;     /* bytes in one delivery; 0: no bound; one message is always given */
+    uint64_t visibility_ms; /* ENTRY_VISIBILITY_DEFAULT: the queue's */
+
+    /* Leased messages, `count` > 0. Takes no references: what is needed later is ref'd or copied. */
+    void (*deliver)(struct consumer *c, const struct delivered *messages, size_t count);
+    /* The shard stopped serving, or the queue is gone: nothing more will come; the consumer is closed already. */
+    void (*ended)(struct consumer *c, int code, const char *message);
+
+    /* inside */
+    struct list_link link;
+    struct list asks;
+    uint32_t asked;
+    bool open;
+};
+
+/* ERR_NOT_LEADER, ERR_NOT_FOUND (no such queue). */
+int shard_consumer_open(struct shard *s, struct consumer *c, struct error *e);
+void shard_consumer_credit(struct shard *s, struct consumer *c, uint32_t more);
+/* What was leased for it and not delivered yet goes back, uncounted. */
+void shard_consumer_close(struct shard *s, struct consumer *c);
+/* Whether an ask of it is under way (so that a receive without waiting knows that something may come). */
+bool shard_consumer_asking(const struct consumer *c);
+
+/* ---------------------------------------------------------------- bodies */
+
+/* Gets the bytes of messages; for peeking and forwarding. `done` is called exactly once, possibly from inside this call when
+ * all are at hand; the messages' owners are released after it returns. */
+struct fetch {
+    struct delivered *messages; /* `is.ref` filled by the caller, who keeps the array until done */
+    size_t count;
+    void (*done)(struct fetch *f, int code, const struct error *e);
+    size_t missing; /* inside, as what follows */
+    struct shard *shard;
+    struct list_link link;
+};
+void shard_fetch(struct shard *s, struct fetch *f);
+
+/* ---------------------------------------------------------------- upkeep: log window, flushes */
+
+/* Called about once a second: spills and compacts what the log's window asks for. */
+void shard_upkeep(struct shard *s);
+/* A flush of the store is wanted: the log to replay grows long, or compaction waits for it. */
+bool shard_wants_flush(const struct shard *s);
+/* The owner flushes the store for all shards: it asks each for its mark, flushes on another thread, gives the mark back. */
+uint64_t shard_flush_mark(const struct shard *s);
+void shard_flushed(struct shard *s, uint64_t mark);
+
+#endif

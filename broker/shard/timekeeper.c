@@ -1,0 +1,29 @@
+#include "shard/timekeeper.h"
+
+void timekeeper_open(struct timekeeper *t, const struct clock *clock, uint64_t least_ms)
+{
+    uint64_t wall = clock_now_ms(clock);
+    *t = (struct timekeeper){.clock = clock, .now_ms = wall > least_ms ? wall : least_ms};
+    t->seen_ns = clock_monotonic_ns(clock);
+}
+
+uint64_t timekeeper_now_ms(struct timekeeper *t)
+{
+    uint64_t ns = clock_monotonic_ns(t->clock);
+    uint64_t elapsed = (ns - t->seen_ns) / 1000000;
+    if (elapsed == 0)
+        return t->now_ms;
+    t->seen_ns += elapsed * 1000000;
+    uint64_t wall = clock_now_ms(t->clock);
+    uint64_t straight = t->now_ms + elapsed;
+    /* A step below one millisecond is carried by rounding up, so that frequent calls can be slewed as well. */
+    uint64_t slew = (elapsed + TIMEKEEPER_SLEW - 1) / TIMEKEEPER_SLEW;
+    if (elapsed < TIMEKEEPER_SLEW && straight % TIMEKEEPER_SLEW >= elapsed)
+        slew = 0;
+    if (wall > straight)
+        straight += wall - straight < slew ? wall - straight : slew;
+    else if (straight > wall)
+        straight -= straight - wall < slew ? straight - wall : slew;
+    t->now_ms = straight > t->now_ms ? straight : t->now_ms;
+    return t->now_ms;
+}

@@ -1,0 +1,169 @@
+/* The log's window: when the node's log outgrows it, bodies that are still alive in its oldest segment are copied to the store
+ * (spilled), and the shard lets go of the log up to there. What a crash would replay must be in the store first (flushed). */
+#include "base/assert.h"
+#include "base/memory.h"
+#include "shard/internal.h"
+#include "state/keys.h"
+#include "store/store.h"
+
+enum { SPILL_BATCH_BYTES = 4 * 1024 * 1024, DEAD_RANGES = 16 };
+
+struct spill {
+    struct work work;
+    struct shard *shard;
+    struct log *log;
+    struct store *store;
+    struct machine_spill *list;
+    uint32_t group;
+    uint64_t last;
+    uint64_t dead[DEAD_RANGES][2];
+    size_t dead_count;
+    int code;
+    struct error error;
+};
+
+static int spill_one(struct spill *sp, struct store_batch *batch, struct message_ref ref, struct blob **entry,
+                     uint64_t *entry_index)
+{
+    if (*entry == NULL || *entry_index != ref.index) {
+        blob_unref(*entry);
+        *entry = NULL;
+        int rc = log_read(sp->log, sp->group, ref.index, entry, &sp->error);
+        if (rc != ERR_OK)
+            return rc;
+        *entry_index = ref.index;
+    }
+    if (ref.offset > (*entry)->len || ref.len > (*entry)->len - ref.offset)
+        return error_set(&sp->error, ERR_CORRUPT, "a message lies outside of entry %llu",
+                         (unsigned long long)ref.index);
+    struct key key = key_body((uint16_t)sp->group, ref.index, ref.offset);
+    store_put(batch, STORE_BODIES, key_view(&key), bytes_of((*entry)->data + ref.offset, ref.len));
+    return ERR_OK;
+}
+
+static int spill_all(struct spill *sp)
+{
+    struct store_batch *batch = store_batch_create();
+    struct blob *entry = NULL;
+    uint64_t entry_index = 0;
+    uint64_t bytes = 0;
+    bool more = true;
+    bool any = false;
+    int rc = ERR_OK;
+    while (rc == ERR_OK && more) {
+        struct message_ref ref;
+        rc = machine_spill_next(sp->list, &ref, &more, &sp->error);
+        if (rc == ERR_OK && more) {
+            any = true;
+            rc = spill_one(sp, batch, ref, &entry, &entry_index);
+            bytes += ref.len;
+        }
+        if (rc == ERR_OK && (bytes >= SPILL_BATCH_BYTES || (!more && bytes > 0))) {
+            rc = store_write(sp->store, batch, &sp->error);
+            store_batch_clear(batch);
+            bytes = 0;
+        }
+    }
+    blob_unref(entry);
+    store_batch_destroy(batch);
+    if (rc == ERR_OK && any)
+        rc = store_flush(sp->store, STORE_BODIES, &sp->error);
+    return rc;
+}
+
+static void spill_run(struct work *w)
+{
+    struct spill *sp = CONTAINER_OF(w, struct spill, work);
+    for (size_t i = 0; i < sp->dead_count && sp->code == ERR_OK; i++) {
+        struct key from = key_body((uint16_t)sp->group, sp->dead[i][0], 0);
+        struct key to = key_body((uint16_t)sp->group, sp->dead[i][1] + 1, 0);
+        sp->code = store_drop_range(sp->store, STORE_BODIES, key_view(&from), key_view(&to), &sp->error);
+    }
+    if (sp->code == ERR_OK && sp->list != NULL)
+        sp->code = spill_all(sp);
+}
+
+static void compact(struct shard *s)
+{
+    uint64_t upto = s->spilled < s->durable ? s->spilled : s->durable;
+    if (upto > log_durable(s->log))
+        upto = log_durable(s->log);
+    if (upto >= log_first(s->log))
+        log_compact(s->log, upto);
+}
+
+static void spill_done(struct work *w)
+{
+    struct spill *sp = CONTAINER_OF(w, struct spill, work);
+    struct shard *s = sp->shard;
+    machine_spill_close(sp->list);
+    s->spilling = false;
+    shard_work_done(s);
+    if (sp->code == ERR_OK) {
+        if (sp->last > s->spilled)
+            s->spilled = sp->last;
+        compact(s);
+    } else if (sp->code == ERR_STORAGE_FULL || sp->code == ERR_IO) {
+        TRACE(s->options.trace, TRACE_WARN, "spilling failed, will try again", trace_u64("shard", s->options.number),
+              trace_text("error", sp->error.message));
+    } else {
+        shard_stop(s, &sp->error);
+    }
+    memory_free(sp);
+}
+
+void shard_upkeep(struct shard *s)
+{
+    if (s->stopped || s->closing || s->spilling)
+        return;
+    uint64_t want = 0;
+    if (log_above_window(s->options.log))
+        want = log_oldest_index(s->log);
+    if (want > machine_applied(s->machine))
+        want = machine_applied(s->machine);
+    uint64_t dead[DEAD_RANGES][2];
+    size_t dead_count = machine_dead_ranges(s->machine, log_first(s->log), dead, DEAD_RANGES);
+    bool spill = want > s->spilled && machine_first_live(s->machine) <= want;
+    if (want > s->spilled && !spill)
+        s->spilled = want;
+    if (!spill && dead_count == 0) {
+        compact(s);
+        return;
+    }
+    struct spill *sp = memory_zero(1, sizeof *sp);
+    sp->work.run = spill_run;
+    sp->work.done = spill_done;
+    sp->shard = s;
+    sp->log = s->options.log;
+    sp->store = s->options.store;
+    sp->group = s->options.number;
+    memcpy(sp->dead, dead, sizeof dead);
+    sp->dead_count = dead_count;
+    if (spill) {
+        sp->last = want;
+        uint64_t first = log_first(s->log) > s->spilled ? log_first(s->log) : s->spilled + 1;
+        sp->list = machine_spill_open(s->machine, first, want);
+    }
+    s->spilling = true;
+    shard_work(s, &sp->work);
+}
+
+bool shard_wants_flush(const struct shard *s)
+{
+    return !s->stopped && machine_applied(s->machine) > s->durable &&
+           (s->applied_bytes >= SHARD_FLUSH_BYTES || s->spilled > s->durable);
+}
+
+uint64_t shard_flush_mark(const struct shard *s)
+{
+    return machine_applied(s->machine);
+}
+
+void shard_flushed(struct shard *s, uint64_t mark)
+{
+    ASSERT(mark <= machine_applied(s->machine));
+    if (mark > s->durable)
+        s->durable = mark;
+    s->applied_bytes = 0;
+    compact(s);
+}
