@@ -1,0 +1,32 @@
+/* The protobuf wire format, field by field, without copying: for the hot paths, where a message's bytes are passed on as
+ * they are. Everything else uses generated code. (protobuf.dev, "Encoding".) */
+#ifndef HATO_BASE_WIRE_H
+#define HATO_BASE_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
+struct wire_field {
+    uint32_t number;
+    enum wire_type type;
+    uint64_t value;     /* of the numeric types */
+    struct bytes bytes; /* of WIRE_BYTES: a view into what is read */
+};
+
+/* The next field. False at the end, and when what is there is no field: then c->failed is set. */
+bool wire_next(struct cursor *c, struct wire_field *out);
+
+void wire_put_varint(struct buffer *b, uint32_t number, uint64_t value);    /* left out when 0, as proto3 does */
+void wire_put_bytes(struct buffer *b, uint32_t number, struct bytes value); /* left out when empty */
+void wire_put_head(struct buffer *b, uint32_t number, size_t len); /* of a WIRE_BYTES field; the bytes follow */
+
+/* Sizes, for a length that has to be written before what it counts. */
+size_t wire_varint_size(uint64_t value);
+size_t wire_varint_field_size(uint32_t number, uint64_t value); /* 0 when left out */
+size_t wire_bytes_field_size(uint32_t number, size_t len);      /* with head; also for len 0 */
+
+#endif
