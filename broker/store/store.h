@@ -1,9 +1,10 @@
 /* RocksDB, and the only place that knows it: one database a node, shared by its shards, with two column families:
  * `state` (the machines' keys) and `bodies` (spilled messages: written once, in order, dropped by range).
  *
- * Durability: its write-ahead log is off. The Raft log is replayed from `store_applied`-like records that the machines write in the
- * same batch as their changes; `store_flush` makes all that was written durable. Every read verifies RocksDB's checksums; what is corrupt is
- * ERR_CORRUPT with the file that RocksDB names and what to do, and iterators are always asked for their error at the end.
+ * Durability: its write-ahead log is off. The Raft log is replayed from `store_applied`-like records that the machines
+ * write in the same batch as their changes; `store_flush` makes all that was written durable. Every read verifies
+ * RocksDB's checksums; what is corrupt is ERR_CORRUPT with the file that RocksDB names and what to do, and iterators
+ * are always asked for their error at the end.
  *
  * Threads: a `struct store` may be used from any thread; a batch or iterator belongs to one. */
 #ifndef HATO_STORE_STORE_H
@@ -49,8 +50,8 @@ void store_delete_range(struct store_batch *b, enum store_family f, struct bytes
                         struct bytes to);                                 /* [from, to) */
 int store_write(struct store *s, struct store_batch *b, struct error *e); /* the batch stays as it is */
 
-/* What the batch does to a key: STORE_BATCH_PUT (`*value` is valid until the batch is changed), STORE_BATCH_DELETED (also
- * by a range), or STORE_BATCH_UNTOUCHED: then the store's value counts. */
+/* What the batch does to a key: STORE_BATCH_PUT (`*value` is valid until the batch is changed), STORE_BATCH_DELETED
+ * (also by a range), or STORE_BATCH_UNTOUCHED: then the store's value counts. */
 enum store_batch_state { STORE_BATCH_UNTOUCHED, STORE_BATCH_PUT, STORE_BATCH_DELETED };
 enum store_batch_state store_batch_get(const struct store_batch *b, enum store_family f, struct bytes key,
                                        struct bytes *value);
@@ -69,7 +70,8 @@ int store_get_last(struct store *s, enum store_family f, struct bytes from, stru
 /* Only what is flushed: what a crash now would leave. */
 int store_get_durable(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e);
 
-/* Over [from, to), in order; both are copied. `snapshot` may be NULL. After it became invalid ask store_iterator_error. */
+/* Over [from, to), in order; both are copied. `snapshot` may be NULL. After it became invalid ask store_iterator_error.
+ * */
 struct store_iterator *store_iterate(struct store *s, enum store_family f, struct bytes from, struct bytes to,
                                      const struct store_snapshot *snapshot);
 bool store_iterator_valid(const struct store_iterator *i);
@@ -86,9 +88,9 @@ void store_snapshot_close(struct store *s, struct store_snapshot *snapshot);
 /* Blocking: memtables to files, fsynced. */
 int store_flush(struct store *s, enum store_family f, struct error *e);
 
-/* Many keys at once, straight into a file that becomes part of the store: no memtable, nothing to compact, and durable when
- * store_bulk_finish says so. This is how bodies are spilled: keys ascend, one bulk holds one shard's. Nothing is visible before the
- * finish. A bulk belongs to one thread; it may work while others read and write. */
+/* Many keys at once, straight into a file that becomes part of the store: no memtable, nothing to compact, and durable
+ * when store_bulk_finish says so. This is how bodies are spilled: keys ascend, one bulk holds one shard's. Nothing is
+ * visible before the finish. A bulk belongs to one thread; it may work while others read and write. */
 struct store_bulk;
 int store_bulk_open(struct store *s, enum store_family f, struct store_bulk **out, struct error *e);
 int store_bulk_put(struct store_bulk *b, struct bytes key, struct bytes value,

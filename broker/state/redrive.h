@@ -1,0 +1,73 @@
+/* Redrives: the messages of a queue go, through the outbox, to where they came from or to a queue that is named. One
+ * runs at a time in a queue; the last REDRIVE_KEPT are remembered (key `r` queue).
+ *
+ * A redrive looks at what was in the queue when it began, in order of chunk number. A message that is leased or
+ * delayed, whose last error doesn't contain the reason asked for, or whose source nobody knows, is skipped. It moves as
+ * fast as its rate allows in machine time (bursts of at most a second's worth), at most REDRIVE_STEP a step, and waits
+ * while REDRIVE_OUTSTANDING items are in the outbox.
+ *
+ * Loop thread. */
+#ifndef HATO_STATE_REDRIVE_H
+#define HATO_STATE_REDRIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "state/machine.h"
+
+struct keys;
+struct outbox;
+struct redrives;
+
+enum {
+    REDRIVE_KEPT = 10,
+    REDRIVE_STEP = 1000, /* messages moved in one step */
+    REDRIVE_LOOK = 1000, /* chunks looked at in one step */
+    REDRIVE_OUTSTANDING = 10000,
+    REDRIVE_ID_LEN = 16,
+    REDRIVE_REASON_MAX = 1024,
+};
+#define REDRIVE_RATE_MAX 1000000.0
+
+/* What the queue's owner does for a redrive. An error code other than 0 stops the shard. */
+struct redrive_ops {
+    void *ctx;
+    /* The first chunk of the queue that is not below `from`, is below `end`, and has a live message: its number, the
+     * bits of those that are alive and those that are free to move (neither leased nor delayed). */
+    int (*chunk)(void *ctx, uint64_t queue, uint64_t from, uint64_t end, bool *found, uint64_t *chunk, uint64_t *live,
+                 uint64_t *free, struct error *e);
+    /* Takes the message out of the queue and puts it into the outbox for `destination` (a full name). */
+    int (*move)(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, struct error *e);
+};
+
+int redrive_open(struct keys *ks, struct redrives **out, struct error *e); /* loads all records */
+void redrive_close(struct redrives *r);                                    /* accepts NULL */
+
+/* `end`: the queue's next chunk; `total`: its messages now; `seed`: of the entry, makes the id. `destination` "" or the
+ * full name of a queue of the same kind. On success *id is valid until the queue's redrives change.
+ * Errors: ERR_INVALID (destination, reason, rate), ERR_CONFLICT (one is running). */
+int redrive_start(struct redrives *r, struct keys *ks, uint64_t queue, struct bytes queue_name,
+                  struct bytes destination, struct bytes reason, double rate, uint64_t end, uint64_t total,
+                  uint64_t now_ms, uint64_t seed, const char **id, struct error *e);
+
+/* `id` "": the running one. What is in the outbox by then arrives. Errors: ERR_NOT_FOUND, ERR_CONFLICT (already over).
+ * */
+int redrive_cancel(struct redrives *r, struct keys *ks, uint64_t queue, struct bytes id, uint64_t now_ms,
+                   struct error *e);
+
+/* At the start of an entry: one step of each redrive that is due. */
+int redrive_step(struct redrives *r, struct keys *ks, struct outbox *o, uint64_t now_ms, const struct redrive_ops *ops,
+                 struct error *e);
+uint64_t redrive_next_due_ms(const struct redrives *r,
+                             const struct outbox *o); /* UINT64_MAX: none, or the outbox is full */
+
+/* The queue is deleted. */
+void redrive_clear(struct redrives *r, struct keys *ks, uint64_t queue);
+
+/* Newest first; as machine_redrives. */
+size_t redrive_list(const struct redrives *r, uint64_t queue, struct redrive_view *out, size_t max);
+
+#endif
