@@ -24,6 +24,8 @@ struct store;
 struct Hato__QueueSettings;
 struct Hato__FunctionSettings;
 
+enum { SHARDS_MAX = 256 }; /* of a cluster, the catalog not counted */
+
 #define NEVER UINT64_MAX /* a point in time that does not come */
 
 struct machine_options {
