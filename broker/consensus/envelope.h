@@ -1,8 +1,9 @@
 /* A peer message as bytes: an envelope that lists the entries, then their bodies. The link between two nodes frames it,
  * says which group it is for, and checks it (length, checksum).
  *
- * Version 1, little-endian: u8 version; varint header length, header; varint count; for each entry u8 kind, varint term,
- * varint length; u64 index of the first entry when count > 0; then the bodies in order, without padding. */
+ * Version 1, little-endian: u8 version; varint header length, header; varint count; when that is above 0
+ * u64 index of the first entry and for each entry u8 kind, varint term, varint length; then the bodies in order, without
+ * padding. */
 #ifndef HATO_CONSENSUS_ENVELOPE_H
 #define HATO_CONSENSUS_ENVELOPE_H
 

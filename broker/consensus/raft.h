@@ -72,6 +72,8 @@ enum {
 };
 #define RAFT_TERM_MAX (UINT64_C(1) << 62)
 #define RAFT_INDEX_MAX (UINT64_C(1) << 62)
+#define RAFT_BIRTH_INDEX UINT64_C(1)
+#define RAFT_BIRTH_TERM UINT64_C(1)
 
 /* ---------------------------------------------------------------- what crosses the border */
 
@@ -226,8 +228,11 @@ struct raft_options {
     bool check_quorum;
     bool batch_append;
 
-    /* The state to go on from. New group: all zero, with the membership of its first day. A replica that joins: all
-     * zero, and an empty membership. */
+    /* The state to go on from. A new group is born at RAFT_BIRTH_INDEX: its log begins right after it and knows
+     * RAFT_BIRTH_TERM for it, hard = {RAFT_BIRTH_TERM, 0, RAFT_BIRTH_INDEX}, applied = RAFT_BIRTH_INDEX, the membership
+     * is that of its first day. A replica that joins later begins with all zero and an empty membership, and because no
+     * log begins at 1 its first word from the leader is a snapshot, which has the membership. (A group whose log does
+     * begin at 1 works, but such a joiner fails at the first change of membership in it.) */
     struct raft_hard_state hard;  /* as last written to the log */
     uint64_t applied;             /* in the state machine; may be ahead of hard.commit */
     struct membership membership; /* as of `applied` */
@@ -321,7 +326,7 @@ void raft_applied(struct raft *r, uint64_t index);
  * raft_applied covers it. `m` receives the membership to store with that index, changed or not. A leader that is no
  * voter any more steps down.
  * Errors: ERR_INVALID: the change cannot be made to this membership; it is void, on every replica alike. ERR_CORRUPT
- * (the entry's bytes are no change; failed). */
+ * (the entry's bytes are no change, or this replica has no membership to change; failed). */
 int raft_apply_membership(struct raft *r, const struct raft_entry *entry, struct membership *m, struct error *e);
 
 /* ---------------------------------------------------------------- looking at it */
