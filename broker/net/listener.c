@@ -70,6 +70,12 @@ static int share_port(uv_tcp_t *tcp, const struct sockaddr *address, struct erro
     return ERR_OK;
 }
 
+static int cannot_listen(const char *address, int rc, struct error *e)
+{
+    return error_set(e, ERR_IO, "cannot listen on %s: %s%s", address, uv_strerror(rc),
+                     rc == UV_EADDRINUSE ? "; another broker runs there, or choose another port" : "");
+}
+
 int listener_open(struct listener *l, struct loop *loop, const char *address, bool share,
                   void (*accepted)(struct listener *l, void *ctx), void *ctx, struct error *e)
 {
@@ -88,12 +94,9 @@ int listener_open(struct listener *l, struct loop *loop, const char *address, bo
     }
     l->tcp.data = l;
     rc = uv_tcp_bind(&l->tcp, (struct sockaddr *)&parsed, 0);
-    if (rc == 0)
-        rc = uv_listen((uv_stream_t *)&l->tcp, LISTEN_BACKLOG, on_connection);
     if (rc != 0) {
         uv_close((uv_handle_t *)&l->tcp, NULL);
-        return error_set(e, ERR_IO, "cannot listen on %s: %s%s", address, uv_strerror(rc),
-                         rc == UV_EADDRINUSE ? "; another broker runs there, or choose another port" : "");
+        return cannot_listen(address, rc, e);
     }
     int len = sizeof parsed;
     uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&parsed, &len);
@@ -101,7 +104,15 @@ int listener_open(struct listener *l, struct loop *loop, const char *address, bo
     return ERR_OK;
 }
 
-void listener_close(struct listener *l)
+int listener_start(struct listener *l, struct error *e)
 {
-    uv_close((uv_handle_t *)&l->tcp, NULL);
+    int rc = uv_listen((uv_stream_t *)&l->tcp, LISTEN_BACKLOG, on_connection);
+    char port[32];
+    snprintf(port, sizeof port, "port %d", l->port);
+    return rc == 0 ? ERR_OK : cannot_listen(port, rc, e);
+}
+
+void listener_close(struct listener *l, void (*closed)(uv_handle_t *handle))
+{
+    uv_close((uv_handle_t *)&l->tcp, closed);
 }

@@ -81,11 +81,12 @@ struct listener {
     int port; /* as bound: useful with port 0 */
 };
 
-/* `address` is HOST:PORT with a literal IPv4 or IPv6 address ("[::1]:9325") or "localhost". `share` lets several loops
+/* Binds; connections are refused until listener_start. `address` is HOST:PORT with a literal IPv4 or IPv6 address ("[::1]:9325") or "localhost". `share` lets several loops
  * listen on one address. */
 int listener_open(struct listener *l, struct loop *loop, const char *address, bool share,
                   void (*accepted)(struct listener *l, void *ctx), void *ctx, struct error *e);
-void listener_close(struct listener *l);
+int listener_start(struct listener *l, struct error *e);
+void listener_close(struct listener *l, void (*closed)(uv_handle_t *handle)); /* `closed` may be NULL */
 
 /* Whether `address` is reachable from this machine only. */
 int address_is_loopback(const char *address, bool *out, struct error *e);

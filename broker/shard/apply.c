@@ -51,6 +51,7 @@ static void perform(struct shard *s, const struct effect *effect)
     switch (effect->kind) {
     case EFFECT_READY:
         shard_line_dirty(s, effect->queue);
+        env->queue_ready(env->ctx, s, effect->queue);
         break;
     case EFFECT_QUEUE:
         shard_line_dirty(s, effect->queue);
@@ -139,8 +140,8 @@ void shard_lead(struct shard *s, bool leads)
         s->env->leading(s->env->ctx, s, true);
         machine_queue_each(s->machine, "", wake_queue, s);
         machine_function_each(s->machine, "", wake_function, s);
-        uint16_t targets[UINT8_MAX];
-        size_t n = machine_outbox_targets(s->machine, targets, UINT8_MAX);
+        uint16_t targets[SHARDS_MAX];
+        size_t n = machine_outbox_targets(s->machine, targets, SHARDS_MAX);
         for (size_t i = 0; i < n; i++)
             shard_forward(s, targets[i]);
     } else {

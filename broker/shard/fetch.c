@@ -51,7 +51,7 @@ static int read_spilled(struct cold *c, size_t i)
 {
     struct buffer value = {0};
     struct message_ref ref = c->items[i].ref;
-    struct key key = key_body((uint16_t)c->group, ref.index, ref.offset);
+    struct key key = key_of2((uint16_t)c->group, KEY_BODY, ref.index, ref.offset);
     int rc = store_get(c->store, STORE_BODIES, key_view(&key), &value, &c->error);
     if (rc == ERR_OK && value.len != ref.len)
         rc = error_set(&c->error, ERR_CORRUPT, "the spilled message %llu+%u has the wrong length",

@@ -77,8 +77,7 @@ int shard_consumer_open(struct shard *s, struct consumer *c, struct error *e)
     c->open = true;
     struct line *line = line_make(s, c->queue);
     list_append(&line->consumers, &c->link);
-    if (c->credit > 0)
-        shard_line_dirty(s, c->queue);
+    shard_line_dirty(s, c->queue);
     return ERR_OK;
 }
 
@@ -88,11 +87,6 @@ void shard_consumer_credit(struct shard *s, struct consumer *c, uint32_t more)
         return;
     c->credit = c->credit > UINT32_MAX - more ? UINT32_MAX : c->credit + more;
     shard_line_dirty(s, c->queue);
-}
-
-bool shard_consumer_asking(const struct consumer *c)
-{
-    return !list_empty(&c->asks);
 }
 
 static void leave_line(struct shard *s, struct consumer *c)
@@ -192,6 +186,8 @@ static void on_fetched(struct fetch *f, int code, const struct error *e)
         struct consumer *c = a->consumer;
         list_remove(&c->asks, &a->link);
         a->consumer = NULL;
+        if (c->once)
+            leave_line(s, c);
         c->deliver(c, f->messages, f->count);
     } else {
         give_back(s, a->queue, f->messages, f->count);
@@ -251,8 +247,6 @@ static void serve_line(struct shard *s, struct line *line)
     uint64_t wanted = 0;
     for (struct list_link *l = list_first(&line->consumers); l != NULL; l = list_next(&line->consumers, l))
         wanted += CONTAINER_OF(l, struct consumer, link)->credit;
-    if (wanted == 0)
-        return;
     uint64_t look = wanted + line->asked;
     uint32_t available =
         machine_queue_available(s->machine, line->queue, look > UINT32_MAX ? UINT32_MAX : (uint32_t)look);
@@ -272,12 +266,37 @@ static void serve_line(struct shard *s, struct line *line)
     }
 }
 
+/* Those that don't wait and got nothing. Being told they may do anything to the line, so each time it is looked at anew. */
+static struct consumer *find_empty_handed(const struct line *line)
+{
+    for (struct list_link *l = list_first(&line->consumers); l != NULL; l = list_next(&line->consumers, l)) {
+        struct consumer *c = CONTAINER_OF(l, struct consumer, link);
+        if (c->once && list_empty(&c->asks))
+            return c;
+    }
+    return NULL;
+}
+
+static void end_empty_handed(struct shard *s, struct line *line)
+{
+    struct consumer *c;
+    while ((c = find_empty_handed(line)) != NULL) {
+        leave_line(s, c);
+        c->ended(c, ERR_OK, "");
+    }
+}
+
 void shard_lines_serve(struct shard *s)
 {
     while (!list_empty(&s->dirty_lines)) {
         struct line *line = CONTAINER_OF(list_first(&s->dirty_lines), struct line, dirty);
         list_remove(&s->dirty_lines, &line->dirty);
-        if (s->leads)
-            serve_line(s, line);
+        if (!s->leads)
+            continue;
+        line->asks++; /* keeps it while those who end are told */
+        serve_line(s, line);
+        end_empty_handed(s, line);
+        line->asks--;
+        line_drop_if_idle(s, line);
     }
 }

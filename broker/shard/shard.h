@@ -50,6 +50,7 @@ struct shard_env {
     /* The shard began or ended to serve (leader, and caught up with its own term). */
     void (*leading)(void *ctx, struct shard *s, bool leading);
     /* Effects for which the owner has the means. */
+    void (*queue_ready)(void *ctx, struct shard *s, uint64_t queue); /* it may have something to receive */
     void (*queue_changed)(void *ctx, struct shard *s, uint64_t queue);
     void (*function_changed)(void *ctx, struct shard *s, const char *name);
     /* Runs the task where shard `number` lives, with that shard; with NULL where it can't be reached. Later, never inside. */
@@ -142,6 +143,7 @@ struct consumer {
     uint32_t batch_max;     /* messages in one delivery */
     uint32_t bytes_max;     /* bytes in one delivery; 0: no bound; one message is always given */
     uint64_t visibility_ms; /* ENTRY_VISIBILITY_DEFAULT: the queue's */
+    bool once; /* does not wait: closed by its first delivery, or ended with ERR_OK when there is nothing */
 
     /* Leased messages, `count` > 0. Takes no references: what is needed later is ref'd or copied. */
     void (*deliver)(struct consumer *c, const struct delivered *messages, size_t count);
@@ -160,8 +162,6 @@ int shard_consumer_open(struct shard *s, struct consumer *c, struct error *e);
 void shard_consumer_credit(struct shard *s, struct consumer *c, uint32_t more);
 /* What was leased for it and not delivered yet goes back, uncounted. */
 void shard_consumer_close(struct shard *s, struct consumer *c);
-/* Whether an ask of it is under way (so that a receive without waiting knows that something may come). */
-bool shard_consumer_asking(const struct consumer *c);
 
 /* ---------------------------------------------------------------- bodies */
 

@@ -36,7 +36,7 @@ static int spill_one(struct spill *sp, struct store_batch *batch, struct message
     if (ref.offset > (*entry)->len || ref.len > (*entry)->len - ref.offset)
         return error_set(&sp->error, ERR_CORRUPT, "a message lies outside of entry %llu",
                          (unsigned long long)ref.index);
-    struct key key = key_body((uint16_t)sp->group, ref.index, ref.offset);
+    struct key key = key_of2((uint16_t)sp->group, KEY_BODY, ref.index, ref.offset);
     store_put(batch, STORE_BODIES, key_view(&key), bytes_of((*entry)->data + ref.offset, ref.len));
     return ERR_OK;
 }
@@ -75,8 +75,8 @@ static void spill_run(struct work *w)
 {
     struct spill *sp = CONTAINER_OF(w, struct spill, work);
     for (size_t i = 0; i < sp->dead_count && sp->code == ERR_OK; i++) {
-        struct key from = key_body((uint16_t)sp->group, sp->dead[i][0], 0);
-        struct key to = key_body((uint16_t)sp->group, sp->dead[i][1] + 1, 0);
+        struct key from = key_of2((uint16_t)sp->group, KEY_BODY, sp->dead[i][0], 0);
+        struct key to = key_of2((uint16_t)sp->group, KEY_BODY, sp->dead[i][1] + 1, 0);
         sp->code = store_drop_range(sp->store, STORE_BODIES, key_view(&from), key_view(&to), &sp->error);
     }
     if (sp->code == ERR_OK && sp->list != NULL)

@@ -1,0 +1,74 @@
+/* What the files of cluster/ share. Nobody else includes this. */
+#ifndef HATO_CLUSTER_INTERNAL_H
+#define HATO_CLUSTER_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "cluster/node.h"
+#include "log/log.h"
+#include "store/store.h"
+
+/* One shard on its seat. */
+struct place {
+    struct turn turn;
+    struct seat *seat;
+    struct shard *shard;
+    bool led; /* or failed, once */
+};
+
+struct seat_inside {
+    struct shard_env env;
+    struct log_port *port;
+    uv_async_t log_wake;
+    uv_timer_t tick;
+    uv_timer_t due;
+    struct turn due_turn;
+    struct place *places; /* of this seat's shards */
+    size_t place_count;
+    bool stopping;
+    bool let_go;        /* the layers above have closed */
+    bool closed;        /* shards and handles are gone */
+    uint64_t upkeep_ms; /* loop time of the last one */
+    uv_timer_cb on_due;
+    struct mail ready;
+    struct mail stop;
+};
+
+struct node {
+    struct node_options options;
+    struct birth birth;
+    struct clock clock;
+    uint64_t started_ms;
+    struct disk *disk;
+    struct log *log;
+    struct store *store;
+    struct shard *shards[SHARDS_MAX + 1]; /* each used on its seat's thread */
+    struct seat *seats;
+    unsigned seat_count;
+    atomic_bool accepts_sends;
+    atomic_uint_least64_t free_bytes;
+    atomic_uint_least64_t store_bytes;
+    bool flushing;   /* seat 0's */
+    atomic_uint led; /* shards that led, or failed, once */
+    bool ran;
+    bool failed;
+    struct error failure;
+};
+
+enum { UPKEEP_MS = 1000 };
+
+uint64_t node_random(void);
+void node_look_at_space(struct node *n);
+void node_fail(struct node *n, const struct error *e); /* stops the node; its error is node_run's */
+struct log_port *node_port_create(struct node *n, struct seat_inside *in);
+
+/* seat.c */
+int seats_open(struct node *n, struct error *e);
+int seats_run(struct node *n, struct error *e);
+void seats_close(struct node *n);
+void seat_stop(struct seat *seat);
+
+/* flush.c: on seat 0 */
+void flush_if_wanted(struct node *n);
+
+#endif

@@ -1,0 +1,229 @@
+#include "cluster/node.h"
+
+#include <limits.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/disk.h"
+#include "base/memory.h"
+#include "cluster/internal.h"
+#include "net/crypto.h"
+
+static void wake_port(void *ctx)
+{
+    struct seat_inside *in = ctx;
+    uv_async_send(&in->log_wake);
+}
+
+static void random_hex(char out[33])
+{
+    struct buffer hex = {0};
+    uint8_t raw[16];
+    crypto_random(raw, sizeof raw);
+    crypto_hex(&hex, bytes_of(raw, sizeof raw));
+    memcpy(out, hex.data, 32);
+    out[32] = '\0';
+    buffer_close(&hex);
+}
+
+uint64_t node_random(void)
+{
+    uint64_t v;
+    crypto_random(&v, sizeof v);
+    return v;
+}
+
+static int open_storage(struct node *n, struct error *e)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/log", n->options.data);
+    struct log_options log = {.disk = n->disk, .dir = path, .seed = node_random(), .threaded = true, .compress = true};
+    log.segment_bytes = n->options.segment_bytes;
+    log.window_bytes = n->options.window_bytes;
+    int rc = log_open(&log, &n->log, e);
+    if (rc == ERR_EXISTS)
+        return error_set(e, ERR_EXISTS, "another broker runs on %s: stop it, or choose another --data",
+                         n->options.data);
+    if (rc != ERR_OK)
+        return rc;
+    struct log_summary summary = log_recovered(n->log);
+    TRACE(n->options.trace, TRACE_INFO, "log recovered", trace_u64("segments", summary.segments),
+          trace_u64("bytes", summary.bytes), trace_u64("entries", summary.entries),
+          trace_u64("torn_tail_bytes", summary.cut_bytes), trace_text("torn_tail_file", summary.cut_file));
+    snprintf(path, sizeof path, "%s/store", n->options.data);
+    struct store_options store = {.dir = path, .cache_bytes = n->options.cache_bytes};
+    return store_open(&store, &n->store, e);
+}
+
+int node_open(const struct node_options *options, struct node **out, struct error *e)
+{
+    struct birth wanted = {.node = options->node, .shards = options->shards};
+    struct birth birth;
+    random_hex(wanted.cluster);
+    int rc = birth_load(options->data, &wanted, &birth, e);
+    if (rc != ERR_OK)
+        return rc;
+    struct node *n = memory_zero(1, sizeof *n);
+    n->options = *options;
+    n->birth = birth;
+    n->clock = clock_real();
+    n->started_ms = clock_now_ms(&n->clock);
+    atomic_init(&n->accepts_sends, true);
+    n->disk = disk_real();
+    rc = open_storage(n, e);
+    if (rc == ERR_OK)
+        rc = seats_open(n, e);
+    if (rc != ERR_OK) {
+        node_close(n);
+        return rc;
+    }
+    node_look_at_space(n);
+    *out = n;
+    return ERR_OK;
+}
+
+int node_run(struct node *n, struct error *e)
+{
+    int rc = seats_run(n, e);
+    if (rc == ERR_OK && n->failed) {
+        *e = n->failure;
+        return (int)n->failure.code;
+    }
+    return rc;
+}
+
+void node_stop(struct node *n)
+{
+    for (unsigned i = 0; i < n->seat_count; i++)
+        seat_stop(&n->seats[i]);
+}
+
+void node_close(struct node *n)
+{
+    if (n == NULL)
+        return;
+    seats_close(n);
+    log_close(n->log);
+    store_close(n->store);
+    memory_free(n);
+}
+
+void node_fail(struct node *n, const struct error *e)
+{
+    if (!n->failed) {
+        n->failed = true;
+        n->failure = *e;
+        TRACE(n->options.trace, TRACE_ERROR, "the node stops", trace_text("error", e->message));
+    }
+    node_stop(n);
+}
+
+/* ---------------------------------------------------------------- space */
+
+void node_look_at_space(struct node *n)
+{
+    struct statvfs fs;
+    uint64_t free_bytes = 0;
+    if (statvfs(n->options.data, &fs) == 0)
+        free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    log_check_space(n->log);
+    bool accepts = log_has_room(n->log) && free_bytes >= n->options.disk_reserve;
+    bool before = atomic_exchange(&n->accepts_sends, accepts);
+    if (before && !accepts)
+        TRACE(n->options.trace, TRACE_WARN, "disk nearly full, sends are refused", trace_u64("free_bytes", free_bytes));
+    if (!before && accepts)
+        TRACE(n->options.trace, TRACE_INFO, "disk has space again, sends are accepted",
+              trace_u64("free_bytes", free_bytes));
+    atomic_store(&n->free_bytes, free_bytes);
+    atomic_store(&n->store_bytes, store_bytes(n->store));
+}
+
+void node_space(const struct node *n, struct node_space *out)
+{
+    out->log_bytes = log_bytes(n->log);
+    out->store_bytes = atomic_load(&n->store_bytes);
+    out->free_bytes = atomic_load(&n->free_bytes);
+    out->accepts_sends = atomic_load(&n->accepts_sends);
+}
+
+/* ---------------------------------------------------------------- looking at it */
+
+const struct birth *node_birth(const struct node *n)
+{
+    return &n->birth;
+}
+
+const struct node_options *node_options(const struct node *n)
+{
+    return &n->options;
+}
+
+unsigned node_seats(const struct node *n)
+{
+    return n->seat_count;
+}
+
+struct seat *node_seat(struct node *n, unsigned i)
+{
+    ASSERT(i < n->seat_count);
+    return &n->seats[i];
+}
+
+struct seat *node_seat_of(struct node *n, uint16_t shard)
+{
+    return &n->seats[shard % n->seat_count];
+}
+
+struct shard *node_shard(struct node *n, uint16_t shard)
+{
+    ASSERT(shard <= n->birth.shards);
+    return n->shards[shard];
+}
+
+uint64_t node_started_ms(const struct node *n)
+{
+    return n->started_ms;
+}
+
+/* ---------------------------------------------------------------- visits */
+
+static void arrive(struct mail *mail)
+{
+    struct visit *v = CONTAINER_OF(mail, struct visit, mail);
+    v->run(v, v->home->node->shards[v->shard]);
+}
+
+static void come_home(struct mail *mail)
+{
+    struct visit *v = CONTAINER_OF(mail, struct visit, mail);
+    v->done(v);
+}
+
+void node_visit(struct seat *from, uint16_t shard, struct visit *v)
+{
+    struct node *n = from->node;
+    ASSERT(shard <= n->birth.shards);
+    v->home = from;
+    v->shard = shard;
+    struct seat *to = node_seat_of(n, shard);
+    v->mail.run = arrive;
+    if (to == from)
+        arrive(&v->mail);
+    else
+        loop_post(&to->loop, &v->mail);
+}
+
+void visit_return(struct visit *v)
+{
+    v->mail.run = come_home;
+    if (node_seat_of(v->home->node, v->shard) == v->home)
+        come_home(&v->mail);
+    else
+        loop_post(&v->home->loop, &v->mail);
+}
+
+struct log_port *node_port_create(struct node *n, struct seat_inside *in)
+{
+    return log_port_create(n->log, wake_port, in);
+}

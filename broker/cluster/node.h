@@ -1,0 +1,86 @@
+/* A node: its loops, its shards spread over them, the log and the store that they share.
+ *
+ * Threads: node_open, node_run, node_close on the main thread. A `struct seat` is one loop with its shards; all that is said
+ * of a seat happens on its thread. Shard n sits on loop n mod loops, for as long as the process lives. */
+#ifndef HATO_CLUSTER_NODE_H
+#define HATO_CLUSTER_NODE_H
+
+#include "base/trace.h"
+#include "cluster/birth.h"
+#include "net/loop.h"
+#include "shard/shard.h"
+
+struct node;
+struct seat;
+
+/* What the layers above want to know. Each may be NULL. Called on the seat's thread. */
+struct node_hooks {
+    void *ctx;
+    int (*opened)(void *ctx, struct seat *seat,
+                  struct error *e);                 /* before its shards open, on the main thread: bind here */
+    void (*ready)(void *ctx, struct seat *seat);    /* every shard of the node leads or has failed: serve */
+    void (*stopping)(void *ctx, struct seat *seat); /* close what was opened; seat_let_go when done */
+    void (*leading)(void *ctx, struct seat *seat, struct shard *s, bool leading);
+    void (*queue_ready)(void *ctx, struct seat *seat, struct shard *s, uint64_t queue);
+    void (*queue_changed)(void *ctx, struct seat *seat, struct shard *s, uint64_t queue);
+    void (*function_changed)(void *ctx, struct seat *seat, struct shard *s, const char *name);
+};
+
+struct node_options {
+    const char *data;
+    uint64_t node;   /* this node's id, from 1 */
+    uint16_t shards; /* when the data directory is made */
+    unsigned loops;
+    uint64_t segment_bytes; /* of the log; 0: default */
+    uint64_t window_bytes;  /* of the log; 0: default */
+    uint64_t disk_reserve;  /* bytes of free disk below which sends are refused */
+    uint64_t cache_bytes;   /* of the store; 0: default */
+    struct node_hooks hooks;
+    struct trace *trace;
+};
+
+struct seat {
+    struct loop loop;
+    struct node *node;
+    int number;
+    void *above; /* the hooks' own */
+    struct seat_inside *inside;
+};
+
+/* To be called once, after `stopping`, when all that the layers above had on this seat is closed. */
+void seat_let_go(struct seat *seat);
+
+int node_open(const struct node_options *options, struct node **out, struct error *e);
+
+/* Runs until node_stop. Returns ERR_OK after an orderly stop, else why it could not go on. */
+int node_run(struct node *n, struct error *e);
+void node_stop(struct node *n); /* any thread, signal-safe enough for libuv's signal handles */
+void node_close(struct node *n);
+
+const struct birth *node_birth(const struct node *n);
+const struct node_options *node_options(const struct node *n);
+unsigned node_seats(const struct node *n);
+struct seat *node_seat(struct node *n, unsigned i);
+struct seat *node_seat_of(struct node *n, uint16_t shard);
+struct shard *node_shard(struct node *n, uint16_t shard); /* use on its seat's thread only */
+uint64_t node_started_ms(const struct node *n);
+
+/* A visit to another seat: `run` there, `done` back home. On the same seat both may run inside the call of node_visit or
+ * visit_return. The owner keeps the memory until `done`. */
+struct visit {
+    struct mail mail;
+    struct seat *home;
+    uint16_t shard;
+    void (*run)(struct visit *v, struct shard *s); /* ends, then or later, with visit_return */
+    void (*done)(struct visit *v);
+};
+void node_visit(struct seat *from, uint16_t shard, struct visit *v);
+void visit_return(struct visit *v);
+
+struct node_space {
+    uint64_t log_bytes, store_bytes, free_bytes;
+    bool accepts_sends;
+};
+void node_space(const struct node *n, struct node_space *out); /* any thread; as of the last look, once a second */
+
+#endif

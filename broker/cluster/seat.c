@@ -1,0 +1,390 @@
+/* A seat: a loop, and the shards that live on it, driven through shard.h. */
+#include "base/assert.h"
+#include "base/memory.h"
+#include "cluster/internal.h"
+
+/* ---------------------------------------------------------------- what shards ask of their seat */
+
+static struct place *place_of(struct seat *seat, const struct shard *s)
+{
+    /* Shard n is the (n / seats)th of its seat. */
+    return &seat->inside->places[shard_number(s) / seat->node->seat_count];
+}
+
+static void run_turn(struct turn *turn)
+{
+    struct place *p = CONTAINER_OF(turn, struct place, turn);
+    shard_turn(p->shard);
+    loop_at_turn_end(&p->seat->loop, TURN_WRITE, &p->seat->inside->due_turn);
+}
+
+static void ask_turn(void *ctx, struct shard *s)
+{
+    struct seat *seat = ctx;
+    loop_at_turn_end(&seat->loop, TURN_SHARD, &place_of(seat, s)->turn);
+}
+
+struct pool_work {
+    uv_work_t uv;
+    struct work *work;
+};
+
+static void work_run(uv_work_t *uv)
+{
+    struct pool_work *p = uv->data;
+    p->work->run(p->work);
+}
+
+static void work_done(uv_work_t *uv, int status)
+{
+    struct pool_work *p = uv->data;
+    struct work *w = p->work;
+    ASSERT(status == 0);
+    memory_free(p);
+    w->done(w);
+}
+
+static void pool_work(void *ctx, struct work *w)
+{
+    struct seat *seat = ctx;
+    struct pool_work *p = memory_zero(1, sizeof *p);
+    p->work = w;
+    p->uv.data = p;
+    int rc = uv_queue_work(&seat->loop.uv, &p->uv, work_run, work_done);
+    ASSERT(rc == 0);
+}
+
+static void note_led(struct node *n)
+{
+    if (atomic_fetch_add(&n->led, 1) + 1 != n->birth.shards + 1u)
+        return;
+    for (unsigned i = 0; i < n->seat_count; i++)
+        loop_post(&n->seats[i].loop, &n->seats[i].inside->ready);
+}
+
+static void on_ready(struct mail *mail)
+{
+    struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, ready);
+    struct seat *seat = in->env.ctx;
+    struct node_hooks *hooks = &seat->node->options.hooks;
+    if (!in->stopping && hooks->ready != NULL)
+        hooks->ready(hooks->ctx, seat);
+}
+
+static void leading(void *ctx, struct shard *s, bool leads)
+{
+    struct seat *seat = ctx;
+    struct place *p = place_of(seat, s);
+    struct node_hooks *hooks = &seat->node->options.hooks;
+    if (hooks->leading != NULL)
+        hooks->leading(hooks->ctx, seat, s, leads);
+    if (leads && !p->led) {
+        p->led = true;
+        note_led(seat->node);
+    }
+}
+
+static void queue_ready(void *ctx, struct shard *s, uint64_t queue)
+{
+    struct seat *seat = ctx;
+    struct node_hooks *hooks = &seat->node->options.hooks;
+    if (hooks->queue_ready != NULL)
+        hooks->queue_ready(hooks->ctx, seat, s, queue);
+}
+
+static void queue_changed(void *ctx, struct shard *s, uint64_t queue)
+{
+    struct seat *seat = ctx;
+    struct node_hooks *hooks = &seat->node->options.hooks;
+    if (hooks->queue_changed != NULL)
+        hooks->queue_changed(hooks->ctx, seat, s, queue);
+}
+
+static void function_changed(void *ctx, struct shard *s, const char *name)
+{
+    struct seat *seat = ctx;
+    struct node_hooks *hooks = &seat->node->options.hooks;
+    if (hooks->function_changed != NULL)
+        hooks->function_changed(hooks->ctx, seat, s, name);
+}
+
+struct posted {
+    struct mail mail;
+    struct node *node;
+    uint16_t shard;
+    struct task *task;
+};
+
+static void run_posted(struct mail *mail)
+{
+    struct posted *p = CONTAINER_OF(mail, struct posted, mail);
+    struct shard *s = p->shard <= p->node->birth.shards ? p->node->shards[p->shard] : NULL;
+    p->task->run(p->task, s);
+    memory_free(p);
+}
+
+static void post(void *ctx, uint16_t number, struct task *t)
+{
+    struct seat *seat = ctx;
+    struct posted *p = memory_zero(1, sizeof *p);
+    p->mail.run = run_posted;
+    p->node = seat->node;
+    p->shard = number;
+    p->task = t;
+    struct seat *to = number <= seat->node->birth.shards ? node_seat_of(seat->node, number) : seat;
+    loop_post(&to->loop, &p->mail);
+}
+
+static void shard_stopped(void *ctx, struct shard *s)
+{
+    struct seat *seat = ctx;
+    struct node *n = seat->node;
+    struct place *p = place_of(seat, s);
+    if (!p->led) {
+        p->led = true;
+        note_led(n);
+    }
+    if (!log_failed(n->log))
+        return;
+    struct error e = {0};
+    log_failure(n->log, &e);
+    node_fail(n, &e);
+}
+
+/* ---------------------------------------------------------------- timers */
+
+static void set_due_timer(struct turn *turn)
+{
+    struct seat_inside *in = CONTAINER_OF(turn, struct seat_inside, due_turn);
+    struct seat *seat = in->env.ctx;
+    uint64_t least = NEVER;
+    for (size_t i = 0; i < in->place_count; i++) {
+        uint64_t due = shard_due_in_ms(in->places[i].shard);
+        least = due < least ? due : least;
+    }
+    if (in->stopping)
+        return;
+    if (least == NEVER) {
+        uv_timer_stop(&in->due);
+        return;
+    }
+    uv_update_time(&seat->loop.uv);
+    uv_timer_start(&in->due, in->on_due, least, 0);
+}
+
+static void on_due(uv_timer_t *timer)
+{
+    struct seat *seat = timer->data;
+    struct seat_inside *in = seat->inside;
+    for (size_t i = 0; i < in->place_count; i++)
+        shard_due(in->places[i].shard);
+    loop_at_turn_end(&seat->loop, TURN_WRITE, &in->due_turn);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct seat *seat = timer->data;
+    struct seat_inside *in = seat->inside;
+    struct node *n = seat->node;
+    bool accept = atomic_load(&n->accepts_sends);
+    for (size_t i = 0; i < in->place_count; i++) {
+        shard_accept_sends(in->places[i].shard, accept);
+        shard_tick(in->places[i].shard);
+    }
+    uint64_t now = uv_now(&seat->loop.uv);
+    if (now - in->upkeep_ms < UPKEEP_MS)
+        return;
+    in->upkeep_ms = now;
+    if (seat->number == 0) {
+        node_look_at_space(n);
+        flush_if_wanted(n);
+    }
+    for (size_t i = 0; i < in->place_count; i++)
+        shard_upkeep(in->places[i].shard);
+}
+
+static void on_log_wake(uv_async_t *wake)
+{
+    struct seat *seat = wake->data;
+    log_port_drain(seat->inside->port);
+}
+
+/* ---------------------------------------------------------------- life */
+
+static void try_to_close(struct seat *seat);
+
+static void on_stop(struct mail *mail)
+{
+    struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, stop);
+    struct seat *seat = in->env.ctx;
+    struct node_hooks *hooks = &seat->node->options.hooks;
+    in->stopping = true;
+    uv_timer_stop(&in->due);
+    if (hooks->stopping != NULL)
+        hooks->stopping(hooks->ctx, seat);
+    else
+        seat_let_go(seat);
+}
+
+void seat_let_go(struct seat *seat)
+{
+    seat->inside->let_go = true;
+    try_to_close(seat);
+}
+
+/* Work that is out has to come back before its shard may go: looked at again with every tick. */
+static void try_to_close(struct seat *seat)
+{
+    struct seat_inside *in = seat->inside;
+    if (in->closed || !in->let_go)
+        return;
+    for (size_t i = 0; i < in->place_count; i++)
+        if (shard_busy(in->places[i].shard))
+            return;
+    if (seat->number == 0 && seat->node->flushing)
+        return;
+    in->closed = true;
+    for (size_t i = 0; i < in->place_count; i++) {
+        loop_forget_turn(&seat->loop, TURN_SHARD, &in->places[i].turn);
+        shard_close(in->places[i].shard);
+    }
+    loop_forget_turn(&seat->loop, TURN_WRITE, &in->due_turn);
+    uv_close((uv_handle_t *)&in->tick, NULL);
+    uv_close((uv_handle_t *)&in->due, NULL);
+    uv_close((uv_handle_t *)&in->log_wake, NULL);
+    loop_stop(&seat->loop);
+}
+
+static void on_tick_or_close(uv_timer_t *timer)
+{
+    struct seat *seat = timer->data;
+    if (seat->inside->stopping)
+        try_to_close(seat);
+    else
+        on_tick(timer);
+}
+
+static void fill_env(struct seat *seat)
+{
+    struct seat_inside *in = seat->inside;
+    in->env = (struct shard_env){
+        .ctx = seat,
+        .clock = seat->node->clock,
+        .ask_turn = ask_turn,
+        .work = pool_work,
+        .leading = leading,
+        .queue_ready = queue_ready,
+        .queue_changed = queue_changed,
+        .function_changed = function_changed,
+        .post = post,
+        .stopped = shard_stopped,
+    };
+    in->ready.run = on_ready;
+    in->stop.run = on_stop;
+    in->due_turn.run = set_due_timer;
+    in->on_due = on_due;
+}
+
+static int open_places(struct seat *seat, struct error *e)
+{
+    struct seat_inside *in = seat->inside;
+    struct node *n = seat->node;
+    for (unsigned number = (unsigned)seat->number; number <= n->birth.shards; number += n->seat_count) {
+        struct place *p = &in->places[in->place_count];
+        p->seat = seat;
+        p->turn.run = run_turn;
+        struct shard_options o = {.number = (uint16_t)number,
+                                  .shards = n->birth.shards,
+                                  .node = n->birth.node,
+                                  .log = n->log,
+                                  .port = in->port,
+                                  .store = n->store,
+                                  .env = &in->env,
+                                  .seed = node_random(),
+                                  .trace = n->options.trace};
+        int rc = shard_open(&o, &p->shard, e);
+        if (rc != ERR_OK)
+            return rc;
+        n->shards[number] = p->shard;
+        in->place_count++;
+    }
+    return ERR_OK;
+}
+
+static int open_seat(struct node *n, int number, struct error *e)
+{
+    struct seat *seat = &n->seats[number];
+    seat->node = n;
+    seat->number = number;
+    int rc = loop_open(&seat->loop, number, e);
+    if (rc != ERR_OK)
+        return rc;
+    struct seat_inside *in = memory_zero(1, sizeof *in);
+    seat->inside = in;
+    fill_env(seat);
+    uv_timer_init(&seat->loop.uv, &in->tick);
+    uv_timer_init(&seat->loop.uv, &in->due);
+    uv_async_init(&seat->loop.uv, &in->log_wake, on_log_wake);
+    in->tick.data = in->due.data = in->log_wake.data = seat;
+    uv_timer_start(&in->tick, on_tick_or_close, SHARD_TICK_MS, SHARD_TICK_MS);
+    in->port = node_port_create(n, in);
+    in->places = memory_zero(n->birth.shards / n->seat_count + 2, sizeof *in->places);
+    struct node_hooks *hooks = &n->options.hooks;
+    if (hooks->opened != NULL)
+        rc = hooks->opened(hooks->ctx, seat, e);
+    return rc;
+}
+
+int seats_open(struct node *n, struct error *e)
+{
+    unsigned wanted = n->options.loops > 0 ? n->options.loops : 1;
+    n->seats = memory_zero(wanted, sizeof *n->seats);
+    for (unsigned i = 0; i < wanted; i++) {
+        n->seat_count++;
+        int rc = open_seat(n, (int)i, e);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    for (unsigned i = 0; i < wanted; i++) {
+        int rc = open_places(&n->seats[i], e);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    return ERR_OK;
+}
+
+int seats_run(struct node *n, struct error *e)
+{
+    for (unsigned i = 1; i < n->seat_count; i++) {
+        int rc = loop_start(&n->seats[i].loop, e);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    loop_run(&n->seats[0].loop);
+    for (unsigned i = 1; i < n->seat_count; i++)
+        loop_join(&n->seats[i].loop);
+    n->ran = true;
+    struct error ignored;
+    return n->failed ? ERR_OK : store_flush(n->store, STORE_STATE, &ignored); /* a quick start next time */
+}
+
+void seat_stop(struct seat *seat)
+{
+    loop_post(&seat->loop, &seat->inside->stop);
+}
+
+/* After seats_run nothing is left but memory; after a failed seats_open the process is about to end, and what the loops
+ * hold goes with it. */
+void seats_close(struct node *n)
+{
+    for (unsigned i = 0; i < n->seat_count; i++) {
+        struct seat *seat = &n->seats[i];
+        if (seat->inside == NULL || !n->ran)
+            continue;
+        memory_free(seat->inside->places);
+        memory_free(seat->inside);
+        loop_close(&seat->loop);
+    }
+    if (n->ran)
+        memory_free(n->seats);
+}
