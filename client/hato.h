@@ -27,7 +27,7 @@
  * LOST CONNECTIONS. Calls that were under way are not failed: they are repeated on the next connection, in their order,
  * until their timeout. Sends are repeated with the same producer id and sequence, so that each message is stored once. A
  * repeated ack, nack or cancel whose receipt or message is gone by then is reported as HATO_UNKNOWN_OUTCOME: most likely
- * the first one did it. What must not be done twice (purge, redrive, creating a function) is not repeated and reported
+ * the first one did it. What must not be done twice (purge, redrive, resuming a group, creating a function) is not repeated and reported
  * as HATO_UNKNOWN_OUTCOME too.
  *
  * BATCHING. Sends to one queue of one turn of the loop leave as one request, likewise acks, nacks and extends; all of a
@@ -480,6 +480,10 @@ HATO_API struct hato_call *hato_queue_delete(struct hato_client *client, const c
 /* Deletes all messages: reply->purged. */
 HATO_API struct hato_call *hato_queue_purge(struct hato_client *client, const char *name, hato_done_cb done,
                                             void *user);
+
+/* A group of a FIFO queue that was halted at a message (on_exhausted) goes on; the message's receives count anew. */
+HATO_API struct hato_call *hato_group_resume(struct hato_client *client, const char *queue, const char *group,
+                                             hato_done_cb done, void *user);
 
 struct hato_list_options {
     const char *prefix; /* queues only; NULL: all */
