@@ -1,0 +1,36 @@
+/* What the files of store/ share. */
+#ifndef HATO_STORE_INTERNAL_H
+#define HATO_STORE_INTERNAL_H
+
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+
+#include "store/store.h"
+
+#define STORE_BULK_PREFIX "bulk-" /* of files not yet part of the store */
+
+struct store {
+    char *dir;
+    bool in_memory;
+    rocksdb_t *db;
+    rocksdb_env_t *env; /* the default one, or the caller's in memory */
+    rocksdb_cache_t *cache;
+    rocksdb_options_t *options[STORE_FAMILIES];
+    rocksdb_column_family_handle_t *families[STORE_FAMILIES];
+    rocksdb_writeoptions_t *write;
+    rocksdb_readoptions_t *read;
+    rocksdb_readoptions_t *read_durable;
+    atomic_uint bulks; /* names their files */
+};
+
+/* options.c: what RocksDB is told. */
+rocksdb_options_t *store_options_create(enum store_family f, const struct store_options *o, rocksdb_env_t *env,
+                                        rocksdb_cache_t *cache, struct error *e);
+
+/* status.c: RocksDB's message as our error; frees `status`. `what` was being done. Returns the code. */
+int store_status(char *status, const char *dir, const char *what, struct error *e);
+
+/* batch.c: the changes as RocksDB's own batch, valid until the batch is changed. */
+rocksdb_writebatch_t *store_batch_made(struct store *s, struct store_batch *b);
+
+#endif

@@ -1,0 +1,262 @@
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "store/internal.h"
+
+enum { CACHE_BYTES = 32 << 20, READ_PERSISTED = 2, PATH_BYTES = 4096 };
+
+/* RocksDB wants a family of this name; ours is it, so that none is kept for nothing. */
+static const char *const FAMILY_NAMES[STORE_FAMILIES] = {"default", "bodies"};
+
+void *store_env_create(void)
+{
+    return rocksdb_create_mem_env();
+}
+
+void store_env_destroy(void *env)
+{
+    rocksdb_env_destroy(env);
+}
+
+/* ---------------------------------------------------------------- opening */
+
+/* Files of bulks that were under way in a crash. */
+static void remove_unfinished(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (d == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(d)) != NULL;)
+        if (strncmp(entry->d_name, STORE_BULK_PREFIX, strlen(STORE_BULK_PREFIX)) == 0)
+            (void)unlinkat(dirfd(d), entry->d_name, 0);
+    closedir(d);
+}
+
+static int prepare_dir(const char *dir, struct error *e)
+{
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return error_set(e, ERR_IO, "cannot make the store's directory %s: %s", dir, strerror(errno));
+    struct stat info;
+    if (stat(dir, &info) != 0 || !S_ISDIR(info.st_mode))
+        return error_set(e, ERR_IO, "%s is not a directory; the store needs one", dir);
+    if (access(dir, R_OK | W_OK | X_OK) != 0)
+        return error_set(e, ERR_IO, "cannot write to the store's directory %s: %s", dir, strerror(errno));
+    remove_unfinished(dir);
+    return ERR_OK;
+}
+
+static int open_database(struct store *s, struct error *e)
+{
+    char *status = NULL;
+    s->db = rocksdb_open_column_families(s->options[STORE_STATE], s->dir, STORE_FAMILIES, FAMILY_NAMES,
+                                         (const rocksdb_options_t *const *)s->options, s->families, &status);
+    if (status != NULL)
+        return store_status(status, s->dir, "opening the store", e);
+    return ERR_OK;
+}
+
+static int open_parts(struct store *s, const struct store_options *o, struct error *e)
+{
+    s->cache = rocksdb_cache_create_lru(o->cache_bytes != 0 ? o->cache_bytes : CACHE_BYTES);
+    for (unsigned f = 0; f < STORE_FAMILIES; f++) {
+        s->options[f] = store_options_create((enum store_family)f, o, s->env, s->cache, e);
+        if (s->options[f] == NULL)
+            return e != NULL ? (int)e->code : ERR_IO;
+    }
+    s->write = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(s->write, 1);
+    s->read = rocksdb_readoptions_create();
+    s->read_durable = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(s->read_durable, READ_PERSISTED);
+    return open_database(s, e);
+}
+
+int store_open(const struct store_options *options, struct store **out, struct error *e)
+{
+    ASSERT(options->dir != NULL && (!options->in_memory || options->env != NULL));
+    if (!options->in_memory) {
+        int code = prepare_dir(options->dir, e);
+        if (code != ERR_OK)
+            return code;
+    }
+    struct store *s = memory_zero(1, sizeof *s);
+    s->dir = memory_string(options->dir, strlen(options->dir));
+    s->in_memory = options->in_memory;
+    s->env = options->in_memory ? options->env : rocksdb_create_default_env();
+    int code = open_parts(s, options, e);
+    if (code != ERR_OK) {
+        store_close(s);
+        return code;
+    }
+    *out = s;
+    return ERR_OK;
+}
+
+void store_close(struct store *s)
+{
+    if (s == NULL)
+        return;
+    for (unsigned f = 0; f < STORE_FAMILIES; f++)
+        if (s->families[f] != NULL)
+            rocksdb_column_family_handle_destroy(s->families[f]);
+    if (s->db != NULL)
+        rocksdb_close(s->db);
+    if (s->read_durable != NULL)
+        rocksdb_readoptions_destroy(s->read_durable);
+    if (s->read != NULL)
+        rocksdb_readoptions_destroy(s->read);
+    if (s->write != NULL)
+        rocksdb_writeoptions_destroy(s->write);
+    for (unsigned f = 0; f < STORE_FAMILIES; f++)
+        if (s->options[f] != NULL)
+            rocksdb_options_destroy(s->options[f]);
+    if (s->cache != NULL)
+        rocksdb_cache_destroy(s->cache);
+    if (!s->in_memory)
+        rocksdb_env_destroy(s->env);
+    memory_free(s->dir);
+    memory_free(s);
+}
+
+/* ---------------------------------------------------------------- writing */
+
+int store_write(struct store *s, struct store_batch *b, struct error *e)
+{
+    char *status = NULL;
+    rocksdb_write(s->db, s->write, store_batch_made(s, b), &status);
+    return status == NULL ? ERR_OK : store_status(status, s->dir, "writing to the store", e);
+}
+
+int store_flush(struct store *s, enum store_family f, struct error *e)
+{
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(options, 1);
+    char *status = NULL;
+    rocksdb_flush_cf(s->db, options, s->families[f], &status);
+    rocksdb_flushoptions_destroy(options);
+    return status == NULL ? ERR_OK : store_status(status, s->dir, "flushing the store", e);
+}
+
+/* RocksDB's range of whole files includes its end, ours does not: the greatest key we may name is one below `to`. */
+static void last_below(struct bytes to, struct buffer *out)
+{
+    buffer_put(out, to.data, to.len - 1);
+    uint8_t last = to.data[to.len - 1];
+    if (last == 0)
+        return;
+    buffer_u8(out, (uint8_t)(last - 1));
+    for (int i = 0; i < 32; i++)
+        buffer_u8(out, 0xff);
+}
+
+static int any_left(struct store *s, enum store_family f, struct bytes from, struct bytes to, bool *any,
+                    struct error *e)
+{
+    struct store_iterator *i = store_iterate(s, f, from, to, NULL);
+    *any = store_iterator_valid(i);
+    int code = store_iterator_error(i, e);
+    store_iterator_close(i);
+    return code;
+}
+
+int store_drop_range(struct store *s, enum store_family f, struct bytes from, struct bytes to, struct error *e)
+{
+    if (to.len == 0 || bytes_compare(from, to) >= 0)
+        return ERR_OK;
+    struct buffer end = {0};
+    last_below(to, &end);
+    char *status = NULL;
+    rocksdb_delete_file_in_range_cf(s->db, s->families[f], (const char *)from.data, from.len, (const char *)end.data,
+                                    end.len, &status);
+    buffer_close(&end);
+    if (status != NULL)
+        return store_status(status, s->dir, "dropping files of the store", e);
+    bool any = false;
+    int code = any_left(s, f, from, to, &any, e);
+    if (code != ERR_OK || !any)
+        return code;
+    struct store_batch *b = store_batch_create();
+    store_delete_range(b, f, from, to);
+    code = store_write(s, b, e);
+    store_batch_destroy(b);
+    return code;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static int get(struct store *s, const rocksdb_readoptions_t *options, enum store_family f, struct bytes key,
+               struct buffer *out, struct error *e)
+{
+    char *status = NULL;
+    rocksdb_pinnableslice_t *found =
+        rocksdb_get_pinned_cf(s->db, options, s->families[f], (const char *)key.data, key.len, &status);
+    if (status != NULL)
+        return store_status(status, s->dir, "reading from the store", e);
+    if (found == NULL)
+        return ERR_NOT_FOUND;
+    size_t len = 0;
+    const char *value = rocksdb_pinnableslice_value(found, &len);
+    buffer_put(out, value, len);
+    rocksdb_pinnableslice_destroy(found);
+    return ERR_OK;
+}
+
+int store_get(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e)
+{
+    return get(s, s->read, f, key, out, e);
+}
+
+int store_get_durable(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e)
+{
+    return get(s, s->read_durable, f, key, out, e);
+}
+
+int store_get_at(struct store *s, enum store_family f, struct bytes key, const struct store_snapshot *snapshot,
+                 struct buffer *out, struct error *e)
+{
+    rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(options, (const rocksdb_snapshot_t *)(const void *)snapshot);
+    int code = get(s, options, f, key, out, e);
+    rocksdb_readoptions_destroy(options);
+    return code;
+}
+
+struct store_snapshot *store_snapshot_open(struct store *s)
+{
+    return (struct store_snapshot *)(void *)(uintptr_t)rocksdb_create_snapshot(s->db);
+}
+
+void store_snapshot_close(struct store *s, struct store_snapshot *snapshot)
+{
+    if (snapshot != NULL)
+        rocksdb_release_snapshot(s->db, (const rocksdb_snapshot_t *)(void *)snapshot);
+}
+
+/* ---------------------------------------------------------------- figures */
+
+static uint64_t property(struct store *s, const char *name)
+{
+    uint64_t sum = 0;
+    for (unsigned f = 0; f < STORE_FAMILIES; f++) {
+        uint64_t value = 0;
+        if (rocksdb_property_int_cf(s->db, s->families[f], name, &value) == 0)
+            sum += value;
+    }
+    return sum;
+}
+
+uint64_t store_bytes(struct store *s)
+{
+    return property(s, "rocksdb.total-sst-files-size");
+}
+
+uint64_t store_memory_bytes(struct store *s)
+{
+    return rocksdb_cache_get_usage(s->cache) + property(s, "rocksdb.size-all-mem-tables") +
+           property(s, "rocksdb.estimate-table-readers-mem");
+}
