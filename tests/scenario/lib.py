@@ -50,7 +50,8 @@ def build_directory():
 
 
 def program(name):
-    return os.path.join(build_directory(), "bin", name)
+    """The words that run one of our programs; HATO_WRAP is what the test run wants before them."""
+    return [*os.environ.get("HATO_WRAP", "").split(), os.path.join(build_directory(), "bin", name)]
 
 
 def free_ports(count):
@@ -88,7 +89,7 @@ class Broker:
 
     def start(self, *more, ready=True):
         """Starts it and waits until /readyz says yes."""
-        command = [program("hatod"), "--data", self.data, "--listen", self.server, "--http",
+        command = [*program("hatod"), "--data", self.data, "--listen", self.server, "--http",
                    f"127.0.0.1:{self.http_port}", *self.arguments, *more]
         with open(self.log, "ab") as log:
             log.write(f"# {' '.join(command)}\n".encode())
@@ -166,7 +167,7 @@ class Broker:
 
     def run(self, *arguments, stdin=""):
         """`hato ARGUMENTS` against this broker, whatever comes of it: a CompletedProcess with text."""
-        return subprocess.run([program("hato"), "--server", self.server, *map(str, arguments)], input=stdin,
+        return subprocess.run([*program("hato"), "--server", self.server, *map(str, arguments)], input=stdin,
                               capture_output=True, text=True, timeout=HANG_SECONDS, check=False, cwd=self.directory)
 
     def hato(self, *arguments, stdin=""):
