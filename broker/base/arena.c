@@ -13,6 +13,11 @@ struct arena_block {
     _Alignas(16) unsigned char data[];
 };
 
+static size_t block_bytes(const struct arena *a)
+{
+    return a->block > 0 ? a->block : ARENA_BLOCK;
+}
+
 static struct arena_block *add_block(struct arena *a, size_t size)
 {
     struct arena_block *b = memory_alloc(sizeof *b + size);
@@ -28,7 +33,7 @@ void *arena_alloc(struct arena *a, size_t size)
     size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     struct arena_block *b = a->head;
     if (b == NULL || b->size - a->used < size)
-        b = add_block(a, size > ARENA_BLOCK ? size : ARENA_BLOCK);
+        b = add_block(a, size > block_bytes(a) ? size : block_bytes(a));
     void *p = b->data + a->used;
     a->used += size;
     return p;
@@ -68,7 +73,7 @@ void arena_reset(struct arena *a)
         return;
     free_from(b->next);
     b->next = NULL;
-    if (b->size > ARENA_BLOCK) {
+    if (b->size > block_bytes(a)) {
         memory_free(b);
         a->head = NULL;
     }
@@ -77,5 +82,5 @@ void arena_reset(struct arena *a)
 void arena_close(struct arena *a)
 {
     free_from(a->head);
-    *a = (struct arena){0};
+    *a = (struct arena){.block = a->block};
 }

@@ -10,6 +10,7 @@ struct arena_block;
 struct arena {
     struct arena_block *head;
     size_t used;
+    size_t block; /* bytes asked for at a time; 0: 64 KiB */
 };
 
 void *arena_alloc(struct arena *a, size_t size); /* 16-byte aligned, uninitialised */
