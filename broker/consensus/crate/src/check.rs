@@ -84,9 +84,7 @@ pub fn sense<T: Storage>(m: &Message, raft: &Raft<T>, unsettled: bool) -> Answer
         MsgAppendResponse if m.term == raft.term && raft.state == StateRole::Leader => {
             ensure(m.index <= last, "the answer is about an entry that was not sent")
         }
-        MsgRequestVoteResponse | MsgRequestPreVoteResponse
-            if unsettled && matches!(raft.state, StateRole::Candidate | StateRole::PreCandidate) =>
-        {
+        MsgRequestVoteResponse if unsettled && raft.state == StateRole::Candidate => {
             ensure(false, "a vote that was not yet asked for")
         }
         _ => Ok(()),

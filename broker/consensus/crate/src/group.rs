@@ -115,13 +115,15 @@ impl Group {
         log.persisted != log.last_index() || self.written > self.persisted
     }
 
-    /// A single voter elects itself at once, so it must not try before all it has said and written is on disk.
+    /// What the library asserts of whoever campaigns. It looks for membership changes in all that is not applied, which
+    /// must still be in the log: not so while an installed snapshot is on its way to the disk. And a single voter elects
+    /// itself at once, so that all it has said and written must be on disk before.
     pub fn must_not_campaign(&self) -> bool {
         let raft = &self.node.raft;
         raft.state != StateRole::Leader
             && raft.promotable()
-            && raft.prs().is_singleton()
-            && (self.unsettled() || !raft.msgs.is_empty())
+            && (raft.raft_log.applied + 1 < raft.raft_log.first_index() && self.node.snap().is_none()
+                || raft.prs().is_singleton() && (self.unsettled() || !raft.msgs.is_empty()))
     }
 
     pub fn step(&mut self, m: &abi::Message) -> Answer {
