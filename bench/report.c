@@ -6,6 +6,9 @@
 #include "base/human.h"
 #include "bench/units.h"
 
+enum { REPORT_SHOWN_MAX = 64 };
+_Static_assert((int)REPORT_SHOWN_MAX >= (int)HUMAN_TEXT_MAX && (int)REPORT_SHOWN_MAX >= (int)UNITS_TEXT_MAX, "no room");
+
 static struct report_value *report_add(struct report *r, const char *name, enum report_unit unit)
 {
     ASSERT(r->count < REPORT_VALUES_MAX);
@@ -40,7 +43,7 @@ void report_load(struct report *r, const struct load *load)
 
 static void report_person(const struct report_value *v, FILE *out)
 {
-    char text[HUMAN_TEXT_MAX > UNITS_TEXT_MAX ? HUMAN_TEXT_MAX : UNITS_TEXT_MAX];
+    char text[REPORT_SHOWN_MAX];
     fprintf(out, "  %-22s ", v->name);
     switch (v->unit) {
     case REPORT_TEXT:
