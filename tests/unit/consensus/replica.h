@@ -61,7 +61,7 @@ struct replica {
     bool entries_later;
     bool entries_bad;
     uint64_t given; /* highest number given out */
-    bool changed;   /* the last ready had a membership entry */
+    bool hostile;   /* peers may say anything: what they say need not make sense here */
     const struct replica_events *events;
     void *context;
 };
@@ -229,8 +229,8 @@ static inline void replica_send(struct replica *r, const struct letter *l)
 static inline struct machine machine_of(const struct raft_snapshot *s)
 {
     struct machine m = {.applied = s->index, .membership = s->membership};
-    ck_assert_uint_eq(s->len, sizeof((struct replica *)0)->description);
-    memcpy(&m.hash, s->data, sizeof m.hash);
+    if (s->len >= sizeof m.hash)
+        memcpy(&m.hash, s->data, sizeof m.hash);
     return m;
 }
 
@@ -266,9 +266,8 @@ static inline void replica_apply(struct replica *r, const struct raft_entry *e)
     if (e->kind != RAFT_ENTRY_NORMAL) {
         struct error error;
         int code = raft_apply_membership(r->raft, e, &r->machine.membership, &error);
-        ck_assert_msg(code == ERR_OK || code == ERR_INVALID, "%d %s", code, error.message);
+        ck_assert_msg(code == ERR_OK || code == ERR_INVALID || r->hostile, "%d %s", code, error.message);
         ck_assert_int_eq(membership_check(&r->machine.membership, NULL), ERR_OK);
-        r->changed = true;
     }
     r->machine.applied = e->index;
     r->machine.hash = bytes_hash(bytes_of(e->data, e->len), r->machine.hash ^ e->term << 8 ^ e->kind);
