@@ -138,7 +138,8 @@ struct hato_options {
 
 /* Makes a client on `loop`, or with a loop of its own when `loop` is NULL. Connecting begins in the loop's next turn. The
  * options are copied (NULL: all defaults). Returns NULL when an option is wrong (with the reason in `text`, when it is not
- * NULL, of `size` bytes) or no loop can be made. The client keeps the loop running until it is closed. */
+ * NULL, of `size` bytes) or no loop can be made. The client keeps the loop running until it is closed. Where SIGPIPE would
+ * end the process it is set to be ignored from here on, since a broker that goes away must not. */
 HATO_API struct hato_client *hato_client_create(uv_loop_t *loop, const struct hato_options *options, char *text,
                                                 size_t size);
 

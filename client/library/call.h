@@ -15,8 +15,9 @@ struct hato_call {
     hato_done_cb done;
     void *user;
     uint64_t timeout_ms;
-    uint64_t grace_ms; /* a receive's waiting time, not counted by the timeout */
-    uint64_t deadline; /* as client_now; UINT64_MAX: none */
+    uint64_t grace_ms;    /* a receive's waiting time, not counted by the timeout */
+    uint64_t deadline;    /* as client_now; UINT64_MAX: none */
+    uint64_t repeats_end; /* of a receive that was repeated: the deadline goes no further */
     struct error *failure;
     struct hato_reply *reply; /* done without callback: for hato_wait */
     bool cancelled;

@@ -1,5 +1,6 @@
 #include "library/client.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -285,6 +286,14 @@ static uint64_t random_seed(void)
     return seed;
 }
 
+/* libuv writes to a connection that the other side has closed like any other: the default would end the program. */
+static void ignore_broken_pipes(void)
+{
+    struct sigaction now;
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
 static void open_handles(struct hato_client *c)
 {
     uv_idle_init(c->loop, &c->turn);
@@ -315,6 +324,7 @@ struct hato_client *hato_client_create(uv_loop_t *loop, const struct hato_option
     c->owns_loop = loop == NULL;
     c->loop = loop != NULL ? loop : &c->own_loop;
     take_options(c, o);
+    ignore_broken_pipes();
     random_open(&c->random, random_seed());
     if (c->options.producer == 0)
         c->options.producer = random_seed();

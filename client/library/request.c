@@ -161,13 +161,16 @@ void request_expire(struct hato_client *c, struct request *r, uint64_t now)
     }
 }
 
-/* A receive that is repeated waits anew. */
+/* A receive that is repeated waits anew, but not for ever on a connection that is lost again and again. */
 static void extend_deadline(struct request *r)
 {
     struct hato_call *call = r->calls;
     if (r->operation->request != HATO__REQUEST__OP_RECEIVE || call->cancelled || call->deadline == UINT64_MAX)
         return;
-    call->deadline = client_now() + call->grace_ms + call->timeout_ms;
+    uint64_t whole = call->grace_ms + call->timeout_ms;
+    if (call->repeats_end == 0)
+        call->repeats_end = call->deadline + whole;
+    call->deadline = client_now() + whole < call->repeats_end ? client_now() + whole : call->repeats_end;
     r->deadline = call->deadline;
 }
 
