@@ -1,0 +1,72 @@
+/* The native protocol (proto/client.proto): connections, their requests, and the way of a request to its shard and back. */
+#ifndef HATO_PROTOCOL_NATIVE_H
+#define HATO_PROTOCOL_NATIVE_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "cluster/node.h"
+#include "net/alarm.h"
+#include "net/stream.h"
+
+enum {
+    NATIVE_FRAME_MAX = 68 * 1024 * 1024,
+    NATIVE_MESSAGE_MAX = 64 * 1024 * 1024, /* ceiling of every queue */
+    NATIVE_REQUESTS_MAX = 65536,           /* of one connection, under way; beyond: it is not read */
+    NATIVE_REQUEST_BYTES_MAX = 64 * 1024 * 1024,
+};
+
+/* What is known of a function where its queues are led; filled by the layer that delivers. */
+struct function_activity {
+    bool known;        /* a queue is bound to it there */
+    const char *state; /* "idle", "delivering", "open", "gone", "paused" */
+    uint32_t in_flight, window;
+    uint64_t delivered_total, failed_total, retry_at_ms;
+    const char *last_error;
+    struct Hato__Attempt **attempts; /* newest first */
+    size_t attempt_count;
+};
+
+/* What the protocol needs of the layers beside it. */
+struct native_services {
+    void *ctx;
+    /* On that seat's thread; texts and attempts go to the arena. */
+    void (*function_activity)(void *ctx, struct seat *seat, const char *function, struct arena *arena,
+                              struct function_activity *out);
+};
+
+/* One for each node. */
+struct native {
+    struct node *node;
+    const struct native_services *services;
+    struct native_seat **seats; /* by number */
+    const char *account;        /* of connections that name none */
+    const char *region;
+    atomic_uint_least64_t connections;
+    atomic_uint_least64_t connections_total;
+    atomic_uint_least64_t requests_total;
+    atomic_uint_least64_t refused_total;
+};
+
+/* The native side of one seat. */
+struct native_seat {
+    struct native *native;
+    struct seat *seat;
+    struct alarms alarms;
+    struct listener listener;
+    bool listening;
+    bool closing;
+    bool listener_closed;
+    struct list sessions;
+    struct alarm give_up; /* on peers that don't read, when closing */
+    size_t session_count; /* also those whose connection is gone and whose requests are not home yet */
+    void (*closed)(struct native_seat *ns);
+};
+
+int native_seat_open(struct native_seat *ns, struct native *native, struct seat *seat, const char *address, bool share,
+                     struct error *e);
+int native_seat_start(struct native_seat *ns, struct error *e);
+void native_seat_close(struct native_seat *ns, void (*closed)(struct native_seat *ns));
+
+#endif

@@ -1,0 +1,142 @@
+/* From a frame to its operation, by a table. */
+#include "base/wire.h"
+#include "protocol/native_session.h"
+
+enum { REQUEST_ID = 1, REQUEST_SEND = HATO__REQUEST__OP_SEND };
+
+static void hello(struct op *op)
+{
+    const Hato__Hello *h = op->request->hello;
+    struct session *s = op->session;
+    const struct native *n = s->ns->native;
+    const char *account = h->account[0] != '\0' ? h->account : n->account;
+    const char *region = h->region[0] != '\0' ? h->region : n->region;
+    if (identity_check_account(bytes_text(account), "account", &op->error) != ERR_OK ||
+        identity_check_region(bytes_text(region), "region", &op->error) != ERR_OK) {
+        op_answer(op);
+        return;
+    }
+    if (s->greeted) {
+        op_fail(op, ERR_CONFLICT, "hello", "hello was said already on this connection");
+        op_answer(op);
+        return;
+    }
+    s->greeted = true;
+    s->prefix_len = (size_t)snprintf(s->prefix, sizeof s->prefix, "%s:%s:", account, region);
+    Hato__HelloReply body = HATO__HELLO_REPLY__INIT;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    char cluster[sizeof node_birth(n->node)->cluster];
+    memcpy(cluster, node_birth(n->node)->cluster, sizeof cluster);
+    static char broker[] = "hato/" HATO_BROKER_VERSION;
+    body.broker = broker;
+    body.node = node_birth(n->node)->node;
+    body.max_frame_bytes = NATIVE_FRAME_MAX;
+    body.max_message_bytes = NATIVE_MESSAGE_MAX;
+    body.cluster = cluster;
+    reply.op_case = HATO__REPLY__OP_HELLO;
+    reply.hello = &body;
+    op_reply(op, &reply);
+    op_answer(op);
+}
+
+static void ping(struct op *op)
+{
+    Hato__Empty empty = HATO__EMPTY__INIT;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    reply.op_case = HATO__REPLY__OP_EMPTY;
+    reply.empty = &empty;
+    op_reply(op, &reply);
+    op_answer(op);
+}
+
+static const native_operation operations[] = {
+    [HATO__REQUEST__OP_HELLO] = hello,
+    [HATO__REQUEST__OP_PING] = ping,
+    [HATO__REQUEST__OP_STATUS] = native_status,
+    [HATO__REQUEST__OP_RECEIVE] = native_receive,
+    [HATO__REQUEST__OP_ACK] = native_ack,
+    [HATO__REQUEST__OP_NACK] = native_nack,
+    [HATO__REQUEST__OP_EXTEND] = native_extend,
+    [HATO__REQUEST__OP_STREAM_OPEN] = native_stream_open,
+    [HATO__REQUEST__OP_CANCEL] = native_cancel,
+    [HATO__REQUEST__OP_PEEK] = native_peek,
+    [HATO__REQUEST__OP_QUEUE_CREATE] = native_queue_create,
+    [HATO__REQUEST__OP_QUEUE_SET] = native_queue_set,
+    [HATO__REQUEST__OP_QUEUE_DELETE] = native_queue_delete,
+    [HATO__REQUEST__OP_QUEUE_PURGE] = native_queue_purge,
+    [HATO__REQUEST__OP_QUEUE_SHOW] = native_queue_show,
+    [HATO__REQUEST__OP_QUEUE_LIST] = native_queue_list,
+    [HATO__REQUEST__OP_REDRIVE_START] = native_redrive_start,
+    [HATO__REQUEST__OP_REDRIVE_CANCEL] = native_redrive_cancel,
+    [HATO__REQUEST__OP_REDRIVE_LIST] = native_redrive_list,
+    [HATO__REQUEST__OP_FUNCTION_CREATE] = native_function_create,
+    [HATO__REQUEST__OP_FUNCTION_SET] = native_function_set,
+    [HATO__REQUEST__OP_FUNCTION_DELETE] = native_function_delete,
+    [HATO__REQUEST__OP_FUNCTION_SHOW] = native_function_show,
+    [HATO__REQUEST__OP_FUNCTION_LIST] = native_function_list,
+    [HATO__REQUEST__OP_BIND] = native_bind,
+    [HATO__REQUEST__OP_UNBIND] = native_unbind,
+    [HATO__REQUEST__OP_GROUP_RESUME] = native_group_resume,
+};
+
+/* The id and the one operation of a request, without decoding it. */
+static bool look_at(struct bytes frame, uint64_t *id, uint32_t *number, struct bytes *body)
+{
+    struct cursor c = cursor_open(frame);
+    struct wire_field f;
+    *id = 0;
+    *number = 0;
+    while (wire_next(&c, &f)) {
+        if (f.number == REQUEST_ID && f.type == WIRE_VARINT) {
+            *id = f.value;
+        } else if (f.type == WIRE_BYTES) {
+            *number = f.number;
+            *body = f.bytes;
+        }
+    }
+    return !c.failed && *id != 0;
+}
+
+static void start(struct op *op, uint32_t number)
+{
+    size_t count = sizeof operations / sizeof operations[0];
+    if (number < count && operations[number] != NULL && op->request->op_case == number) {
+        operations[number](op);
+        return;
+    }
+    op_fail(op, ERR_INVALID, "op", "this broker does not know operation %u of Request: use a client of its version",
+            number);
+    op_answer(op);
+}
+
+bool native_dispatch(struct session *s, struct bytes frame)
+{
+    uint64_t id;
+    uint32_t number;
+    struct bytes body = {0};
+    if (!look_at(frame, &id, &number, &body))
+        return false;
+    atomic_fetch_add_explicit(&s->ns->native->requests_total, 1, memory_order_relaxed);
+    if (number == REQUEST_SEND) {
+        native_send(s, id, body, frame.len);
+        return true;
+    }
+    struct op *op = op_create(s, id, frame.len);
+    ProtobufCAllocator allocator = native_allocator(&op->arena);
+    const Hato__Request *request = hato__request__unpack(&allocator, frame.len, frame.data);
+    if (request == NULL) {
+        op_free(op);
+        return false;
+    }
+    op->request = request;
+    if (request->op_case == HATO__REQUEST__OP_STREAM_CREDIT) {
+        native_stream_credit(s, request->stream_credit);
+        op_free(op);
+    } else if (request->op_case == HATO__REQUEST__OP_STREAM_CLOSE) {
+        native_stream_close(s, request->stream_close);
+        op_free(op);
+    } else {
+        start(op, number);
+    }
+    return true;
+}

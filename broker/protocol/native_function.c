@@ -1,0 +1,463 @@
+/* Functions and their bindings. The catalog (shard 0) keeps functions; a queue keeps its binding; how deliveries go is known
+ * where the queue is led: so describing a function visits every shard. */
+#include "base/map.h"
+#include "command/check.h"
+#include "proto/command.pb-c.h"
+#include "protocol/native_session.h"
+#include "state/settings.h"
+
+struct described {
+    const char *name; /* full */
+    Hato__FunctionInfo *info;
+    size_t queue_capacity;
+};
+
+struct describing {
+    struct described *all;
+    size_t count;
+    struct map by_name;
+    uint16_t shard;
+    bool attempts;
+    uint32_t max;
+    const char *next;
+    struct op *op;
+};
+
+/* ---------------------------------------------------------------- describing */
+
+static Hato__FunctionSettings *shown_settings(struct arena *a, const Hato__FunctionSettings *from)
+{
+    Hato__FunctionSettings *plain = arena_copy(a, from, sizeof *from);
+    plain->n_secrets = 0;
+    plain->secrets = NULL;
+    size_t len = hato__function_settings__get_packed_size(plain);
+    uint8_t *bytes = arena_alloc(a, len > 0 ? len : 1);
+    hato__function_settings__pack(plain, bytes);
+    ProtobufCAllocator allocator = native_allocator(a);
+    return hato__function_settings__unpack(&allocator, len, bytes);
+}
+
+static void begin_info(struct op *op, struct described *d, const struct function_view *f)
+{
+    struct arena *a = &op->arena;
+    d->name = op_text(op, f->name);
+    d->info = arena_alloc(a, sizeof *d->info);
+    hato__function_info__init(d->info);
+    d->info->name = (char *)(uintptr_t)short_name(d->name);
+    d->info->settings = shown_settings(a, f->settings);
+    d->info->created_ms = f->created_ms;
+    d->info->modified_ms = f->modified_ms;
+    d->info->state = (char *)(uintptr_t) "idle";
+}
+
+static bool note_queue(void *ctx, const struct queue_view *q)
+{
+    struct describing *x = ctx;
+    const char *function = q->settings->binding_function;
+    if (function == NULL || function[0] == '\0')
+        return true;
+    struct described *d = map_find(&x->by_name, bytes_text(function));
+    if (d == NULL)
+        return true;
+    Hato__FunctionInfo *info = d->info;
+    if (info->n_queues == d->queue_capacity) {
+        d->queue_capacity = d->queue_capacity > 0 ? d->queue_capacity * 2 : 8;
+        char **bigger = arena_alloc(&x->op->arena, d->queue_capacity * sizeof *bigger);
+        if (info->n_queues > 0)
+            memcpy(bigger, info->queues, info->n_queues * sizeof *bigger);
+        info->queues = bigger;
+    }
+    info->queues[info->n_queues++] = (char *)(uintptr_t)op_text(x->op, short_name(q->name));
+    return true;
+}
+
+/* How deliveries of the function go on this seat, added to what other seats said. */
+static void note_activity(struct describing *x, struct described *d, struct seat *seat)
+{
+    const struct native_services *services = x->op->session->ns->native->services;
+    struct function_activity act = {0};
+    if (services != NULL && services->function_activity != NULL)
+        services->function_activity(services->ctx, seat, d->name, &x->op->arena, &act);
+    if (!act.known)
+        return;
+    Hato__FunctionInfo *info = d->info;
+    bool quiet = strcmp(info->state, "idle") == 0 || strcmp(info->state, "paused") == 0;
+    if (quiet || strcmp(act.state, "open") == 0 || strcmp(act.state, "gone") == 0)
+        info->state = (char *)(uintptr_t)act.state;
+    info->in_flight += act.in_flight;
+    info->window += act.window;
+    info->delivered_total += act.delivered_total;
+    info->failed_total += act.failed_total;
+    if (act.last_error[0] != '\0')
+        info->last_error = (char *)(uintptr_t)act.last_error;
+    if (act.retry_at_ms > info->retry_at_ms)
+        info->retry_at_ms = act.retry_at_ms;
+    if (x->attempts && act.attempt_count > 0 && info->n_attempts == 0) {
+        info->attempts = act.attempts;
+        info->n_attempts = act.attempt_count;
+    }
+}
+
+static void describe_at(struct op *op, struct shard *s)
+{
+    struct describing *x = op->extra;
+    struct node *n = op->session->ns->native->node;
+    machine_queue_each(shard_machine(s), "", note_queue, x);
+    if (shard_number(s) < node_seats(n)) /* the first shard of each seat speaks for it */
+        for (size_t i = 0; i < x->count; i++)
+            note_activity(x, &x->all[i], node_seat_of(n, shard_number(s)));
+    op_return(op);
+}
+
+static void reply_described(struct op *op)
+{
+    struct describing *x = op->extra;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    Hato__FunctionListReply list = HATO__FUNCTION_LIST_REPLY__INIT;
+    Hato__FunctionInfo **infos = arena_alloc(&op->arena, (x->count + 1) * sizeof *infos);
+    for (size_t i = 0; i < x->count; i++)
+        infos[i] = x->all[i].info;
+    if (op->request->op_case == HATO__REQUEST__OP_FUNCTION_LIST) {
+        list.n_functions = x->count;
+        list.functions = infos;
+        list.next = (char *)(uintptr_t)x->next;
+        reply.op_case = HATO__REPLY__OP_FUNCTIONS;
+        reply.functions = &list;
+    } else {
+        reply.op_case = HATO__REPLY__OP_FUNCTION;
+        reply.function = infos[0];
+    }
+    op_reply(op, &reply);
+    map_close(&x->by_name);
+    op_answer(op);
+}
+
+static void describe_home(struct op *op)
+{
+    struct describing *x = op->extra;
+    if (x->shard > node_birth(op->session->ns->native->node)->shards) {
+        reply_described(op);
+        return;
+    }
+    op->at = describe_at;
+    op->home = describe_home;
+    op_visit(op, x->shard++);
+}
+
+static struct describing *begin_describing(struct op *op, uint32_t max)
+{
+    struct describing *x = op_extra(op, sizeof *x);
+    x->op = op;
+    x->max = max;
+    x->next = "";
+    x->all = arena_alloc(&op->arena, max * sizeof *x->all);
+    memset(x->all, 0, max * sizeof *x->all);
+    return x;
+}
+
+static void add_described(struct describing *x, const struct function_view *f)
+{
+    struct described *d = &x->all[x->count++];
+    begin_info(x->op, d, f);
+    map_put(&x->by_name, bytes_text(d->name), d);
+}
+
+static bool catalog_leads(struct op *op, struct shard *s)
+{
+    if (shard_leads(s))
+        return true;
+    op_fail(op, ERR_NOT_LEADER, "", "this node does not lead the catalog now; retry");
+    return false;
+}
+
+/* The function of the op's extra name, which is then described. */
+static void describe_one(struct op *op, const char *name)
+{
+    struct function_view f;
+    if (!machine_function_find(shard_machine(op->shard), name, &f)) {
+        op_fail(op, ERR_NOT_FOUND, "function",
+                "there is no function '%s'; create it first (hato function create %s --url URL)", short_name(name),
+                short_name(name));
+        op_return(op);
+        return;
+    }
+    struct describing *x = begin_describing(op, 1);
+    x->attempts = op->request->op_case == HATO__REQUEST__OP_FUNCTION_SHOW;
+    add_described(x, &f);
+    op->home = describe_home;
+    op_return(op);
+}
+
+static void show_at(struct op *op, struct shard *s)
+{
+    if (!catalog_leads(op, s)) {
+        op_return(op);
+        return;
+    }
+    describe_one(op, op->extra);
+}
+
+void native_function_show(struct op *op)
+{
+    op->extra = (void *)(uintptr_t)op_function_name(op, op->request->function_show->name, "name");
+    if (op->extra == NULL) {
+        op_answer(op);
+        return;
+    }
+    op->at = show_at;
+    op_visit(op, 0);
+}
+
+static bool list_one(void *ctx, const struct function_view *f)
+{
+    struct describing *x = ctx;
+    const struct session *s = x->op->session;
+    if (strncmp(f->name, s->prefix, s->prefix_len) != 0)
+        return strcmp(f->name, s->prefix) < 0;
+    if (x->count == x->max) {
+        x->next = x->all[x->count - 1].info->name;
+        return false;
+    }
+    add_described(x, f);
+    return true;
+}
+
+static void list_at(struct op *op, struct shard *s)
+{
+    struct describing *x = op->extra;
+    const char *after = op->request->function_list->after;
+    char from[2 * IDENTITY_NAME_MAX];
+    snprintf(from, sizeof from, "%s%s", op->session->prefix, after);
+    if (catalog_leads(op, s))
+        machine_function_each(shard_machine(s), from, list_one, x);
+    op_return(op);
+}
+
+void native_function_list(struct op *op)
+{
+    const Hato__FunctionList *l = op->request->function_list;
+    if (l->max > CHECK_BATCH_MAX || strlen(l->after) > IDENTITY_FUNCTION_MAX) {
+        op_fail(op, ERR_INVALID, "max", "max is %u; it must be 1 to %d, and after a function's name", l->max,
+                CHECK_BATCH_MAX);
+        op_answer(op);
+        return;
+    }
+    begin_describing(op, l->max == 0 ? 100 : l->max);
+    op->at = list_at;
+    op->home = describe_home;
+    op_visit(op, 0);
+}
+
+/* ---------------------------------------------------------------- creating and changing */
+
+static void on_written(struct command *c, const struct reply *reply)
+{
+    struct op *op = CONTAINER_OF(c, struct op, command);
+    if (reply->code != ERR_OK) {
+        op_refused(op, reply);
+        op_return(op);
+        return;
+    }
+    describe_one(op, op->extra);
+}
+
+static void create_at(struct op *op, struct shard *s)
+{
+    Hato__Log__FunctionCreate create = HATO__LOG__FUNCTION_CREATE__INIT;
+    create.name = op->extra;
+    create.settings = op->request->function_create->settings;
+    native_submit(op, s, COMMAND_FUNCTION_CREATE, &create.base, on_written);
+}
+
+static void set_at(struct op *op, struct shard *s)
+{
+    Hato__Log__FunctionSet set = HATO__LOG__FUNCTION_SET__INIT;
+    set.name = op->extra;
+    set.settings = op->request->function_set->settings;
+    native_submit(op, s, COMMAND_FUNCTION_SET, &set.base, on_written);
+}
+
+static void write_function(struct op *op, const char *name, const Hato__FunctionSettings *settings,
+                           void (*at)(struct op *, struct shard *))
+{
+    op->extra = (void *)(uintptr_t)op_function_name(op, name, "name");
+    if (op->extra == NULL || (settings != NULL && settings_function_check(settings, &op->error) != ERR_OK)) {
+        op_answer(op);
+        return;
+    }
+    op->at = at;
+    op_visit(op, 0);
+}
+
+void native_function_create(struct op *op)
+{
+    const Hato__FunctionCreate *c = op->request->function_create;
+    write_function(op, c->name, c->settings, create_at);
+}
+
+void native_function_set(struct op *op)
+{
+    const Hato__FunctionSet *c = op->request->function_set;
+    write_function(op, c->name, c->settings, set_at);
+}
+
+/* ---------------------------------------------------------------- deleting: not while a queue is bound */
+
+struct deleting {
+    const char *name;
+    const char *queue; /* bound to it */
+    uint16_t shard;
+    struct op *op;
+};
+
+static bool find_bound(void *ctx, const struct queue_view *q)
+{
+    struct deleting *x = ctx;
+    const char *function = q->settings->binding_function;
+    if (function == NULL || strcmp(function, x->name) != 0)
+        return true;
+    x->queue = op_text(x->op, short_name(q->name));
+    return false;
+}
+
+static void look_at(struct op *op, struct shard *s)
+{
+    struct deleting *x = op->extra;
+    machine_queue_each(shard_machine(s), "", find_bound, x);
+    if (x->queue != NULL)
+        op_fail(op, ERR_CONFLICT, "name", "queue '%s' is bound to the function: unbind it first (hato unbind %s)",
+                x->queue, x->queue);
+    op_return(op);
+}
+
+static void on_deleted(struct command *c, const struct reply *reply)
+{
+    struct op *op = CONTAINER_OF(c, struct op, command);
+    if (reply->code != ERR_OK) {
+        op_refused(op, reply);
+    } else {
+        Hato__Empty empty = HATO__EMPTY__INIT;
+        Hato__Reply out = HATO__REPLY__INIT;
+        out.op_case = HATO__REPLY__OP_EMPTY;
+        out.empty = &empty;
+        op_reply(op, &out);
+    }
+    op_return(op);
+}
+
+static void delete_at(struct op *op, struct shard *s)
+{
+    struct deleting *x = op->extra;
+    Hato__Log__FunctionDelete command = HATO__LOG__FUNCTION_DELETE__INIT;
+    command.name = (char *)(uintptr_t)x->name;
+    native_submit(op, s, COMMAND_FUNCTION_DELETE, &command.base, on_deleted);
+}
+
+static void look_home(struct op *op)
+{
+    struct deleting *x = op->extra;
+    bool more = x->shard <= node_birth(op->session->ns->native->node)->shards;
+    op->at = more ? look_at : delete_at;
+    op->home = more ? look_home : NULL;
+    op_visit(op, more ? x->shard++ : 0);
+}
+
+void native_function_delete(struct op *op)
+{
+    struct deleting *x = op_extra(op, sizeof *x);
+    x->op = op;
+    x->shard = 1;
+    x->name = op_function_name(op, op->request->function_delete->name, "name");
+    if (x->name == NULL)
+        op_answer(op);
+    else
+        look_home(op);
+}
+
+/* ---------------------------------------------------------------- binding */
+
+struct binding {
+    const char *queue;
+    const char *function; /* "" unbinds */
+    Hato__BindingSettings *settings;
+};
+
+static void on_bound(struct command *c, const struct reply *reply)
+{
+    struct op *op = CONTAINER_OF(c, struct op, command);
+    struct binding *x = op->extra;
+    struct queue_view q;
+    if (reply->code != ERR_OK) {
+        op_refused(op, reply);
+    } else if (op_find_queue(op, x->queue, &q)) {
+        Hato__Reply out = HATO__REPLY__INIT;
+        out.op_case = HATO__REPLY__OP_QUEUE;
+        out.queue = encode_queue_info(&op->arena, &q, NULL);
+        op_reply(op, &out);
+    }
+    op_return(op);
+}
+
+static void bind_at(struct op *op, struct shard *s)
+{
+    struct binding *x = op->extra;
+    struct queue_view q;
+    if (!op_find_queue(op, x->queue, &q)) {
+        op_return(op);
+        return;
+    }
+    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+    settings.binding_function = (char *)(uintptr_t)x->function;
+    settings.binding = x->function[0] != '\0' ? x->settings : NULL;
+    Hato__Log__QueueSet set = HATO__LOG__QUEUE_SET__INIT;
+    set.has_queue = true;
+    set.queue = q.id;
+    set.settings = &settings;
+    native_submit(op, s, COMMAND_QUEUE_SET, &set.base, on_bound);
+}
+
+static void bind_home(struct op *op)
+{
+    struct binding *x = op->extra;
+    op->at = bind_at;
+    op->home = NULL;
+    op_visit_queue(op, bytes_text(x->queue));
+}
+
+static void function_at(struct op *op, struct shard *s)
+{
+    struct binding *x = op->extra;
+    struct function_view f;
+    if (catalog_leads(op, s) && !machine_function_find(shard_machine(s), x->function, &f))
+        op_fail(op, ERR_NOT_FOUND, "function",
+                "there is no function '%s'; create it first (hato function create %s --url URL)",
+                short_name(x->function), short_name(x->function));
+    op_return(op);
+}
+
+void native_bind(struct op *op)
+{
+    const Hato__Bind *b = op->request->bind;
+    struct binding *x = op_extra(op, sizeof *x);
+    x->settings = b->settings;
+    x->queue = op_queue_name(op, b->queue, "queue");
+    x->function = x->queue != NULL ? op_function_name(op, b->function, "function") : NULL;
+    if (x->function == NULL || (b->settings != NULL && settings_binding_check(b->settings, &op->error) != ERR_OK)) {
+        op_answer(op);
+        return;
+    }
+    op->at = function_at;
+    op->home = bind_home;
+    op_visit(op, 0);
+}
+
+void native_unbind(struct op *op)
+{
+    struct binding *x = op_extra(op, sizeof *x);
+    x->function = "";
+    x->queue = op_queue_name(op, op->request->unbind->queue, "queue");
+    if (x->queue == NULL)
+        op_answer(op);
+    else
+        bind_home(op);
+}

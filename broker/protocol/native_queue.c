@@ -1,0 +1,524 @@
+/* Queues: create, set, show, list, delete, purge, peek, groups. */
+#include <stdlib.h>
+
+#include "command/check.h"
+#include "proto/command.pb-c.h"
+#include "protocol/native_session.h"
+#include "state/settings.h"
+
+struct queue_op {
+    const char *name; /* full */
+    const char *dead; /* full name of the dead-letter queue that is to exist, or NULL */
+    Hato__QueueSettings settings;
+    enum command_kind kind;
+};
+
+/* ---------------------------------------------------------------- replies */
+
+static void reply_info(struct op *op, const struct queue_view *q, bool waited)
+{
+    struct queue_waited w = {0};
+    if (waited)
+        machine_queue_waited(shard_machine(op->shard), q->id, &w);
+    Hato__Reply reply = HATO__REPLY__INIT;
+    reply.op_case = HATO__REPLY__OP_QUEUE;
+    reply.queue = encode_queue_info(&op->arena, q, waited ? &w : NULL);
+    op_reply(op, &reply);
+}
+
+static void reply_empty(struct op *op)
+{
+    Hato__Empty empty = HATO__EMPTY__INIT;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    reply.op_case = HATO__REPLY__OP_EMPTY;
+    reply.empty = &empty;
+    op_reply(op, &reply);
+}
+
+static void on_done_empty(struct command *c, const struct reply *reply)
+{
+    struct op *op = CONTAINER_OF(c, struct op, command);
+    if (reply->code != ERR_OK)
+        op_refused(op, reply);
+    else
+        reply_empty(op);
+    op_return(op);
+}
+
+static void on_done_info(struct command *c, const struct reply *reply)
+{
+    struct op *op = CONTAINER_OF(c, struct op, command);
+    struct queue_op *x = op->extra;
+    struct queue_view q;
+    if (reply->code != ERR_OK)
+        op_refused(op, reply);
+    else if (op_find_queue(op, x->name, &q))
+        reply_info(op, &q, true);
+    op_return(op);
+}
+
+void native_submit(struct op *op, struct shard *s, enum command_kind kind, const ProtobufCMessage *message,
+                   void (*done)(struct command *c, const struct reply *reply))
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+    uint8_t *bytes = arena_alloc(&op->arena, len > 0 ? len : 1);
+    protobuf_c_message_pack(message, bytes);
+    op->command.done = done;
+    if (shard_command(s, &op->command, kind, bytes_of(bytes, len), &op->error) != ERR_OK)
+        op_return(op);
+}
+
+/* ---------------------------------------------------------------- create and set */
+
+static void write_at(struct op *op, struct shard *s)
+{
+    struct queue_op *x = op->extra;
+    if (x->kind == COMMAND_QUEUE_CREATE) {
+        Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
+        create.name = (char *)(uintptr_t)x->name;
+        create.settings = &x->settings;
+        native_submit(op, s, COMMAND_QUEUE_CREATE, &create.base, on_done_info);
+        return;
+    }
+    struct queue_view q;
+    if (!op_find_queue(op, x->name, &q)) {
+        op_return(op);
+        return;
+    }
+    Hato__Log__QueueSet set = HATO__LOG__QUEUE_SET__INIT;
+    set.has_queue = true;
+    set.queue = q.id;
+    set.settings = &x->settings;
+    native_submit(op, s, COMMAND_QUEUE_SET, &set.base, on_done_info);
+}
+
+static void write_queue(struct op *op)
+{
+    struct queue_op *x = op->extra;
+    op->at = write_at;
+    op->home = NULL;
+    op_visit_queue(op, bytes_text(x->name));
+}
+
+static void on_dead_made(struct command *c, const struct reply *reply)
+{
+    struct op *op = CONTAINER_OF(c, struct op, command);
+    if (reply->code != ERR_OK && reply->code != ERR_EXISTS)
+        op_refused(op, reply);
+    op_return(op);
+}
+
+/* A dead-letter queue that is not there yet is made with the defaults, but for the longest of usual retentions: what ends there
+ * waits for a person. */
+static void dead_at(struct op *op, struct shard *s)
+{
+    struct queue_op *x = op->extra;
+    struct queue_view q;
+    if (op_find_queue(op, x->dead, &q) || op->error.code != ERR_NOT_FOUND) {
+        op_return(op);
+        return;
+    }
+    memset(&op->error, 0, sizeof op->error);
+    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+    settings.has_kind = true;
+    settings.kind = identity_is_fifo(bytes_text(x->dead)) ? HATO__QUEUE_KIND__FIFO : HATO__QUEUE_KIND__STANDARD;
+    settings.has_retention_ms = true;
+    settings.retention_ms = 14 * SETTINGS_DAY_MS;
+    Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
+    create.name = (char *)(uintptr_t)x->dead;
+    create.settings = &settings;
+    native_submit(op, s, COMMAND_QUEUE_CREATE, &create.base, on_dead_made);
+}
+
+/* Completes the names in settings; false when something is wrong with them. */
+static bool complete(struct op *op, struct queue_op *x, const Hato__QueueSettings *given)
+{
+    if (given != NULL)
+        x->settings = *given;
+    else
+        hato__queue_settings__init(&x->settings);
+    if (settings_queue_check(&x->settings, &op->error) != ERR_OK)
+        return false;
+    if (x->settings.binding_function != NULL) {
+        op_fail(op, ERR_INVALID, "binding_function", "use bind and unbind to connect a queue with a function");
+        return false;
+    }
+    const char *dead = x->settings.dead_letter_queue;
+    if (dead == NULL || dead[0] == '\0')
+        return true;
+    x->dead = op_queue_name(op, dead, "dead_letter_queue");
+    if (x->dead == NULL)
+        return false;
+    if (identity_is_fifo(bytes_text(x->dead)) != identity_is_fifo(bytes_text(x->name))) {
+        op_fail(op, ERR_INVALID, "dead_letter_queue", "the dead-letter queue of a %s queue must be one, too",
+                identity_is_fifo(bytes_text(x->name)) ? "FIFO" : "standard");
+        return false;
+    }
+    if (strcmp(x->dead, x->name) == 0) {
+        op_fail(op, ERR_INVALID, "dead_letter_queue", "a queue can't be its own dead-letter queue");
+        return false;
+    }
+    x->settings.dead_letter_queue = (char *)(uintptr_t)x->dead;
+    return true;
+}
+
+static void write_settings(struct op *op, enum command_kind kind, const char *name, const Hato__QueueSettings *settings)
+{
+    struct queue_op *x = op_extra(op, sizeof *x);
+    x->kind = kind;
+    x->name = op_queue_name(op, name, "name");
+    if (x->name == NULL || !complete(op, x, settings)) {
+        op_answer(op);
+        return;
+    }
+    if (x->dead == NULL) {
+        write_queue(op);
+        return;
+    }
+    op->at = dead_at;
+    op->home = write_queue;
+    op_visit_queue(op, bytes_text(x->dead));
+}
+
+void native_queue_create(struct op *op)
+{
+    write_settings(op, COMMAND_QUEUE_CREATE, op->request->queue_create->name, op->request->queue_create->settings);
+}
+
+void native_queue_set(struct op *op)
+{
+    write_settings(op, COMMAND_QUEUE_SET, op->request->queue_set->name, op->request->queue_set->settings);
+}
+
+/* ---------------------------------------------------------------- one queue, one step */
+
+static void visit_named(struct op *op, const char *name, const char *field, void (*at)(struct op *, struct shard *))
+{
+    struct queue_op *x = op->extra != NULL ? op->extra : op_extra(op, sizeof *x);
+    x->name = op_queue_name(op, name, field);
+    if (x->name == NULL) {
+        op_answer(op);
+        return;
+    }
+    op->at = at;
+    op_visit_queue(op, bytes_text(x->name));
+}
+
+static void show_at(struct op *op, struct shard *s)
+{
+    struct queue_op *x = op->extra;
+    struct queue_view q;
+    (void)s;
+    if (op_find_queue(op, x->name, &q))
+        reply_info(op, &q, true);
+    op_return(op);
+}
+
+void native_queue_show(struct op *op)
+{
+    visit_named(op, op->request->queue_show->name, "name", show_at);
+}
+
+static void delete_at(struct op *op, struct shard *s)
+{
+    struct queue_op *x = op->extra;
+    struct queue_view q;
+    if (!op_find_queue(op, x->name, &q)) {
+        op_return(op);
+        return;
+    }
+    Hato__Log__QueueDelete command = HATO__LOG__QUEUE_DELETE__INIT;
+    command.has_queue = true;
+    command.queue = q.id;
+    native_submit(op, s, COMMAND_QUEUE_DELETE, &command.base, on_done_empty);
+}
+
+void native_queue_delete(struct op *op)
+{
+    visit_named(op, op->request->queue_delete->name, "name", delete_at);
+}
+
+static void on_purged(struct command *c, const struct reply *reply)
+{
+    struct op *op = CONTAINER_OF(c, struct op, command);
+    if (reply->code != ERR_OK) {
+        op_refused(op, reply);
+    } else {
+        Hato__QueuePurgeReply body = HATO__QUEUE_PURGE_REPLY__INIT;
+        Hato__Reply out = HATO__REPLY__INIT;
+        body.purged = reply->purged;
+        out.op_case = HATO__REPLY__OP_PURGE;
+        out.purge = &body;
+        op_reply(op, &out);
+    }
+    op_return(op);
+}
+
+static void purge_at(struct op *op, struct shard *s)
+{
+    struct queue_op *x = op->extra;
+    struct queue_view q;
+    if (!op_find_queue(op, x->name, &q)) {
+        op_return(op);
+        return;
+    }
+    Hato__Log__QueuePurge command = HATO__LOG__QUEUE_PURGE__INIT;
+    command.has_queue = true;
+    command.queue = q.id;
+    native_submit(op, s, COMMAND_QUEUE_PURGE, &command.base, on_purged);
+}
+
+void native_queue_purge(struct op *op)
+{
+    visit_named(op, op->request->queue_purge->name, "name", purge_at);
+}
+
+static void resume_at(struct op *op, struct shard *s)
+{
+    struct queue_op *x = op->extra;
+    struct queue_view q;
+    if (!op_find_queue(op, x->name, &q)) {
+        op_return(op);
+        return;
+    }
+    Hato__Log__GroupResume command = HATO__LOG__GROUP_RESUME__INIT;
+    command.has_queue = true;
+    command.queue = q.id;
+    command.group = op->request->group_resume->group;
+    native_submit(op, s, COMMAND_GROUP_RESUME, &command.base, on_done_empty);
+}
+
+void native_group_resume(struct op *op)
+{
+    visit_named(op, op->request->group_resume->queue, "queue", resume_at);
+}
+
+/* ---------------------------------------------------------------- list: the pages of all shards, merged */
+
+struct listing {
+    const char *after; /* full */
+    const char *prefix;
+    uint32_t max;
+    uint16_t shard;
+    Hato__QueueInfo **found; /* of all shards so far */
+    size_t count, capacity;
+    size_t of_this; /* found on the shard being visited */
+    struct op *op;
+};
+
+static bool list_one(void *ctx, const struct queue_view *q)
+{
+    struct listing *x = ctx;
+    size_t len = strlen(x->prefix);
+    if (strncmp(q->name, x->prefix, len) != 0)
+        return strcmp(q->name, x->prefix) < 0; /* beyond the prefix nothing more can match */
+    if (x->count == x->capacity) {
+        size_t capacity = x->capacity > 0 ? x->capacity * 2 : 64;
+        Hato__QueueInfo **bigger = arena_alloc(&x->op->arena, capacity * sizeof *bigger);
+        if (x->count > 0)
+            memcpy(bigger, x->found, x->count * sizeof *bigger);
+        x->found = bigger;
+        x->capacity = capacity;
+    }
+    x->found[x->count++] = encode_queue_info(&x->op->arena, q, NULL);
+    return ++x->of_this <= x->max; /* one more than asked for tells whether there is a next page */
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const Hato__QueueInfo *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static void list_home(struct op *op);
+
+static void list_at(struct op *op, struct shard *s)
+{
+    struct listing *x = op->extra;
+    x->of_this = 0;
+    /* The first name that can match comes right after this one. */
+    const char *from = strcmp(x->after, x->prefix) > 0 ? x->after : x->prefix;
+    struct queue_view exact;
+    if (from == x->prefix && machine_queue_find(shard_machine(s), x->prefix, &exact))
+        list_one(x, &exact);
+    machine_queue_each(shard_machine(s), from, list_one, x);
+    op_return(op);
+}
+
+static void list_home(struct op *op)
+{
+    struct listing *x = op->extra;
+    if (++x->shard <= node_birth(op->session->ns->native->node)->shards) {
+        op->home = list_home;
+        op_visit(op, x->shard);
+        return;
+    }
+    if (x->count > 0)
+        qsort(x->found, x->count, sizeof *x->found, by_name);
+    Hato__QueueListReply body = HATO__QUEUE_LIST_REPLY__INIT;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    body.n_queues = x->count < x->max ? x->count : x->max;
+    body.queues = x->found;
+    if (x->count > x->max)
+        body.next = x->found[x->max - 1]->name;
+    reply.op_case = HATO__REPLY__OP_QUEUES;
+    reply.queues = &body;
+    op_reply(op, &reply);
+    op_answer(op);
+}
+
+static const char *with_prefix(struct op *op, const char *name)
+{
+    struct session *s = op->session;
+    size_t len = strlen(name);
+    char *full = arena_alloc(&op->arena, s->prefix_len + len + 1);
+    memcpy(full, s->prefix, s->prefix_len);
+    memcpy(full + s->prefix_len, name, len + 1);
+    return full;
+}
+
+void native_queue_list(struct op *op)
+{
+    const Hato__QueueList *q = op->request->queue_list;
+    struct listing *x = op_extra(op, sizeof *x);
+    x->op = op;
+    x->max = q->max == 0 ? 100 : q->max;
+    if (x->max > CHECK_BATCH_MAX) {
+        op_fail(op, ERR_INVALID, "max", "max is %u; it must be 1 to %d", q->max, CHECK_BATCH_MAX);
+        op_answer(op);
+        return;
+    }
+    x->prefix = with_prefix(op, q->prefix);
+    x->after = with_prefix(op, q->after);
+    x->shard = 1;
+    op->at = list_at;
+    op->home = list_home;
+    op_visit(op, x->shard);
+}
+
+/* ---------------------------------------------------------------- peek */
+
+struct peeking {
+    struct queue_op queue; /* first: visit_named fills it */
+    struct fetch fetch;
+    struct op *op;
+    struct peeked *found;
+    uint64_t id;
+    uint64_t next;
+};
+
+enum { PEEK_BYTES_MAX = 16 * 1024 * 1024 };
+
+static const char *state_name(char state)
+{
+    return state == 'r' ? "ready" : state == 'f' ? "in-flight" : "delayed";
+}
+
+/* As many as fit into one reply; the client goes on after the last one. */
+static size_t fitting(const struct fetch *f)
+{
+    size_t bytes = 0;
+    size_t n = 0;
+    while (n < f->count && (n == 0 || bytes + f->messages[n].message.len <= PEEK_BYTES_MAX))
+        bytes += f->messages[n++].message.len;
+    return n;
+}
+
+static void put_peeked(struct peeking *x, Hato__PeekReply *body, size_t n)
+{
+    struct arena *a = &x->op->arena;
+    ProtobufCAllocator allocator = native_allocator(a);
+    body->messages = arena_alloc(a, (n + 1) * sizeof *body->messages);
+    for (size_t i = 0; i < n; i++) {
+        const struct peeked *p = &x->found[i];
+        Hato__PeekedMessage *m = arena_alloc(a, sizeof *m);
+        hato__peeked_message__init(m);
+        m->message_id = arena_alloc(a, IDENTITY_MESSAGE_ID_LEN + 1);
+        identity_message_id(m->message_id, x->id, p->sequence);
+        m->sequence = p->sequence;
+        m->state = (char *)(uintptr_t)state_name(p->state);
+        m->sent_ms = p->sent_ms;
+        m->receive_count = p->receive_count;
+        m->due_ms = p->due_ms;
+        m->last_error = (char *)(uintptr_t)p->last_error;
+        struct bytes raw = x->fetch.messages[i].message;
+        m->message = hato__message__unpack(&allocator, raw.len, raw.data);
+        body->messages[body->n_messages++] = m;
+    }
+}
+
+static void on_bodies(struct fetch *f, int code, const struct error *e)
+{
+    struct peeking *x = CONTAINER_OF(f, struct peeking, fetch);
+    struct op *op = x->op;
+    if (code != ERR_OK) {
+        op->error = *e;
+        op_return(op);
+        return;
+    }
+    Hato__PeekReply body = HATO__PEEK_REPLY__INIT;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    size_t n = fitting(f);
+    put_peeked(x, &body, n);
+    uint64_t next = n < f->count ? x->found[n - 1].sequence : x->next;
+    char text[IDENTITY_MESSAGE_ID_LEN + 1];
+    if (next != 0) {
+        identity_message_id(text, x->id, next);
+        body.next = text;
+    }
+    reply.op_case = HATO__REPLY__OP_PEEK;
+    reply.peek = &body;
+    op_reply(op, &reply);
+    op_return(op);
+}
+
+static void peek_at(struct op *op, struct shard *s)
+{
+    struct peeking *x = op->extra;
+    const Hato__Peek *p = op->request->peek;
+    struct queue_view q;
+    uint64_t after = 0, of_queue = 0;
+    bool ok = op_find_queue(op, x->queue.name, &q);
+    if (ok && p->after[0] != '\0') {
+        ok = identity_message_id_parse(bytes_text(p->after), "after", &of_queue, &after, &op->error) == ERR_OK;
+        if (ok && of_queue != q.id) {
+            op_fail(op, ERR_INVALID, "after", "after is an id of another queue");
+            ok = false;
+        }
+    }
+    size_t count = 0;
+    if (ok) {
+        x->id = q.id;
+        ok = machine_peek(shard_machine(s), q.id, after, (enum peek_which)p->which,
+                          p->group[0] != '\0' ? p->group : NULL, p->max_messages == 0 ? 10 : p->max_messages,
+                          &op->arena, &x->found, &count, &x->next, &op->error) == ERR_OK;
+    }
+    if (!ok) {
+        op_return(op);
+        return;
+    }
+    x->fetch.count = count;
+    x->fetch.done = on_bodies;
+    x->fetch.messages = memset(arena_alloc(&op->arena, (count + 1) * sizeof *x->fetch.messages), 0,
+                               (count + 1) * sizeof *x->fetch.messages);
+    for (size_t i = 0; i < count; i++)
+        x->fetch.messages[i].is.ref = x->found[i].ref;
+    shard_fetch(s, &x->fetch);
+}
+
+void native_peek(struct op *op)
+{
+    const Hato__Peek *p = op->request->peek;
+    struct peeking *x = op_extra(op, sizeof *x);
+    x->op = op;
+    if (p->max_messages > CHECK_BATCH_MAX)
+        op_fail(op, ERR_INVALID, "max_messages", "max_messages is %u; it must be 1 to %d", p->max_messages,
+                CHECK_BATCH_MAX);
+    else if ((unsigned)p->which > HATO__PEEK__WHICH__DELAYED)
+        op_fail(op, ERR_INVALID, "which", "which is not one of ALL, READY, IN_FLIGHT and DELAYED");
+    if (op->error.code != ERR_OK) {
+        op_answer(op);
+        return;
+    }
+    visit_named(op, p->queue, "queue", peek_at);
+}

@@ -1,0 +1,156 @@
+/* Receive: a consumer that lives on the shard's seat until it got something, its time is over, or its connection is gone. */
+#include "base/assert.h"
+#include "command/check.h"
+#include "protocol/native_session.h"
+
+enum { REPLY_RECEIVE = HATO__REPLY__OP_RECEIVE, RECEIVE_BYTES_MAX = 32 * 1024 * 1024 };
+
+struct waiting {
+    struct consumer consumer;
+    struct alarm alarm;
+    struct mail cancel;
+    struct op *op;
+    const char *queue;
+    bool open; /* on the shard's seat */
+};
+
+static struct alarms *alarms_at(struct op *op)
+{
+    struct native *n = op->session->ns->native;
+    struct seat *seat = node_seat_of(n->node, shard_number(op->shard));
+    return &n->seats[seat->number]->alarms;
+}
+
+static void end(struct waiting *w)
+{
+    struct op *op = w->op;
+    w->open = false;
+    alarm_clear(alarms_at(op), &w->alarm);
+    op_return(op);
+}
+
+static void on_deliver(struct consumer *c, const struct delivered *messages, size_t count)
+{
+    struct waiting *w = CONTAINER_OF(c, struct waiting, consumer);
+    struct op *op = w->op;
+    shard_consumer_close(op->shard, c);
+    encode_deliveries(&op->frame, op->id, REPLY_RECEIVE, machine_secret(shard_machine(op->shard)), c->queue, messages,
+                      count);
+    end(w);
+}
+
+static void nothing(struct op *op)
+{
+    encode_deliveries(&op->frame, op->id, REPLY_RECEIVE, 0, 0, NULL, 0);
+}
+
+static void on_ended(struct consumer *c, int code, const char *message)
+{
+    struct waiting *w = CONTAINER_OF(c, struct waiting, consumer);
+    if (code == ERR_OK)
+        nothing(w->op);
+    else
+        op_fail(w->op, code, "", "%s", message);
+    end(w);
+}
+
+static void on_time(struct alarm *a)
+{
+    struct waiting *w = CONTAINER_OF(a, struct waiting, alarm);
+    if (!list_empty(&w->consumer.asks)) {
+        /* A receive is under way: what it brings is this reply. Should it bring nothing, the next turn ends it. */
+        w->consumer.once = true;
+        return;
+    }
+    shard_consumer_close(w->op->shard, &w->consumer);
+    nothing(w->op);
+    end(w);
+}
+
+static int open_consumer(struct op *op, struct shard *s, struct waiting *w)
+{
+    const Hato__Receive *r = op->request->receive;
+    struct queue_view q;
+    if (!op_find_queue(op, w->queue, &q))
+        return (int)op->error.code;
+    uint64_t wait = r->wait_case == HATO__RECEIVE__WAIT_WAIT_MS ? r->wait_ms : q.settings->receive_wait_ms;
+    struct consumer *c = &w->consumer;
+    c->queue = q.id;
+    c->credit = c->batch_max = r->max_messages == 0 ? 1 : r->max_messages;
+    c->bytes_max = r->max_bytes == 0 || r->max_bytes > RECEIVE_BYTES_MAX ? RECEIVE_BYTES_MAX : (uint32_t)r->max_bytes;
+    c->visibility_ms =
+        r->visibility_case == HATO__RECEIVE__VISIBILITY_VISIBILITY_MS ? r->visibility_ms : ENTRY_VISIBILITY_DEFAULT;
+    c->once = wait == 0;
+    c->deliver = on_deliver;
+    c->ended = on_ended;
+    int rc = shard_consumer_open(s, c, &op->error);
+    if (rc != ERR_OK)
+        return rc;
+    w->open = true;
+    if (wait > 0)
+        alarm_set(alarms_at(op), &w->alarm, wait, on_time);
+    return ERR_OK;
+}
+
+static void receive_at(struct op *op, struct shard *s)
+{
+    struct waiting *w = op->extra;
+    if (open_consumer(op, s, w) != ERR_OK)
+        op_return(op);
+}
+
+/* ---------------------------------------------------------------- the connection is gone */
+
+static void cancel_back(struct mail *mail)
+{
+    op_mail_home(CONTAINER_OF(mail, struct waiting, cancel)->op);
+}
+
+static void cancel_at(struct mail *mail)
+{
+    struct waiting *w = CONTAINER_OF(mail, struct waiting, cancel);
+    struct op *op = w->op;
+    struct seat *home = op->session->ns->seat;
+    struct seat *here = node_seat_of(home->node, op->visit.shard);
+    if (w->open) {
+        shard_consumer_close(op->shard, &w->consumer);
+        op_fail(op, ERR_CLOSED, "", "the connection is gone");
+        end(w);
+    }
+    w->cancel.run = cancel_back;
+    seat_send(here, home, &w->cancel);
+}
+
+static void abandon(struct op *op)
+{
+    struct waiting *w = op->extra;
+    struct seat *home = op->session->ns->seat;
+    op->away++;
+    w->cancel.run = cancel_at;
+    seat_send(home, node_seat_of(home->node, op->visit.shard), &w->cancel);
+}
+
+void native_receive(struct op *op)
+{
+    const Hato__Receive *r = op->request->receive;
+    struct waiting *w = op_extra(op, sizeof *w);
+    w->op = op;
+    w->queue = op_queue_name(op, r->queue, "queue");
+    bool bad = w->queue == NULL;
+    if (!bad && r->max_messages > CHECK_BATCH_MAX) {
+        op_fail(op, ERR_INVALID, "max_messages", "max_messages is %u; it must be 1 to %d", r->max_messages,
+                CHECK_BATCH_MAX);
+        bad = true;
+    }
+    if (!bad && r->visibility_case == HATO__RECEIVE__VISIBILITY_VISIBILITY_MS)
+        bad = check_visibility(r->visibility_ms, "visibility_ms", &op->error) != ERR_OK;
+    if (!bad && r->wait_case == HATO__RECEIVE__WAIT_WAIT_MS)
+        bad = check_wait(r->wait_ms, &op->error) != ERR_OK;
+    if (bad) {
+        op_answer(op);
+        return;
+    }
+    op_wait(op, abandon);
+    op->at = receive_at;
+    op_visit_queue(op, bytes_text(w->queue));
+}

@@ -1,0 +1,209 @@
+#include "protocol/native_session.h"
+
+#include "base/assert.h"
+#include "base/memory.h"
+
+enum { PREFACE_BYTES = 8, PROTOCOL_MAJOR = 1, PROTOCOL_MINOR = 0, FRAME_HEAD = 4 };
+
+static void end_if_closed(struct native_seat *ns)
+{
+    if (!ns->closing || !ns->listener_closed || ns->session_count > 0 || ns->closed == NULL)
+        return;
+    void (*closed)(struct native_seat *) = ns->closed;
+    ns->closed = NULL;
+    alarm_clear(&ns->alarms, &ns->give_up);
+    alarms_close(&ns->alarms);
+    closed(ns);
+}
+
+static void free_session(struct session *s)
+{
+    struct native_seat *ns = s->ns;
+    idmap_close(&s->streams);
+    memory_free(s);
+    ns->session_count--;
+    end_if_closed(ns);
+}
+
+void session_op_done(struct session *s)
+{
+    if (s->gone) {
+        if (s->op_count == 0)
+            free_session(s);
+        return;
+    }
+    if (s->paused && s->op_count < NATIVE_REQUESTS_MAX / 2 && s->op_bytes < NATIVE_REQUEST_BYTES_MAX / 2) {
+        s->paused = false;
+        stream_resume(&s->stream);
+    }
+}
+
+static void on_closed(struct stream *stream, int why)
+{
+    struct session *s = CONTAINER_OF(stream, struct session, stream);
+    (void)why;
+    s->gone = true;
+    list_remove(&s->ns->sessions, &s->link);
+    atomic_fetch_sub_explicit(&s->ns->native->connections, 1, memory_order_relaxed);
+    s->op_count++; /* keeps the session while its ops are told */
+    native_streams_drained(s);
+    while (!list_empty(&s->ops)) {
+        struct op *op = CONTAINER_OF(list_first(&s->ops), struct op, link);
+        list_remove(&s->ops, &op->link);
+        op->abandon(op);
+    }
+    s->op_count--;
+    session_op_done(s);
+}
+
+/* ---------------------------------------------------------------- bytes in */
+
+static void refuse_connection(struct session *s, int code, const char *message)
+{
+    Hato__Error error = HATO__ERROR__INIT;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    error.code = (Hato__Code)code;
+    error.message = (char *)(uintptr_t)message;
+    reply.error = &error;
+    struct buffer *out = stream_out(&s->stream);
+    size_t len = hato__reply__get_packed_size(&reply);
+    buffer_u32(out, (uint32_t)len);
+    hato__reply__pack(&reply, buffer_reserve(out, len));
+    out->len += len;
+    stream_written(&s->stream);
+    stream_close_soon(&s->stream);
+    atomic_fetch_add_explicit(&s->ns->native->refused_total, 1, memory_order_relaxed);
+}
+
+static bool take_preface(struct session *s, struct cursor *c)
+{
+    struct bytes letters = cursor_take(c, 4);
+    uint16_t major = cursor_u16(c);
+    cursor_u16(c); /* a minor version only adds: whatever it is, it is understood */
+    static const uint8_t answer[PREFACE_BYTES] = {'H', 'A', 'T', 'O', PROTOCOL_MAJOR, 0, PROTOCOL_MINOR, 0};
+    stream_put(&s->stream, answer, sizeof answer);
+    if (memcmp(letters.data, "HATO", 4) != 0) {
+        refuse_connection(s, ERR_PROTOCOL,
+                          "this port speaks Hato's native protocol, whose connections begin with HATO; "
+                          "HTTP is served on another port (--http)");
+        return false;
+    }
+    if (major != PROTOCOL_MAJOR) {
+        refuse_connection(s, ERR_VERSION, "this broker speaks version 1 of the protocol: use a client of version 1");
+        return false;
+    }
+    s->preface = true;
+    return true;
+}
+
+static bool has_too_much(const struct session *s)
+{
+    return s->op_count >= NATIVE_REQUESTS_MAX || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX;
+}
+
+static size_t on_data(struct stream *stream, struct bytes in)
+{
+    struct session *s = CONTAINER_OF(stream, struct session, stream);
+    struct cursor c = cursor_open(in);
+    if (!s->preface) {
+        if (in.len < PREFACE_BYTES)
+            return 0;
+        if (!take_preface(s, &c))
+            return in.len;
+    }
+    while (!s->gone && !stream->closing && cursor_left(&c) >= FRAME_HEAD) {
+        struct cursor head = c;
+        uint32_t len = cursor_u32(&head);
+        if (len == 0 || len > NATIVE_FRAME_MAX) {
+            refuse_connection(s, ERR_PROTOCOL,
+                              len == 0 ? "a frame of length 0 was sent; a frame has at least 1 byte"
+                                       : "a frame is longer than the largest allowed (68 MiB)");
+            return in.len;
+        }
+        if (cursor_left(&head) < len) {
+            s->stream.want = FRAME_HEAD + (size_t)len;
+            break;
+        }
+        struct bytes frame = cursor_take(&head, len);
+        c = head;
+        if (!native_dispatch(s, frame)) {
+            refuse_connection(s, ERR_PROTOCOL, "a frame could not be decoded as a Request of proto/client.proto");
+            return in.len;
+        }
+    }
+    if (has_too_much(s) && !s->paused) {
+        s->paused = true;
+        stream_pause(stream);
+    }
+    return in.len - cursor_left(&c);
+}
+
+static void on_drained(struct stream *stream)
+{
+    native_streams_drained(CONTAINER_OF(stream, struct session, stream));
+}
+
+static const struct stream_ops ops = {.data = on_data, .drained = on_drained, .closed = on_closed};
+
+/* ---------------------------------------------------------------- a seat's sessions */
+
+static void on_accepted(struct listener *l, void *ctx)
+{
+    struct native_seat *ns = ctx;
+    struct session *s = memory_zero(1, sizeof *s);
+    s->ns = ns;
+    list_init(&s->ops);
+    list_init(&s->parked);
+    s->prefix_len = (size_t)snprintf(s->prefix, sizeof s->prefix, "%s:%s:", ns->native->account, ns->native->region);
+    list_append(&ns->sessions, &s->link);
+    ns->session_count++;
+    atomic_fetch_add_explicit(&ns->native->connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ns->native->connections_total, 1, memory_order_relaxed);
+    stream_accept(&s->stream, &ns->seat->loop, (uv_stream_t *)&l->tcp, &ops, NULL);
+    if (ns->closing)
+        stream_close(&s->stream);
+}
+
+int native_seat_open(struct native_seat *ns, struct native *native, struct seat *seat, const char *address, bool share,
+                     struct error *e)
+{
+    *ns = (struct native_seat){.native = native, .seat = seat};
+    list_init(&ns->sessions);
+    int rc = listener_open(&ns->listener, &seat->loop, address, share, on_accepted, ns, e);
+    if (rc == ERR_OK)
+        alarms_open(&ns->alarms, &seat->loop);
+    return rc;
+}
+
+int native_seat_start(struct native_seat *ns, struct error *e)
+{
+    ns->listening = true;
+    return listener_start(&ns->listener, e);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct listener *l = CONTAINER_OF(handle, struct listener, tcp);
+    struct native_seat *ns = CONTAINER_OF(l, struct native_seat, listener);
+    ns->listener_closed = true;
+    end_if_closed(ns);
+}
+
+enum { GIVE_UP_MS = 1000 };
+
+static void on_give_up(struct alarm *alarm)
+{
+    struct native_seat *ns = CONTAINER_OF(alarm, struct native_seat, give_up);
+    for (struct list_link *l = list_first(&ns->sessions); l != NULL; l = list_next(&ns->sessions, l))
+        stream_close(&CONTAINER_OF(l, struct session, link)->stream);
+}
+
+void native_seat_close(struct native_seat *ns, void (*closed)(struct native_seat *ns))
+{
+    ns->closing = true;
+    ns->closed = closed;
+    listener_close(&ns->listener, on_listener_closed);
+    alarm_set(&ns->alarms, &ns->give_up, GIVE_UP_MS, on_give_up);
+    for (struct list_link *l = list_first(&ns->sessions); l != NULL; l = list_next(&ns->sessions, l))
+        stream_close_soon(&CONTAINER_OF(l, struct session, link)->stream);
+}

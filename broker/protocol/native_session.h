@@ -1,0 +1,149 @@
+/* One native connection, and one request of it. Nobody outside of protocol/ includes this.
+ *
+ * A request (`struct op`) is read on the session's seat, visits the shard that decides, and comes home with its reply encoded:
+ *
+ *     session_data -> native_dispatch -> op_visit -> op->at (on the shard's seat) -> op_return -> written -> freed
+ *
+ * A session lives until its connection is closed and its last op is home. */
+#ifndef HATO_PROTOCOL_NATIVE_SESSION_H
+#define HATO_PROTOCOL_NATIVE_SESSION_H
+
+#include "base/bytes.h"
+#include "base/idmap.h"
+#include "proto/client.pb-c.h"
+#include "protocol/native.h"
+#include "state/identity.h"
+
+struct session {
+    struct stream stream;
+    struct native_seat *ns;
+    struct list_link link;
+    struct list ops;      /* streams and waiting receives: what ends with the connection */
+    struct idmap streams; /* by request id */
+    size_t op_count;
+    uint64_t op_bytes;
+    bool preface; /* seen */
+    bool greeted;
+    bool gone; /* the connection is closed */
+    bool paused;
+    struct list parked;                 /* parcels of streams that wait for the peer to read */
+    char prefix[IDENTITY_NAME_MAX + 1]; /* "account:region:" */
+    size_t prefix_len;
+};
+
+struct op {
+    struct visit visit;
+    struct session *session;
+    uint64_t id;
+    size_t frame_bytes; /* counted against the session */
+    struct arena arena;
+    const Hato__Request *request;               /* in the arena; NULL for a send */
+    void (*at)(struct op *op, struct shard *s); /* on the shard's seat */
+    void (*home)(struct op *op);                /* once, when it came home well; NULL: it is answered, and ends */
+    void (*always_home)(struct op *op);         /* instead, however it came home */
+    struct shard *shard;                        /* where it is */
+    struct command command;
+    struct buffer frame;            /* the reply, with its length in front */
+    struct error error;             /* ERR_OK: `frame` holds the reply */
+    struct list_link link;          /* of session->ops */
+    void (*abandon)(struct op *op); /* of those in session->ops: the connection is gone */
+    size_t away;                    /* mail about it that has to come home before it is freed */
+    bool ended;                     /* answered, and only waits for its mail */
+    void *extra;                    /* the operation's own, in the arena */
+};
+
+/* Runs `mail` on a seat: now when it is this one. */
+void seat_send(struct seat *from, struct seat *to, struct mail *mail);
+
+/* An op of the session ended: it may be read on, or freed. */
+void session_op_done(struct session *s);
+
+/* ---------------------------------------------------------------- op.c */
+
+struct op *op_create(struct session *session, uint64_t id, size_t frame_bytes);
+void op_free(struct op *op); /* at home */
+
+/* Goes to a shard and calls op->at there. */
+void op_visit(struct op *op, uint16_t shard);
+void op_visit_queue(struct op *op, struct bytes full_name);
+
+/* From the shard: the reply is in op->frame, or op->error says why there is none. */
+void op_return(struct op *op);
+void op_fail(struct op *op, int code, const char *field, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* At home: writes the reply (or the refusal), and ends the op. */
+void op_answer(struct op *op);
+void op_mail_home(struct op *op); /* one mail less away; frees an op that waits for it */
+
+/* The op ends with the connection: linked into the session's ops. */
+void op_wait(struct op *op, void (*abandon)(struct op *op));
+
+/* Encodes a reply into op->frame; sets its id. */
+void op_reply(struct op *op, Hato__Reply *reply);
+
+/* A refusal by the shard or the machine into op->error. */
+void op_refused(struct op *op, const struct reply *reply);
+
+void *op_extra(struct op *op, size_t size); /* zeroed */
+const char *op_text(struct op *op, const char *text);
+
+/* The queue's full name, checked; NULL and op->error when it is not a name. */
+const char *op_queue_name(struct op *op, const char *name, const char *field);
+const char *op_function_name(struct op *op, const char *name, const char *field);
+
+/* The queue on this shard; false and op->error (ERR_NOT_FOUND) when there is none, or the shard does not lead. */
+bool op_find_queue(struct op *op, const char *full_name, struct queue_view *out);
+
+/* The part of a full name that its owner knows it by. */
+const char *short_name(const char *full_name);
+
+/* ---------------------------------------------------------------- operations */
+
+typedef void (*native_operation)(struct op *op);
+
+/* Parses a frame and starts what it asks for. False: it can't be read, and the connection is to be closed. */
+bool native_dispatch(struct session *s, struct bytes frame);
+
+void native_send(struct session *s, uint64_t id, struct bytes send, size_t frame_bytes);
+void native_receive(struct op *op);
+void native_stream_open(struct op *op);
+void native_stream_credit(struct session *s, const Hato__StreamCredit *credit);
+void native_stream_close(struct session *s, const Hato__StreamClose *close);
+void native_ack(struct op *op);
+void native_nack(struct op *op);
+void native_extend(struct op *op);
+void native_cancel(struct op *op);
+void native_peek(struct op *op);
+void native_queue_create(struct op *op);
+void native_queue_set(struct op *op);
+void native_queue_delete(struct op *op);
+void native_queue_purge(struct op *op);
+void native_queue_show(struct op *op);
+void native_queue_list(struct op *op);
+void native_redrive_start(struct op *op);
+void native_redrive_cancel(struct op *op);
+void native_redrive_list(struct op *op);
+void native_group_resume(struct op *op);
+void native_function_create(struct op *op);
+void native_function_set(struct op *op);
+void native_function_delete(struct op *op);
+void native_function_show(struct op *op);
+void native_function_list(struct op *op);
+void native_bind(struct op *op);
+void native_unbind(struct op *op);
+void native_status(struct op *op);
+
+/* The session's peer reads again: parked parcels go on. */
+void native_streams_drained(struct session *s);
+
+/* native_queue.c: proposes a command of proto/command.proto. */
+void native_submit(struct op *op, struct shard *s, enum command_kind kind, const ProtobufCMessage *message,
+                   void (*done)(struct command *c, const struct reply *reply));
+
+/* native_encode.c */
+ProtobufCAllocator native_allocator(struct arena *a);
+void encode_deliveries(struct buffer *out, uint64_t id, uint32_t reply_field, uint64_t secret, uint64_t queue,
+                       const struct delivered *messages, size_t count);
+Hato__QueueInfo *encode_queue_info(struct arena *a, const struct queue_view *q, const struct queue_waited *waited);
+
+#endif

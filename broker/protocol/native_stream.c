@@ -1,0 +1,291 @@
+/* Streams: a consumer that lives on the shard's seat as long as its connection wants deliveries.
+ *
+ * Deliveries leave the shard's seat as *parcels*: a parcel goes home, is written, and comes back when the peer reads. At most
+ * STREAM_WINDOW messages and STREAM_WINDOW_BYTES are in parcels at a time, whatever the client's credit: a peer that does not
+ * read holds no more memory than that. What the client orders (credit, close) travels the other way as *notes*. */
+#include "base/assert.h"
+#include "base/memory.h"
+#include "command/check.h"
+#include "protocol/native_session.h"
+
+enum {
+    REPLY_STREAM = HATO__REPLY__OP_STREAM_DELIVERY,
+    STREAM_WINDOW = 4096,
+    STREAM_WINDOW_BYTES = 8 * 1024 * 1024,
+    STREAM_BATCH_DEFAULT = 100,
+};
+
+struct streaming {
+    struct consumer consumer;
+    struct op *op;
+    const char *queue;
+    uint32_t credit;     /* the client's, not yet shown to the consumer */
+    uint32_t in_transit; /* messages in parcels */
+    size_t in_transit_bytes;
+    size_t parcels;
+    bool open;   /* on the shard's seat: the consumer is */
+    bool ending; /* on the shard's seat: returns once its parcels are back */
+    int code;
+    char why[128];
+};
+
+struct parcel {
+    struct mail mail;
+    struct streaming *stream;
+    struct list_link link; /* of session->parked */
+    struct buffer frame;
+    uint32_t messages;
+    size_t bytes;
+};
+
+struct note {
+    struct mail mail;
+    struct streaming *stream;
+    uint32_t credit; /* 0: close */
+};
+
+static struct seat *home_of(const struct streaming *x)
+{
+    return x->op->session->ns->seat;
+}
+
+static struct seat *shard_seat_of(const struct streaming *x)
+{
+    return node_seat_of(home_of(x)->node, x->op->visit.shard);
+}
+
+/* ---------------------------------------------------------------- on the shard's seat */
+
+static void end_if_done(struct streaming *x)
+{
+    if (!x->ending || x->parcels > 0)
+        return;
+    x->ending = false;
+    struct op *op = x->op;
+    Hato__StreamEnd body = HATO__STREAM_END__INIT;
+    Hato__Error error = HATO__ERROR__INIT;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    if (x->code != ERR_OK) {
+        error.code = (Hato__Code)x->code;
+        error.message = x->why;
+        body.error = &error;
+    }
+    reply.op_case = HATO__REPLY__OP_STREAM_END;
+    reply.stream_end = &body;
+    op_reply(op, &reply);
+    op_return(op);
+}
+
+static void end_stream(struct streaming *x, int code, const char *why)
+{
+    if (!x->open)
+        return;
+    x->open = false;
+    x->ending = true;
+    x->code = code;
+    snprintf(x->why, sizeof x->why, "%s", why);
+    shard_consumer_close(x->op->shard, &x->consumer);
+    end_if_done(x);
+}
+
+/* Shows the consumer as much of the client's credit as the window has room for. */
+static void grant(struct streaming *x)
+{
+    if (!x->open || x->in_transit_bytes >= STREAM_WINDOW_BYTES)
+        return;
+    uint32_t shown = x->consumer.credit + x->consumer.asked + x->in_transit;
+    uint32_t room = shown < STREAM_WINDOW ? STREAM_WINDOW - shown : 0;
+    uint32_t more = x->credit < room ? x->credit : room;
+    if (more == 0)
+        return;
+    x->credit -= more;
+    shard_consumer_credit(x->op->shard, &x->consumer, more);
+}
+
+static void put_home(struct mail *mail);
+
+static void on_deliver(struct consumer *c, const struct delivered *messages, size_t count)
+{
+    struct streaming *x = CONTAINER_OF(c, struct streaming, consumer);
+    struct parcel *p = memory_zero(1, sizeof *p);
+    encode_deliveries(&p->frame, x->op->id, REPLY_STREAM, machine_secret(shard_machine(x->op->shard)), c->queue,
+                      messages, count);
+    p->stream = x;
+    p->messages = (uint32_t)count;
+    p->bytes = p->frame.len;
+    p->mail.run = put_home;
+    x->parcels++;
+    x->in_transit += p->messages;
+    x->in_transit_bytes += p->bytes;
+    if (x->in_transit_bytes >= STREAM_WINDOW_BYTES) { /* take back what the consumer has not asked for yet */
+        x->credit += c->credit;
+        c->credit = 0;
+    }
+    seat_send(shard_seat_of(x), home_of(x), &p->mail);
+}
+
+static void on_ended(struct consumer *c, int code, const char *message)
+{
+    struct streaming *x = CONTAINER_OF(c, struct streaming, consumer);
+    end_stream(x, code, message);
+}
+
+static void parcel_back(struct mail *mail)
+{
+    struct parcel *p = CONTAINER_OF(mail, struct parcel, mail);
+    struct streaming *x = p->stream;
+    x->parcels--;
+    x->in_transit -= p->messages;
+    x->in_transit_bytes -= p->bytes;
+    memory_free(p);
+    grant(x);
+    end_if_done(x);
+}
+
+static void stream_at(struct op *op, struct shard *s)
+{
+    struct streaming *x = op->extra;
+    const Hato__StreamOpen *o = op->request->stream_open;
+    struct queue_view q;
+    if (!op_find_queue(op, x->queue, &q)) {
+        op_return(op);
+        return;
+    }
+    struct consumer *c = &x->consumer;
+    c->queue = q.id;
+    c->batch_max = o->max_batch == 0 ? STREAM_BATCH_DEFAULT : o->max_batch;
+    c->bytes_max = STREAM_WINDOW_BYTES / 2;
+    c->visibility_ms =
+        o->visibility_case == HATO__STREAM_OPEN__VISIBILITY_VISIBILITY_MS ? o->visibility_ms : ENTRY_VISIBILITY_DEFAULT;
+    c->deliver = on_deliver;
+    c->ended = on_ended;
+    if (shard_consumer_open(s, c, &op->error) != ERR_OK) {
+        op_return(op);
+        return;
+    }
+    x->open = true;
+    x->credit = o->credit;
+    grant(x);
+}
+
+/* ---------------------------------------------------------------- at home */
+
+static void parcel_return(struct parcel *p)
+{
+    p->mail.run = parcel_back;
+    seat_send(home_of(p->stream), shard_seat_of(p->stream), &p->mail);
+}
+
+static void put_home(struct mail *mail)
+{
+    struct parcel *p = CONTAINER_OF(mail, struct parcel, mail);
+    struct session *s = p->stream->op->session;
+    if (!s->gone)
+        stream_put(&s->stream, p->frame.data, p->frame.len);
+    buffer_close(&p->frame);
+    if (!s->gone && stream_backlog(&s->stream) > STREAM_BACKLOG_PAUSE)
+        list_append(&s->parked, &p->link);
+    else
+        parcel_return(p);
+}
+
+void native_streams_drained(struct session *s)
+{
+    while (!list_empty(&s->parked)) {
+        struct list_link *first = list_first(&s->parked);
+        list_remove(&s->parked, first);
+        parcel_return(CONTAINER_OF(first, struct parcel, link));
+    }
+}
+
+static void note_back(struct mail *mail)
+{
+    struct note *n = CONTAINER_OF(mail, struct note, mail);
+    struct op *op = n->stream->op;
+    memory_free(n);
+    op_mail_home(op);
+}
+
+static void note_at(struct mail *mail)
+{
+    struct note *n = CONTAINER_OF(mail, struct note, mail);
+    struct streaming *x = n->stream;
+    if (n->credit == 0)
+        end_stream(x, ERR_OK, "");
+    else if (x->open) {
+        x->credit = x->credit > UINT32_MAX - n->credit ? UINT32_MAX : x->credit + n->credit;
+        grant(x);
+    }
+    n->mail.run = note_back;
+    seat_send(shard_seat_of(x), home_of(x), &n->mail);
+}
+
+static void send_note(struct op *op, uint32_t credit)
+{
+    struct note *n = memory_zero(1, sizeof *n);
+    n->stream = op->extra;
+    n->credit = credit;
+    n->mail.run = note_at;
+    op->away++;
+    seat_send(home_of(n->stream), shard_seat_of(n->stream), &n->mail);
+}
+
+static void abandon(struct op *op)
+{
+    idmap_remove(&op->session->streams, op->id);
+    send_note(op, 0);
+}
+
+static void stream_home(struct op *op)
+{
+    idmap_remove(&op->session->streams, op->id);
+    op_answer(op);
+}
+
+void native_stream_open(struct op *op)
+{
+    const Hato__StreamOpen *o = op->request->stream_open;
+    struct streaming *x = op_extra(op, sizeof *x);
+    x->op = op;
+    x->queue = op_queue_name(op, o->queue, "queue");
+    bool bad = x->queue == NULL;
+    if (!bad && (o->credit == 0 || o->credit > CHECK_CREDIT_MAX)) {
+        op_fail(op, ERR_INVALID, "credit", "credit is %u; it must be 1 to %d", o->credit, CHECK_CREDIT_MAX);
+        bad = true;
+    }
+    if (!bad && o->max_batch > CHECK_BATCH_MAX) {
+        op_fail(op, ERR_INVALID, "max_batch", "max_batch is %u; it must be 1 to %d", o->max_batch, CHECK_BATCH_MAX);
+        bad = true;
+    }
+    if (!bad && o->visibility_case == HATO__STREAM_OPEN__VISIBILITY_VISIBILITY_MS)
+        bad = check_visibility(o->visibility_ms, "visibility_ms", &op->error) != ERR_OK;
+    if (!bad && idmap_find(&op->session->streams, op->id) != NULL) {
+        op_fail(op, ERR_CONFLICT, "id", "a stream with this request's id is open on this connection");
+        bad = true;
+    }
+    if (bad) {
+        op_answer(op);
+        return;
+    }
+    op->session->op_bytes -= op->frame_bytes; /* it stays: its frame is not held against the connection */
+    op->frame_bytes = 0;
+    idmap_put(&op->session->streams, op->id, op);
+    op_wait(op, abandon);
+    op->at = stream_at;
+    op->always_home = stream_home;
+    op_visit_queue(op, bytes_text(x->queue));
+}
+
+void native_stream_credit(struct session *s, const Hato__StreamCredit *credit)
+{
+    struct op *op = idmap_find(&s->streams, credit->stream);
+    if (op != NULL && credit->credit > 0)
+        send_note(op, credit->credit <= CHECK_CREDIT_MAX ? credit->credit : CHECK_CREDIT_MAX);
+}
+
+void native_stream_close(struct session *s, const Hato__StreamClose *close)
+{
+    struct op *op = idmap_find(&s->streams, close->stream);
+    if (op != NULL)
+        send_note(op, 0);
+}
