@@ -22,11 +22,11 @@
 #include "base/error.h"
 
 enum {
-    LOG_GROUP_MAX = 65535,               /* the largest group number */
+    LOG_GROUP_MAX = 4095,                /* the largest group number */
     LOG_ENTRY_BYTES_MAX = 66 << 20,      /* of one entry, before compression */
     LOG_WRITE_BYTES_MAX = 768 << 20,     /* of all entries of one write */
     LOG_WRITE_ENTRIES_MAX = 1 << 16,     /* of one write */
-    LOG_MEMBERSHIP_BYTES_MAX = 64 << 10, /* of a snapshot mark */
+    LOG_MEMBERSHIP_BYTES_MAX = 32 << 10, /* of a snapshot mark */
     LOG_SEGMENT_BYTES_MIN = 64 << 10,    /* limits of log_options.segment_bytes */
     LOG_SEGMENT_BYTES_MAX = 1 << 30,
     LOG_SEGMENT_BYTES_DEFAULT = 64 << 20,
@@ -185,7 +185,7 @@ void log_submit(struct log_group *g, struct log_write *w);
 
 /* Submits once more a write that completed with ERR_STORAGE_FULL. It cannot be withdrawn: it is part of the group's view.
  * While one is not on disk, all later writes of the group complete with ERR_STORAGE_FULL as well; retry them in the
- * order in which they completed. Other groups and compactions are not held up. */
+ * order in which they completed, not inside `done` but after a while. Other groups and compactions are not held up. */
 void log_retry(struct log_group *g, struct log_write *w);
 
 /* Entries up to here were applied: their memory goes as soon as they are durable. */
