@@ -70,7 +70,8 @@ int error_wrap(struct error *e, const char *format, ...)
     va_start(args, format);
     vsnprintf(context, sizeof context, format, args);
     va_end(args);
-    snprintf(e->message, sizeof e->message, "%s: %.*s", context, (int)(sizeof e->message - sizeof context - 3), inner);
+    size_t len = (size_t)snprintf(e->message, sizeof e->message, "%s: ", context);
+    snprintf(e->message + len, sizeof e->message - len, "%s", inner);
     return (int)e->code;
 }
 
