@@ -30,6 +30,8 @@ enum {
     DISPATCHER_REQUESTS_MAX = 4096,               /* default of requests_max */
     DISPATCHER_MEMORY_MAX = 256 * 1024 * 1024,    /* default of memory_max */
     DISPATCHER_LEASE_BYTES_MAX = 4 * 1024 * 1024, /* asked for at once; a larger message comes alone */
+    DISPATCHER_LEASE_MS = 60 * 1000,              /* default of lease_ms */
+    DISPATCHER_LEASE_MARGIN_MS = 10 * 1000,       /* beyond the function's timeout, to settle in */
     DISPATCHER_ATTEMPTS_MAX = 50,                 /* kept per function */
     DISPATCHER_ANSWER_KEPT = 256                  /* first bytes of an answer kept with an attempt */
 };
@@ -40,7 +42,9 @@ struct dispatcher_options {
     struct address_policy policy; /* copied; which addresses may be connected to */
     uint32_t requests_max;        /* out at once over all functions; 0: the default */
     uint64_t memory_max;          /* messages and requests held; above it nothing is leased; 0: the default */
-    const char *agent;            /* User-Agent; NULL: "Hato" */
+    uint64_t lease_ms; /* a lease is asked for the function's timeout and the margin, but no longer than this, and
+                                     extended while the request is out: what a crash leaves behind is soon free again */
+    const char *agent; /* User-Agent; NULL: "Hato" */
 };
 
 /* A queue and its function. Everything is copied. Settings may lack fields: then the defaults of settings.proto hold. */

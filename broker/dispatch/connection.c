@@ -1,0 +1,141 @@
+#include "dispatch/connection.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/container.h"
+#include "base/memory.h"
+#include "dispatch/transport.h"
+
+static uint64_t key_of(curl_socket_t s)
+{
+    return (uint64_t)s + 1;
+}
+
+static struct connection *connection_create(struct transport *t, curl_socket_t s, bool ours)
+{
+    struct connection *c = memory_zero(1, sizeof *c);
+    c->transport = t;
+    c->socket = s;
+    c->ours = ours;
+    c->idle = true;
+    if (uv_poll_init_socket(t->loop, &c->poll, s) != 0) {
+        memory_free(c);
+        return NULL;
+    }
+    t->open_handles++;
+    idmap_put(&t->connections, key_of(s), c);
+    return c;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct connection *c = CONTAINER_OF(handle, struct connection, poll);
+    struct transport *t = c->transport;
+    memory_free(c);
+    t->open_handles--;
+    if (t->closing && t->open_handles == 0)
+        t->closed(t);
+}
+
+/* The socket may be closed as soon as this returns. */
+static void connection_forget(struct connection *c)
+{
+    idmap_remove(&c->transport->connections, key_of(c->socket));
+    uv_close((uv_handle_t *)&c->poll, on_closed);
+}
+
+static void on_event(uv_poll_t *poll, int status, int events)
+{
+    struct connection *c = CONTAINER_OF(poll, struct connection, poll);
+    struct transport *t = c->transport;
+    if (c->idle) {
+        /* The other side closed a kept connection: libcurl sees it before it would use it. */
+        c->watched = 0;
+        uv_poll_stop(poll);
+        return;
+    }
+    int flags = 0;
+    if (status < 0)
+        flags = CURL_CSELECT_ERR;
+    flags |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
+    flags |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
+    int running = 0;
+    curl_multi_socket_action(t->multi, c->socket, flags, &running);
+    transport_progress(t);
+}
+
+/* A connection between two requests is left watched for reading, as it will be for the next answer. */
+static void connection_watch(struct connection *c, int events)
+{
+    c->idle = false;
+    if (events == c->watched)
+        return;
+    c->watched = events;
+    ASSERT(uv_poll_start(&c->poll, events, on_event) == 0);
+}
+
+static int on_interest(CURL *easy, curl_socket_t s, int what, void *ctx, void *unused)
+{
+    (void)easy;
+    (void)unused;
+    struct transport *t = ctx;
+    struct connection *c = idmap_find(&t->connections, key_of(s));
+    if (what == CURL_POLL_REMOVE) {
+        if (c != NULL && !c->ours)
+            connection_forget(c);
+        else if (c != NULL)
+            c->idle = true;
+        return 0;
+    }
+    if (c == NULL)
+        c = connection_create(t, s, false);
+    if (c == NULL)
+        return -1;
+    connection_watch(c, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
+    return 0;
+}
+
+/* Where a connection is made: the address judged here is the one that is connected to. */
+static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)purpose;
+    struct exchange *x = ctx;
+    if (!address_allowed(&x->transport->policy, &address->addr)) {
+        address_text(&address->addr, x->blocked);
+        return CURL_SOCKET_BAD;
+    }
+    int s = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
+    if (s < 0)
+        return CURL_SOCKET_BAD;
+    if (connection_create(x->transport, s, true) == NULL) {
+        close(s);
+        return CURL_SOCKET_BAD;
+    }
+    return s;
+}
+
+static int on_close(void *ctx, curl_socket_t s)
+{
+    struct transport *t = ctx;
+    struct connection *c = idmap_find(&t->connections, key_of(s));
+    if (c != NULL)
+        connection_forget(c);
+    return close(s);
+}
+
+void connection_setup_multi(struct transport *t)
+{
+    curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_interest);
+    curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
+}
+
+void connection_setup_easy(struct transport *t, CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t);
+}

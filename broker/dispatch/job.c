@@ -1,0 +1,268 @@
+#include "dispatch/job.h"
+
+#include <proto/client.pb-c.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/container.h"
+#include "base/memory.h"
+#include "dispatch/core.h"
+#include "dispatch/retry.h"
+#include "dispatch/settlement.h"
+
+static void on_answer(struct exchange *x);
+static void on_extend(struct timer *t);
+
+/* ------------------------------------------------------------------ making */
+
+static struct job *job_take(struct dispatcher *d)
+{
+    struct list_link *kept = list_take(&d->kept);
+    struct job *j = kept != NULL ? CONTAINER_OF(kept, struct job, link) : memory_zero(1, sizeof *j);
+    j->dispatcher = d;
+    j->extend.fire = on_extend;
+    list_append(&d->jobs, &j->link);
+    return j;
+}
+
+void job_destroy(struct job *j)
+{
+    arena_close(&j->arena);
+    buffer_close(&j->encoded.buffer);
+    headers_close(&j->encoded.headers);
+    buffer_close(&j->exchange.received);
+    memory_free(j);
+}
+
+static void keep_or_destroy(struct job *j)
+{
+    struct dispatcher *d = j->dispatcher;
+    list_remove(&d->jobs, &j->link);
+    exchange_clear(&j->exchange, JOB_MEMORY_KEPT_MAX);
+    if (list_count(&d->kept) >= JOBS_KEPT_MAX) {
+        job_destroy(j);
+        return;
+    }
+    arena_reset(&j->arena);
+    headers_clear(&j->encoded.headers);
+    buffer_clear(&j->encoded.buffer);
+    if (j->encoded.buffer.capacity > JOB_MEMORY_KEPT_MAX)
+        buffer_close(&j->encoded.buffer);
+    list_append(&d->kept, &j->link);
+}
+
+/* Decodes what it can; what can't be decoded is the message's own fault. */
+static void take_messages(struct job *j, const struct source_message *from, uint32_t count)
+{
+    struct dispatcher *d = j->dispatcher;
+    j->messages = arena_alloc(&j->arena, count * sizeof *j->messages);
+    j->tokens = arena_alloc(&j->arena, count * sizeof *j->tokens);
+    j->failed = arena_alloc(&j->arena, count * sizeof *j->failed);
+    memset(j->failed, 0, count * sizeof *j->failed);
+    j->count = 0;
+    j->bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (message_decode(&j->messages[j->count], &from[i], &j->arena)) {
+            j->count++;
+            j->bytes += from[i].message.len;
+        } else {
+            const struct source_nack nack = {.delay_ms = j->target->retry_max_ms,
+                                             .error = bytes_text("the message can't be decoded")};
+            d->ops->nack(d->ctx, j->lease->binding->queue, &nack, &from[i].token, 1);
+            j->lease->endpoint->failed_total++;
+        }
+    }
+}
+
+static void sign(struct job *j)
+{
+    struct target *t = j->target;
+    if (t->key_count == 0)
+        return;
+    struct headers *h = &j->encoded.headers;
+    const char *id = j->messages[0].source->id;
+    uint64_t seconds = j->started_ms / 1000;
+    struct buffer text = {0};
+    signature_write(j->dispatcher->crypto, t->keys, t->key_count, id, seconds, j->encoded.body, &text);
+    headers_add_text(h, "webhook-id", id);
+    headers_add_number(h, "webhook-timestamp", seconds);
+    headers_add(h, "webhook-signature", buffer_view(&text));
+    buffer_close(&text);
+}
+
+/* A request continues a trace when all its messages belong to it. */
+static void trace(struct job *j)
+{
+    const char *parent = j->messages[0].content->traceparent;
+    for (uint32_t i = 1; i < j->count; i++)
+        if (strcmp(j->messages[i].content->traceparent, parent) != 0)
+            return;
+    if (parent[0] != '\0')
+        headers_add_text(&j->encoded.headers, "traceparent", parent);
+}
+
+static void encode(struct job *j)
+{
+    struct target *t = j->target;
+    /* First, so that a message with many attributes leaves room for what the receiver relies on. */
+    trace(j);
+    t->format->encode(j->dispatcher->crypto, &j->lease->binding->origin, j->messages, j->count, &j->encoded);
+    sign(j);
+    j->bytes += j->encoded.buffer.len;
+    j->dispatcher->held += j->bytes;
+}
+
+static void post(struct job *j)
+{
+    struct target *t = j->target;
+    struct exchange *x = &j->exchange;
+    x->url = t->url;
+    x->headers = headers_list(&j->encoded.headers, t->headers);
+    x->body = j->encoded.body;
+    x->timeout_ms = t->timeout_ms;
+    x->connect_ms = t->connect_ms;
+    x->keep_max = t->format->partial ? ANSWER_BYTES_MAX : DISPATCHER_ANSWER_KEPT;
+    x->done = on_answer;
+    transport_send(&j->dispatcher->transport, x);
+}
+
+/* ------------------------------------------------------------------ the lease, while the request is out */
+
+static void arm_extend(struct job *j, uint64_t from_ms)
+{
+    const struct source_lease *r = &j->lease->request;
+    if (j->target->timeout_ms + DISPATCHER_LEASE_MARGIN_MS > r->visibility_ms)
+        timers_arm(&j->dispatcher->timers, &j->extend, from_ms + r->visibility_ms * 2 / 3);
+}
+
+static void on_extend(struct timer *t)
+{
+    struct job *j = CONTAINER_OF(t, struct job, extend);
+    struct dispatcher *d = j->dispatcher;
+    const struct source_lease *r = &j->lease->request;
+    for (uint32_t i = 0; i < j->count; i++)
+        j->tokens[i] = j->messages[i].source->token;
+    d->ops->extend(d->ctx, r->queue, r->visibility_ms, j->tokens, j->count);
+    arm_extend(j, timers_now_ms(&d->timers));
+}
+
+/* ------------------------------------------------------------------ what it teaches of the endpoint */
+
+static void learn(struct job *j, enum verdict verdict, uint64_t told_ms)
+{
+    struct dispatcher *d = j->dispatcher;
+    struct endpoint *e = j->lease->endpoint;
+    uint64_t now = timers_now_ms(&d->timers);
+    bool full = e->requests + e->reserved >= window_size(&e->window);
+    switch (verdict) {
+    case VERDICT_DELIVERED:
+    case VERDICT_FAILED:
+        e->answers++;
+        if (breaker_answered(&e->breaker, j->probe))
+            window_restart(&e->window);
+        if (verdict == VERDICT_DELIVERED)
+            window_success(&e->window, j->request, j->exchange.duration_us, full);
+        break;
+    case VERDICT_SILENT:
+        window_trouble(&e->window, j->request);
+        /* It answers others: it is not down. */
+        if (!j->probe && e->answers > j->answers_before)
+            break;
+        breaker_trouble(&e->breaker, j->probe, now, 0, &d->random);
+        break;
+    case VERDICT_TROUBLE:
+        window_trouble(&e->window, j->request);
+        breaker_trouble(&e->breaker, j->probe, now, told_ms, &d->random);
+        break;
+    case VERDICT_GONE:
+        breaker_gone(&e->breaker, now);
+        break;
+    }
+}
+
+static void note(struct job *j, const struct judgement *verdict)
+{
+    struct endpoint *e = j->lease->endpoint;
+    const struct exchange *x = &j->exchange;
+    const struct dispatcher_attempt attempt = {.started_ms = j->started_ms,
+                                               .duration_ms = x->duration_us / 1000,
+                                               .status = x->answer.status,
+                                               .error = verdict->error,
+                                               .answer = x->answer.body,
+                                               .messages = j->count,
+                                               .queue = j->lease->binding->queue_name};
+    attempts_add(&e->attempts, &attempt);
+    if (verdict->error[0] != '\0')
+        snprintf(e->last_error, sizeof e->last_error, "%s", verdict->error);
+}
+
+/* ------------------------------------------------------------------ its life */
+
+static void count_requests(struct job *j, int64_t change)
+{
+    j->lease->binding->requests += (uint32_t)change;
+    j->lease->endpoint->requests += (uint32_t)change;
+}
+
+static void end(struct job *j)
+{
+    struct dispatcher *d = j->dispatcher;
+    struct lease *l = j->lease;
+    timers_disarm(&d->timers, &j->extend);
+    d->held -= j->bytes;
+    count_requests(j, -1);
+    target_unref(j->target);
+    keep_or_destroy(j);
+    binding_wake(l->binding);
+    endpoint_mark(l->endpoint);
+    dispatcher_freed(d);
+    lease_unref(l);
+}
+
+void job_start(struct lease *l, uint32_t first, uint32_t count, bool probe)
+{
+    struct dispatcher *d = l->endpoint->dispatcher;
+    struct job *j = job_take(d);
+    j->lease = l;
+    l->refs++;
+    j->target = target_ref(l->endpoint->target);
+    j->probe = probe;
+    j->answers_before = l->endpoint->answers;
+    j->request = window_leave(&l->endpoint->window);
+    j->started_ms = clock_now_ms(&d->clock);
+    count_requests(j, 1);
+    take_messages(j, l->batch->messages + first, count);
+    if (j->count == 0) {
+        j->bytes = 0;
+        if (probe)
+            breaker_unprobed(&l->endpoint->breaker);
+        end(j);
+        return;
+    }
+    encode(j);
+    arm_extend(j, l->asked_ms);
+    post(j);
+}
+
+static void on_answer(struct exchange *x)
+{
+    struct job *j = CONTAINER_OF(x, struct job, exchange);
+    struct dispatcher *d = j->dispatcher;
+    struct judgement verdict;
+    answer_judge(&x->answer, j->target, j->messages, j->count, j->failed, &verdict);
+    uint64_t told_ms = x->retry_after != NULL ? retry_after_ms(x->retry_after, clock_now_ms(&d->clock)) : 0;
+    learn(j, verdict.verdict, told_ms);
+    settlement_make(j, &verdict, told_ms);
+    note(j, &verdict);
+    end(j);
+}
+
+void job_cancel(struct job *j)
+{
+    transport_cancel(&j->dispatcher->transport, &j->exchange);
+    settlement_return(j, 0, "");
+    if (j->probe)
+        breaker_unprobed(&j->lease->endpoint->breaker);
+    end(j);
+}

@@ -1,0 +1,133 @@
+#include "dispatch/lease.h"
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "dispatch/core.h"
+#include "dispatch/job.h"
+#include "dispatch/target.h"
+
+static void on_done(struct source_lease *request, int code, struct source_batch *batch);
+
+static uint64_t visibility_of(const struct dispatcher *d, const struct endpoint *e)
+{
+    uint64_t whole = e->target->timeout_ms + DISPATCHER_LEASE_MARGIN_MS;
+    return whole < d->lease_ms ? whole : d->lease_ms;
+}
+
+static void reserve(struct lease *l, int64_t requests)
+{
+    l->binding->requests += (uint32_t)requests;
+    l->endpoint->reserved += (uint32_t)requests;
+    l->endpoint->dispatcher->reserved += (uint32_t)requests;
+}
+
+void lease_ask(struct binding *b, const struct binding_ask *ask, bool probe)
+{
+    struct dispatcher *d = b->dispatcher;
+    struct lease *l = memory_zero(1, sizeof *l);
+    l->binding = b;
+    b->refs++;
+    l->endpoint = endpoint_ref(b->endpoint);
+    l->refs = 1;
+    l->wakes = b->wakes;
+    l->asked_ms = timers_now_ms(&d->timers);
+    l->probe = probe;
+    l->reserved = ask->requests;
+    l->request = (struct source_lease){.queue = b->queue,
+                                       .max_messages = ask->messages,
+                                       .max_bytes = DISPATCHER_LEASE_BYTES_MAX,
+                                       .visibility_ms = visibility_of(d, l->endpoint),
+                                       .done = on_done};
+    reserve(l, ask->requests);
+    b->asked += ask->messages;
+    d->leases++;
+    d->ops->lease(d->ctx, &l->request);
+}
+
+void lease_unref(struct lease *l)
+{
+    if (--l->refs > 0)
+        return;
+    struct dispatcher *d = l->endpoint->dispatcher;
+    if (l->batch != NULL)
+        d->ops->release(d->ctx, l->batch);
+    d->held -= l->bytes;
+    binding_unref(l->binding);
+    endpoint_unref(l->endpoint);
+    memory_free(l);
+}
+
+/* The binding may have more than what came, or, when nothing came, has been told so meanwhile. */
+static void look_again(struct lease *l, int code)
+{
+    struct binding *b = l->binding;
+    struct dispatcher *d = b->dispatcher;
+    if (l->batch != NULL || b->wakes != l->wakes) {
+        binding_wake(b);
+        return;
+    }
+    if (b->bound && list_linked(&b->awake))
+        list_remove(&b->endpoint->awake, &b->awake);
+    if (code != ERR_OK && b->bound && !d->closing && !timers_armed(&b->timer))
+        timers_arm(&d->timers, &b->timer, timers_now_ms(&d->timers) + BINDING_AGAIN_MS);
+}
+
+/* Whether what came may still be sent: meanwhile the endpoint may have got into trouble, the binding may be gone, paused or of
+ * another function, and the format one that takes a FIFO queue's messages one by one. */
+static bool still_wanted(const struct lease *l)
+{
+    const struct endpoint *e = l->endpoint;
+    const struct binding *b = l->binding;
+    return !e->dispatcher->closing && b->bound && !b->paused && b->endpoint == e && e->target != NULL &&
+           (l->probe || e->breaker.state == BREAKER_CLOSED) &&
+           !(e->target->format->single && b->origin.fifo && l->batch->count > 1);
+}
+
+static void give_back(struct lease *l)
+{
+    struct dispatcher *d = l->endpoint->dispatcher;
+    size_t count = l->batch->count;
+    struct source_token *tokens = memory_alloc(count * sizeof *tokens);
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = l->batch->messages[i].token;
+    const struct source_nack nack = {.uncounted = true};
+    d->ops->nack(d->ctx, l->binding->queue, &nack, tokens, count);
+    l->endpoint->returned_total += count;
+    memory_free(tokens);
+}
+
+static void start_jobs(struct lease *l)
+{
+    uint32_t count = (uint32_t)l->batch->count;
+    bool single = l->endpoint->target->format->single;
+    for (uint32_t first = 0; first < count; first += single ? 1 : count)
+        job_start(l, first, single ? 1 : count, l->probe && first == 0);
+}
+
+static void on_done(struct source_lease *request, int code, struct source_batch *batch)
+{
+    struct lease *l = CONTAINER_OF(request, struct lease, request);
+    struct dispatcher *d = l->endpoint->dispatcher;
+    ASSERT(batch == NULL || (batch->count >= 1 && batch->count <= request->max_messages));
+    l->batch = batch;
+    l->binding->asked -= request->max_messages;
+    reserve(l, -(int64_t)l->reserved);
+    for (size_t i = 0; batch != NULL && i < batch->count; i++)
+        l->bytes += batch->messages[i].message.len;
+    d->held += l->bytes;
+    look_again(l, code);
+    bool wanted = batch != NULL && still_wanted(l);
+    if (l->probe && !wanted)
+        breaker_unprobed(&l->endpoint->breaker);
+    uint32_t used = !wanted ? 0 : l->endpoint->target->format->single ? (uint32_t)batch->count : 1;
+    for (uint32_t i = used; i < l->reserved; i++)
+        rate_give_back(&l->endpoint->rate);
+    if (wanted)
+        start_jobs(l);
+    else if (batch != NULL)
+        give_back(l);
+    endpoint_mark(l->endpoint);
+    dispatcher_freed(d);
+    lease_unref(l);
+    dispatcher_lease_done(d);
+}

@@ -1,0 +1,50 @@
+#include "dispatch/suspects.h"
+
+#include <stddef.h>
+
+#include "base/memory.h"
+
+void suspects_close(struct suspects *s)
+{
+    memory_free(s->list);
+    *s = (struct suspects){0};
+}
+
+static struct suspect *find(struct suspects *s, uint64_t queue, uint64_t sequence)
+{
+    for (uint32_t i = 0; s->count > 0 && i < SUSPECTS_MAX; i++)
+        if (s->list[i].known && s->list[i].sequence == sequence && s->list[i].queue == queue)
+            return &s->list[i];
+    return NULL;
+}
+
+static struct suspect *add(struct suspects *s)
+{
+    if (s->list == NULL)
+        s->list = memory_zero(SUSPECTS_MAX, sizeof *s->list);
+    struct suspect *one = &s->list[s->next];
+    s->next = (s->next + 1) % SUSPECTS_MAX;
+    if (!one->known)
+        s->count++;
+    return one;
+}
+
+bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers)
+{
+    struct suspect *one = find(s, queue, sequence);
+    if (one == NULL) {
+        one = add(s);
+        *one = (struct suspect){.queue = queue, .sequence = sequence, .answers = before, .known = true};
+    }
+    one->guilty |= answers > one->answers;
+    return one->guilty;
+}
+
+void suspects_clear(struct suspects *s, uint64_t queue, uint64_t sequence)
+{
+    struct suspect *one = find(s, queue, sequence);
+    if (one == NULL)
+        return;
+    one->known = false;
+    s->count--;
+}

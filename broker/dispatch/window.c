@@ -1,0 +1,108 @@
+#include "dispatch/window.h"
+
+#include "base/assert.h"
+
+/* The long-term mean moves by this share of each answer's distance from it. */
+#define LATENCY_SHARE (1.0 / 256)
+/* When answers are much faster than the mean, it is an old truth: forget it sooner. */
+#define LATENCY_FORGET 0.95
+
+static void keep_in_bounds(struct window *w)
+{
+    if (w->size > w->max)
+        w->size = w->max;
+    if (w->size < 1)
+        w->size = 1;
+}
+
+void window_open(struct window *w, uint32_t max)
+{
+    ASSERT(max > 0);
+    *w = (struct window){.size = WINDOW_START, .max = max, .slow_start = true};
+    keep_in_bounds(w);
+}
+
+void window_set_max(struct window *w, uint32_t max)
+{
+    ASSERT(max > 0);
+    w->max = max;
+    keep_in_bounds(w);
+}
+
+void window_restart(struct window *w)
+{
+    w->size = 1;
+    w->slow_start = true;
+    w->decided = w->next_request;
+    w->latency_mean_us = 0;
+    w->latency_round_us = 0;
+    w->round_answers = 0;
+    w->round_full = false;
+}
+
+uint32_t window_size(const struct window *w)
+{
+    return (uint32_t)w->size;
+}
+
+uint64_t window_leave(struct window *w)
+{
+    return w->next_request++;
+}
+
+static void decrease(struct window *w, double factor)
+{
+    w->size *= factor;
+    w->slow_start = false;
+    w->decided = w->next_request;
+    keep_in_bounds(w);
+}
+
+static bool latency_rose(const struct window *w, double round_us)
+{
+    return w->latency_mean_us > 0 && round_us > WINDOW_LATENCY_FLOOR_US &&
+           round_us > WINDOW_LATENCY_RISE * w->latency_mean_us;
+}
+
+static void learn_latency(struct window *w, double latency_us)
+{
+    if (w->latency_mean_us <= 0)
+        w->latency_mean_us = latency_us;
+    w->latency_mean_us += (latency_us - w->latency_mean_us) * LATENCY_SHARE;
+    if (w->latency_mean_us > WINDOW_LATENCY_RISE * latency_us)
+        w->latency_mean_us *= LATENCY_FORGET;
+}
+
+/* A round is as many answers as the window is wide. */
+static void end_round(struct window *w)
+{
+    double mean_us = w->latency_round_us / w->round_answers;
+    if (w->round_full && latency_rose(w, mean_us)) {
+        w->slow_start = false;
+        if (w->size * 0.9 >= WINDOW_START)
+            w->size *= 0.9;
+    }
+    w->latency_round_us = 0;
+    w->round_answers = 0;
+    w->round_full = false;
+}
+
+void window_success(struct window *w, uint64_t request, uint64_t latency_us, bool full)
+{
+    w->latency_round_us += (double)latency_us;
+    w->round_answers++;
+    w->round_full |= full;
+    bool rising = latency_rose(w, w->latency_round_us / w->round_answers);
+    if (full && !rising && request >= w->decided)
+        w->size += w->slow_start ? 1 : 1 / w->size;
+    keep_in_bounds(w);
+    if (w->round_answers >= window_size(w))
+        end_round(w);
+    learn_latency(w, (double)latency_us);
+}
+
+void window_trouble(struct window *w, uint64_t request)
+{
+    if (request >= w->decided)
+        decrease(w, 0.5);
+}
