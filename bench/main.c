@@ -70,7 +70,7 @@ int main(int argc, char **argv)
         c->defaults(&s);
     struct error e = {0};
     struct report r = {.count = 0};
-    if (settings_parse(&s, c->takes, argc - 2, argv + 2, &e) != ERR_OK) {
+    if (settings_parse(&s, c->takes, argc - 2, (const char *const *)argv + 2, &e) != ERR_OK) {
         fprintf(stderr, "hato-bench %s: %s. Try hato-bench %s --help\n", name, e.message, name);
         return 2;
     }

@@ -110,7 +110,7 @@ static int settings_check(const struct settings *s, struct error *e)
     return ERR_OK;
 }
 
-int settings_parse(struct settings *s, uint32_t takes, int argc, char **argv, struct error *e)
+int settings_parse(struct settings *s, uint32_t takes, int argc, const char *const *argv, struct error *e)
 {
     for (int i = 0; i < argc; i++) {
         const char *name = argv[i] + 2;

@@ -51,8 +51,8 @@ struct settings {
     bool help;
 };
 
-/* Parses `argv` (after the command's name) over what `s` holds. Errors: ERR_INVALID, `field` naming the flag. */
-int settings_parse(struct settings *s, uint32_t takes, int argc, char **argv, struct error *e);
+/* Parses `argv` (after the command's name) over what `s` holds; texts point into it. Errors: ERR_INVALID, `field` naming the flag. */
+int settings_parse(struct settings *s, uint32_t takes, int argc, const char *const *argv, struct error *e);
 
 /* Prints the flags a command takes, with what `s` holds as defaults. */
 void settings_help(const struct settings *s, uint32_t takes);

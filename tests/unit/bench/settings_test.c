@@ -4,20 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALL = -1, ARGUMENTS_MAX = 8 };
+enum { ALL = -1 };
 
 static int parse(struct settings *s, uint32_t takes, struct error *e, const char *const *words)
 {
-    char *argv[ARGUMENTS_MAX];
     int argc = 0;
+    while (words[argc] != NULL)
+        argc++;
     *s = (struct settings){.window = 1000, .batch = 10, .size = 1024};
     *e = (struct error){0};
-    for (; words[argc] != NULL; argc++)
-        argv[argc] = strdup(words[argc]);
-    int rc = settings_parse(s, takes, argc, argv, e);
-    for (int i = 0; rc != ERR_OK && i < argc; i++)
-        free(argv[i]); /* else the settings point into them */
-    return rc;
+    return settings_parse(s, takes, argc, words, e);
 }
 
 START_TEST(flags_take_human_values_after_a_space_or_an_equals_sign)
