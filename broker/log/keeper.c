@@ -74,19 +74,22 @@ static void add_ready(struct log *log, struct log_segment *s)
     pthread_mutex_unlock(&log->lock);
 }
 
+static int reuse(struct log *log, struct log_segment *s, struct error *e)
+{
+    uint64_t sequence = log->last_sequence + 1;
+    int code = segment_recycle(s, log->dir, sequence, keeper_id(log, sequence, s->id), s->made_bytes, e);
+    if (code == ERR_OK)
+        add_ready(log, s);
+    return code;
+}
+
 static int retire(struct log *log, struct log_segment *s, bool keep, struct error *e)
 {
-    if (keep) {
-        uint64_t sequence = log->last_sequence + 1;
-        int code = segment_recycle(s, log->dir, sequence, keeper_id(log, sequence, s->id), s->made_bytes, e);
-        if (code == ERR_OK) {
-            add_ready(log, s);
-            return ERR_OK;
-        }
-        if (code != ERR_STORAGE_FULL)
-            return code;
-    }
-    int code = segment_remove(s, log->dir, e);
+    int code = keep ? reuse(log, s, e) : ERR_STORAGE_FULL;
+    if (keep && code == ERR_OK)
+        return ERR_OK;
+    if (code == ERR_STORAGE_FULL)
+        code = segment_remove(s, log->dir, e);
     segment_close(s);
     return code;
 }

@@ -36,7 +36,8 @@ struct recovery {
     uint64_t previous; /* the checksum of the last record; 0 at first */
     uint64_t good;     /* where the last whole write of the segment in hand ends */
     uint64_t good_previous;
-    bool marked; /* the records end at a mark that says no more than they do */
+    uint64_t trace; /* how far what was written reaches at least, torn or not */
+    bool marked;    /* the records end at a mark that says no more than they do */
 };
 
 /* ---------------------------------------------------------------- files */
@@ -166,7 +167,7 @@ static int find_started(struct recovery *r, struct error *e)
         r->started += started;
         flaw_before = started ? NULL : flaw;
     }
-    for (size_t i = 0; i < r->files.n; i++) {
+    for (size_t i = r->files.n; i-- > 0;) { /* from the newest on: one that lost its records shortens those before */
         bool last = i + 1 >= r->started;
         int code = check_size(r->files.at[i], last ? r->files.at[i]->made_bytes : r->ends[i], e);
         if (code != ERR_OK)
@@ -310,7 +311,7 @@ static int read_records(struct recovery *r, const struct log_segment *s, uint64_
     *at = SEGMENT_HEADER_BYTES;
     r->good = *at;
     while (*at < r->scan.end) {
-        struct record record;
+        struct record record = {0};
         const uint8_t *header;
         int code = scan_record(&r->scan, *at, &record, &header, flaw, e);
         if (code != ERR_OK)
@@ -322,6 +323,7 @@ static int read_records(struct recovery *r, const struct log_segment *s, uint64_
             *flaw = "is missing (only a mark of what is durable stands there)";
             r->marked = record.durable <= r->good;
         }
+        r->trace = record.segment == r->scan.id && !r->marked ? *at + RECORD_HEADER_BYTES : *at;
         if (*flaw != NULL)
             return ERR_OK;
         code = take(r, s, &record, *at, header, e);
@@ -336,6 +338,7 @@ static int read_records(struct recovery *r, const struct log_segment *s, uint64_
             r->good_previous = r->previous;
         }
     }
+    r->trace = *at;
     *flaw = "is missing (the file ends)";
     return ERR_OK;
 }
@@ -358,10 +361,10 @@ static int read_whole(struct recovery *r, size_t i, struct error *e)
     return ERR_OK;
 }
 
-static void note_cut(struct recovery *r, const struct log_segment *s, uint64_t at, uint64_t trace_end)
+static void note_cut(struct recovery *r, const struct log_segment *s, uint64_t trace_end)
 {
     struct log_summary *summary = &r->log->summary;
-    uint64_t end = trace_end > at ? trace_end : at;
+    uint64_t end = trace_end > r->trace ? trace_end : r->trace;
     if (end == r->good)
         return;
     summary->cut_bytes = end - r->good;
@@ -388,7 +391,7 @@ static int read_last(struct recovery *r, struct error *e)
                  traces.proof);
         return damaged(s, at, flaw, proof, e);
     }
-    note_cut(r, s, at, traces.trace_end);
+    note_cut(r, s, traces.trace_end);
     forget_pending(r);
     s->end = r->good;
     r->previous = r->good_previous;

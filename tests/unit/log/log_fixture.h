@@ -28,9 +28,9 @@ struct model_entry {
 struct model {
     uint64_t first, last;
     uint64_t base_term;
-    struct model_entry entries[ENTRIES_MAX]; /* by index */
     struct log_hard_state state;
     uint64_t mark;
+    struct model_entry entries[ENTRIES_MAX]; /* by index */
 };
 
 struct fixture {
@@ -68,7 +68,7 @@ static int fixture_try_open(struct fixture *f, struct error *e)
     return code;
 }
 
-static void fixture_open(struct fixture *f)
+static inline void fixture_open(struct fixture *f)
 {
     struct error e = {0};
     ck_assert_msg(fixture_try_open(f, &e) == ERR_OK, "%s", e.message);
@@ -99,7 +99,7 @@ static void fixture_destroy(struct fixture *f)
 }
 
 /* The process dies; what was written stays written. */
-static void fixture_kill(struct fixture *f)
+static inline void fixture_kill(struct fixture *f)
 {
     log_abandon(f->log);
     f->log = NULL;
@@ -132,7 +132,7 @@ static void fixture_done(struct log_write *w, int code)
         memory_free(w);
 }
 
-static struct log_write *new_write(struct fixture *f)
+static inline struct log_write *new_write(struct fixture *f)
 {
     struct log_write *w = memory_zero(1, sizeof *w);
     w->done = fixture_done;
