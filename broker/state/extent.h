@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "state/machine.h"
 
@@ -23,8 +24,8 @@ struct store_snapshot;
 
 enum { EXTENT_BYTES = 16 << 20, EXTENT_ENTRIES = 32768 };
 
-/* Loads the extents' records. Errors: the store's. */
-int extent_open(struct keys *ks, struct extents **out, struct error *e);
+/* Loads the extents' records; `applied` as of the store. Errors: the store's. */
+int extent_open(struct keys *ks, uint64_t applied, struct extents **out, struct error *e);
 void extent_close(struct extents *x); /* accepts NULL */
 
 /* ---------------------------------------------------------------- during an entry */

@@ -37,6 +37,7 @@ enum key_kind {
     KEY_PRODUCER = 'P',
     KEY_QUEUE = 'q',
     KEY_REDRIVE = 'r',
+    KEY_SETTINGS = 's', /* name and settings of a queue */
     KEY_TOUCH = 't',
     KEY_DEDUP = 'u',
     KEY_LAST_ERROR = 'x',
@@ -109,7 +110,7 @@ void keys_put(struct keys *ks, const struct key *k);
 void keys_delete(struct keys *ks, const struct key *k);
 void keys_delete_range(struct keys *ks, const struct key *from, const struct key *to); /* [from, to) */
 
-/* The batch's value, else the store's. `*c` is valid until the next keys_get or change of the batch.
+/* The batch's value, else the store's. `*c` is valid until the next keys_get.
  * Errors: ERR_NOT_FOUND (no message is made), ERR_CORRUPT, ERR_VERSION, the store's. */
 int keys_get(struct keys *ks, const struct key *k, uint8_t version_max, struct cursor *c, struct error *e);
 

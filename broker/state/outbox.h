@@ -37,6 +37,7 @@ struct moving {
     uint64_t from;           /* id of the queue it left, to which it returns when refused */
     uint64_t from_sequence;  /* what it was there */
     uint64_t sent_ms;
+    bool redriven; /* by a redrive; else a dead letter */
     uint8_t priority;
     struct bytes group; /* at most SETTINGS_GROUP_MAX bytes */
 };
@@ -65,8 +66,8 @@ uint64_t outbox_pending(const struct outbox *o);                          /* ite
 
 /* ---------------------------------------------------------------- the receiving side */
 
-/* What an Accept's item is: new (take it, then say inbox_answer), or seen before (answer `*code` again).
- * Errors: ERR_CONFLICT: a gap: items before it are missing; the command is refused as a whole. */
+/* What an Accept's item is: new (take it, then say inbox_answer), seen before (answer `*code` again), or beyond a gap:
+ * items before it have not come, and it can't be taken (ERR_CONFLICT). */
 enum inbox_verdict { INBOX_NEW, INBOX_SEEN, INBOX_GAP };
 enum inbox_verdict inbox_look(const struct outbox *o, uint16_t source, uint64_t sequence, int *code);
 

@@ -64,6 +64,9 @@ int redrive_step(struct redrives *r, struct keys *ks, struct outbox *o, uint64_t
 uint64_t redrive_next_due_ms(const struct redrives *r,
                              const struct outbox *o); /* UINT64_MAX: none, or the outbox is full */
 
+/* An item of a redrive (moving.redriven) was refused and is back in its queue: it counts as skipped. */
+void redrive_returned(struct redrives *r, struct keys *ks, uint64_t queue);
+
 /* The queue is deleted. */
 void redrive_clear(struct redrives *r, struct keys *ks, uint64_t queue);
 

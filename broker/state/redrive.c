@@ -1,0 +1,510 @@
+#include "state/redrive.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "base/tree.h"
+#include "proto/command.pb-c.h"
+#include "state/identity.h"
+#include "state/keys.h"
+#include "state/lasterror.h"
+#include "state/outbox.h"
+#include "store/store.h"
+
+enum { VERSION = 1, SLOTS = 64, RUNNING = 0, COMPLETED = 1, CANCELLED = 2 };
+#define SECOND_US UINT64_C(1000000)
+#define RATE_MIN 0.001
+
+struct redrive {
+    char id[REDRIVE_ID_LEN + 1];
+    char *destination;
+    char *reason;
+    double rate;
+    uint32_t state;
+    uint64_t moved;
+    uint64_t skipped;
+    uint64_t total;
+    uint64_t started_ms;
+    uint64_t ended_ms;
+    uint64_t cursor;  /* next sequence to look at */
+    uint64_t end;     /* first chunk not looked at */
+    uint64_t next_us; /* the next message not before this */
+};
+
+/* A queue's, newest last. */
+struct history {
+    uint64_t queue;
+    struct redrive *redrives[REDRIVE_KEPT];
+    size_t count;
+};
+
+struct redrives {
+    struct tree by_queue;
+    struct tree running; /* those whose newest one runs, in an order that is the same everywhere */
+};
+
+static struct redrive *newest(const struct history *h)
+{
+    return h->redrives[h->count - 1];
+}
+
+static void destroy(struct redrive *d)
+{
+    memory_free(d->destination);
+    memory_free(d->reason);
+    memory_free(d);
+}
+
+static void destroy_history(struct history *h)
+{
+    for (size_t i = 0; i < h->count; i++)
+        destroy(h->redrives[i]);
+    memory_free(h);
+}
+
+/* ---------------------------------------------------------------- records */
+
+static void put_record(struct buffer *v, struct redrive *d)
+{
+    Hato__Log__RedriveRecord r = HATO__LOG__REDRIVE_RECORD__INIT;
+    r.id = d->id;
+    r.destination = d->destination;
+    r.reason = d->reason;
+    r.has_rate = r.has_state = r.has_moved = r.has_skipped = r.has_total = r.has_started_ms = true;
+    r.has_ended_ms = r.has_cursor = r.has_end = r.has_next_us = true;
+    r.rate = d->rate;
+    r.state = d->state;
+    r.moved = d->moved;
+    r.skipped = d->skipped;
+    r.total = d->total;
+    r.started_ms = d->started_ms;
+    r.ended_ms = d->ended_ms;
+    r.cursor = d->cursor;
+    r.end = d->end;
+    r.next_us = d->next_us;
+    size_t len = hato__log__redrive_record__get_packed_size(&r);
+    buffer_varint(v, len);
+    v->len += hato__log__redrive_record__pack(&r, buffer_reserve(v, len));
+}
+
+static char *text_of(const char *text)
+{
+    return text != NULL ? memory_string(text, strlen(text)) : memory_string("", 0);
+}
+
+static struct redrive *take_record(struct bytes b)
+{
+    Hato__Log__RedriveRecord *r = hato__log__redrive_record__unpack(NULL, b.len, b.data);
+    if (r == NULL)
+        return NULL;
+    struct redrive *d = memory_zero(1, sizeof *d);
+    snprintf(d->id, sizeof d->id, "%s", r->id != NULL ? r->id : "");
+    d->destination = text_of(r->destination);
+    d->reason = text_of(r->reason);
+    d->rate = r->rate;
+    d->state = r->state;
+    d->moved = r->moved;
+    d->skipped = r->skipped;
+    d->total = r->total;
+    d->started_ms = r->started_ms;
+    d->ended_ms = r->ended_ms;
+    d->cursor = r->cursor;
+    d->end = r->end;
+    d->next_us = r->next_us;
+    hato__log__redrive_record__free_unpacked(r, NULL);
+    return d;
+}
+
+static void write_history(struct keys *ks, const struct history *h)
+{
+    struct key k = key_of1(ks->shard, KEY_REDRIVE, h->queue);
+    struct buffer *v = keys_begin(ks, VERSION);
+    buffer_varint(v, h->count);
+    for (size_t i = 0; i < h->count; i++)
+        put_record(v, h->redrives[i]);
+    keys_put(ks, &k);
+}
+
+static int take_history(struct history *h, struct bytes key, struct cursor *c, struct error *e)
+{
+    uint64_t count = cursor_varint(c);
+    if (count == 0 || count > REDRIVE_KEPT)
+        return value_corrupt(key, "its number of redrives can't be", e);
+    while (h->count < count) {
+        struct redrive *d = take_record(cursor_take(c, (size_t)cursor_varint(c)));
+        if (d == NULL || c->failed) {
+            if (d != NULL)
+                destroy(d);
+            return value_corrupt(key, "a redrive in it can't be read", e);
+        }
+        h->redrives[h->count++] = d;
+    }
+    return value_done(key, c, e);
+}
+
+static int load_one(struct redrives *r, struct bytes key, struct bytes value, struct error *e)
+{
+    struct cursor c;
+    uint64_t queue = 0;
+    int code = value_open(key, value, VERSION, &c, e);
+    if (code != ERR_OK)
+        return code;
+    if (!key_numbers(key, KEY_REDRIVE, &queue, 1))
+        return value_corrupt(key, "its key is malformed", e);
+    struct history *h = memory_zero(1, sizeof *h);
+    h->queue = queue;
+    tree_put(&r->by_queue, queue, h);
+    code = take_history(h, key, &c, e);
+    if (code == ERR_OK && newest(h)->state == RUNNING)
+        tree_put(&r->running, queue, h);
+    return code;
+}
+
+int redrive_open(struct keys *ks, struct redrives **out, struct error *e)
+{
+    struct redrives *r = memory_zero(1, sizeof *r);
+    struct key from = key_of(ks->shard, KEY_REDRIVE);
+    struct key to = key_after(&from);
+    int code = ERR_OK;
+    struct store_iterator *i = store_iterate(ks->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    for (; code == ERR_OK && store_iterator_valid(i); store_iterator_next(i))
+        code = load_one(r, store_iterator_key(i), store_iterator_value(i), e);
+    if (code == ERR_OK)
+        code = store_iterator_error(i, e);
+    store_iterator_close(i);
+    if (code != ERR_OK) {
+        redrive_close(r);
+        return code;
+    }
+    *out = r;
+    return ERR_OK;
+}
+
+void redrive_close(struct redrives *r)
+{
+    if (r == NULL)
+        return;
+    uint64_t queue = 0;
+    for (struct history *h = tree_first(&r->by_queue, &queue); h != NULL; h = tree_after(&r->by_queue, queue, &queue))
+        destroy_history(h);
+    tree_close(&r->by_queue);
+    tree_close(&r->running);
+    memory_free(r);
+}
+
+/* ---------------------------------------------------------------- commands */
+
+static int check_destination(struct bytes queue_name, struct bytes destination, struct error *e)
+{
+    struct identity parts;
+    if (destination.len == 0)
+        return ERR_OK;
+    int code = identity_split_queue(destination, "destination", &parts, e);
+    if (code != ERR_OK)
+        return code;
+    if (bytes_equal(queue_name, destination))
+        return error_field(e, ERR_INVALID, "destination", "a redrive's destination must be another queue");
+    if (identity_is_fifo(queue_name) != identity_is_fifo(destination))
+        return error_field(e, ERR_INVALID, "destination",
+                           "a FIFO queue's messages go to a FIFO queue, others to others");
+    return ERR_OK;
+}
+
+static int check(struct bytes queue_name, struct bytes destination, struct bytes reason, double rate, struct error *e)
+{
+    int code = check_destination(queue_name, destination, e);
+    if (code != ERR_OK)
+        return code;
+    if (reason.len > REDRIVE_REASON_MAX || (reason.len > 0 && memchr(reason.data, 0, reason.len) != NULL))
+        return error_field(e, ERR_INVALID, "reason", "the reason is at most %d bytes without a zero byte",
+                           (int)REDRIVE_REASON_MAX);
+    if (rate == 0.0 || (rate >= RATE_MIN && rate <= REDRIVE_RATE_MAX))
+        return ERR_OK;
+    return error_field(e, ERR_INVALID, "rate", "the rate is 0 (as fast as it goes) or 0.001 to 1000000 a second");
+}
+
+static struct history *history_of(struct redrives *r, uint64_t queue)
+{
+    struct history *h = tree_find(&r->by_queue, queue);
+    if (h == NULL) {
+        h = memory_zero(1, sizeof *h);
+        h->queue = queue;
+        tree_put(&r->by_queue, queue, h);
+    }
+    return h;
+}
+
+static void append(struct history *h, struct redrive *d)
+{
+    if (h->count == REDRIVE_KEPT) {
+        destroy(h->redrives[0]);
+        h->count--;
+        memmove(h->redrives, h->redrives + 1, h->count * sizeof h->redrives[0]);
+    }
+    h->redrives[h->count++] = d;
+}
+
+static void make_id(char out[REDRIVE_ID_LEN + 1], uint64_t queue, uint64_t seed, uint64_t now_ms)
+{
+    uint64_t parts[] = {queue, now_ms};
+    snprintf(out, REDRIVE_ID_LEN + 1, "%016llx", (unsigned long long)bytes_hash(bytes_of(parts, sizeof parts), seed));
+}
+
+int redrive_start(struct redrives *r, struct keys *ks, uint64_t queue, struct bytes queue_name,
+                  struct bytes destination, struct bytes reason, double rate, uint64_t end, uint64_t total,
+                  uint64_t now_ms, uint64_t seed, const char **id, struct error *e)
+{
+    int code = check(queue_name, destination, reason, rate, e);
+    if (code != ERR_OK)
+        return code;
+    const struct history *running = tree_find(&r->running, queue);
+    if (running != NULL)
+        return error_set(e, ERR_CONFLICT, "redrive %s of this queue is running: cancel it or wait for its end",
+                         newest(running)->id);
+    struct redrive *d = memory_zero(1, sizeof *d);
+    make_id(d->id, queue, seed, now_ms);
+    d->destination = memory_string((const char *)destination.data, destination.len);
+    d->reason = memory_string((const char *)reason.data, reason.len);
+    d->rate = rate;
+    d->total = total;
+    d->started_ms = now_ms;
+    d->end = end;
+    d->next_us = now_ms * 1000;
+    struct history *h = history_of(r, queue);
+    append(h, d);
+    tree_put(&r->running, queue, h);
+    write_history(ks, h);
+    *id = d->id;
+    return ERR_OK;
+}
+
+static void finish(struct redrives *r, const struct history *h, uint32_t state, uint64_t now_ms)
+{
+    newest(h)->state = state;
+    newest(h)->ended_ms = now_ms;
+    tree_remove(&r->running, h->queue);
+}
+
+static const struct redrive *find(const struct history *h, struct bytes id)
+{
+    for (size_t i = 0; h != NULL && i < h->count; i++)
+        if (bytes_equal(bytes_text(h->redrives[i]->id), id))
+            return h->redrives[i];
+    return NULL;
+}
+
+int redrive_cancel(struct redrives *r, struct keys *ks, uint64_t queue, struct bytes id, uint64_t now_ms,
+                   struct error *e)
+{
+    const struct history *h = tree_find(&r->by_queue, queue);
+    const struct redrive *running = tree_find(&r->running, queue) != NULL ? newest(h) : NULL;
+    const struct redrive *meant = id.len == 0 ? running : find(h, id);
+    if (meant == NULL)
+        return error_field(e, ERR_NOT_FOUND, "id",
+                           id.len == 0 ? "no redrive of this queue is running"
+                                       : "this queue has no redrive of that id");
+    if (meant != running)
+        return error_field(e, ERR_CONFLICT, "id", "redrive %s is over already", meant->id);
+    finish(r, h, CANCELLED, now_ms);
+    write_history(ks, h);
+    return ERR_OK;
+}
+
+void redrive_returned(struct redrives *r, struct keys *ks, uint64_t queue)
+{
+    struct history *h = tree_find(&r->by_queue, queue);
+    if (h == NULL || newest(h)->moved == 0)
+        return;
+    newest(h)->moved--;
+    newest(h)->skipped++;
+    write_history(ks, h);
+}
+
+void redrive_clear(struct redrives *r, struct keys *ks, uint64_t queue)
+{
+    tree_remove(&r->running, queue);
+    struct history *h = tree_remove(&r->by_queue, queue);
+    if (h == NULL)
+        return;
+    destroy_history(h);
+    struct key k = key_of1(ks->shard, KEY_REDRIVE, queue);
+    keys_delete(ks, &k);
+}
+
+size_t redrive_list(const struct redrives *r, uint64_t queue, struct redrive_view *out, size_t max)
+{
+    const struct history *h = tree_find(&r->by_queue, queue);
+    size_t count = 0;
+    for (; h != NULL && count < h->count && count < max; count++) {
+        const struct redrive *d = h->redrives[h->count - 1 - count];
+        out[count] = (struct redrive_view){.id = d->id,
+                                           .destination = d->destination,
+                                           .reason = d->reason,
+                                           .rate = d->rate,
+                                           .state = (int)d->state,
+                                           .moved = d->moved,
+                                           .skipped = d->skipped,
+                                           .total = d->total,
+                                           .started_ms = d->started_ms,
+                                           .ended_ms = d->ended_ms};
+    }
+    return count;
+}
+
+/* ---------------------------------------------------------------- steps */
+
+/* One step of one redrive. */
+struct step {
+    struct keys *keys;
+    const struct redrive_ops *ops;
+    struct redrive *redrive;
+    uint64_t queue;
+    uint64_t left; /* messages that may still be moved */
+    uint64_t moved;
+    uint64_t looked; /* chunks */
+};
+
+static bool contains(struct bytes text, const char *what)
+{
+    return what[0] == '\0' || memmem(text.data, text.len, what, strlen(what)) != NULL;
+}
+
+/* Where the message is to go; empty when it stays. */
+static int destination_of(const struct step *s, uint64_t sequence, struct bytes *out, struct error *e)
+{
+    struct lasterror l = {0};
+    *out = bytes_text(s->redrive->destination);
+    if (out->len > 0 && s->redrive->reason[0] == '\0')
+        return ERR_OK;
+    int code = lasterror_get(s->keys, s->queue, sequence, &l, e);
+    if (code != ERR_OK && code != ERR_NOT_FOUND)
+        return code;
+    if (!contains(l.text, s->redrive->reason))
+        *out = bytes_of(NULL, 0);
+    else if (out->len == 0)
+        *out = l.source;
+    return ERR_OK;
+}
+
+static int take_message(struct step *s, uint64_t sequence, bool is_free, struct error *e)
+{
+    char name[IDENTITY_NAME_MAX];
+    struct bytes to = {0};
+    int code = is_free ? destination_of(s, sequence, &to, e) : ERR_OK;
+    if (code != ERR_OK)
+        return code;
+    s->redrive->cursor = sequence + 1;
+    if (to.len == 0 || to.len > sizeof name) {
+        s->redrive->skipped++;
+        return ERR_OK;
+    }
+    memcpy(name, to.data, to.len); /* it is in a buffer that the move may use */
+    s->redrive->moved++;
+    s->moved++;
+    s->left--;
+    return s->ops->move(s->ops->ctx, s->queue, sequence, bytes_of(name, to.len), e);
+}
+
+static int take_chunk(struct step *s, uint64_t chunk, uint64_t live, uint64_t free_bits, struct error *e)
+{
+    int code = ERR_OK;
+    for (uint64_t bits = live; bits != 0 && s->left > 0 && code == ERR_OK; bits &= bits - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(bits);
+        uint64_t sequence = chunk * SLOTS + slot;
+        if (sequence >= s->redrive->cursor)
+            code = take_message(s, sequence, free_bits >> slot & 1, e);
+    }
+    return code;
+}
+
+/* Goes on until the step's share is used up or nothing is left, which `*over` says. */
+static int run_step(struct step *s, bool *over, struct error *e)
+{
+    *over = false;
+    for (; s->left > 0 && s->looked < REDRIVE_LOOK; s->looked++) {
+        struct redrive *d = s->redrive;
+        bool found = false;
+        uint64_t chunk = 0;
+        uint64_t live = 0;
+        uint64_t free_bits = 0;
+        int code =
+            s->ops->chunk(s->ops->ctx, s->queue, d->cursor / SLOTS, d->end, &found, &chunk, &live, &free_bits, e);
+        if (code != ERR_OK)
+            return code;
+        if (!found) {
+            *over = true;
+            return ERR_OK;
+        }
+        code = take_chunk(s, chunk, live, free_bits, e);
+        if (code != ERR_OK)
+            return code;
+        if (s->left > 0)
+            d->cursor = (chunk + 1) * SLOTS;
+    }
+    return ERR_OK;
+}
+
+/* From when the rate's account is counted: what a pause saved up is worth a second at most. */
+static uint64_t account_from(const struct redrive *d, uint64_t now_us)
+{
+    return now_us > SECOND_US && d->next_us < now_us - SECOND_US ? now_us - SECOND_US : d->next_us;
+}
+
+static uint64_t allowed(const struct redrive *d, uint64_t now_us, const struct outbox *o)
+{
+    uint64_t pending = outbox_pending(o);
+    uint64_t most = pending >= REDRIVE_OUTSTANDING ? 0 : REDRIVE_OUTSTANDING - pending;
+    if (most > REDRIVE_STEP)
+        most = REDRIVE_STEP;
+    if (d->rate == 0.0)
+        return most;
+    double by_rate = (double)(now_us - account_from(d, now_us)) * d->rate / (double)SECOND_US;
+    return by_rate + 1.0 < (double)most ? (uint64_t)by_rate + 1 : most;
+}
+
+static int step_one(struct redrives *r, struct keys *ks, const struct history *h, uint64_t now_ms, uint64_t may,
+                    const struct redrive_ops *ops, struct error *e)
+{
+    struct redrive *d = newest(h);
+    struct step s = {.keys = ks, .ops = ops, .redrive = d, .queue = h->queue, .left = may};
+    bool over = false;
+    int code = run_step(&s, &over, e);
+    if (code != ERR_OK)
+        return code;
+    if (d->rate > 0.0 && s.moved > 0)
+        d->next_us = account_from(d, now_ms * 1000) + (uint64_t)((double)s.moved * (double)SECOND_US / d->rate);
+    if (over)
+        finish(r, h, COMPLETED, now_ms);
+    write_history(ks, h);
+    return ERR_OK;
+}
+
+int redrive_step(struct redrives *r, struct keys *ks, struct outbox *o, uint64_t now_ms, const struct redrive_ops *ops,
+                 struct error *e)
+{
+    int code = ERR_OK;
+    uint64_t queue = 0;
+    for (const struct history *h = tree_first(&r->running, &queue); h != NULL && code == ERR_OK;
+         h = tree_after(&r->running, queue, &queue)) {
+        uint64_t may = newest(h)->next_us <= now_ms * 1000 ? allowed(newest(h), now_ms * 1000, o) : 0;
+        if (may > 0)
+            code = step_one(r, ks, h, now_ms, may, ops, e);
+    }
+    return code;
+}
+
+uint64_t redrive_next_due_ms(const struct redrives *r, const struct outbox *o)
+{
+    uint64_t due = UINT64_MAX;
+    uint64_t queue = 0;
+    if (outbox_pending(o) >= REDRIVE_OUTSTANDING)
+        return due;
+    for (const struct history *h = tree_first(&r->running, &queue); h != NULL;
+         h = tree_after(&r->running, queue, &queue)) {
+        uint64_t at = (newest(h)->next_us + 999) / 1000;
+        due = at < due ? at : due;
+    }
+    return due;
+}
