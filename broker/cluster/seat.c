@@ -370,7 +370,8 @@ int seats_run(struct node *n, struct error *e)
 
 void seat_stop(struct seat *seat)
 {
-    loop_post(&seat->loop, &seat->inside->stop);
+    if (!atomic_exchange(&seat->inside->stop_asked, true))
+        loop_post(&seat->loop, &seat->inside->stop);
 }
 
 /* After seats_run nothing is left but memory; after a failed seats_open the process is about to end, and what the loops

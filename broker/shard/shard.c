@@ -73,7 +73,9 @@ void shard_close(struct shard *s)
 
 bool shard_busy(const struct shard *s)
 {
-    return s->works_out > 0 || !list_empty(&s->writes);
+    bool answering = s->leads && list_empty(&s->unwritten) &&
+                     (s->open != NULL || !list_empty(&s->waiting) || !list_empty(&s->proposed));
+    return s->works_out > 0 || !list_empty(&s->writes) || answering;
 }
 
 void shard_stop(struct shard *s, const struct error *e)

@@ -1,0 +1,40 @@
+/* HTTP of one seat: health, readiness, metrics. */
+#ifndef HATO_PROTOCOL_HTTP_H
+#define HATO_PROTOCOL_HTTP_H
+
+#include "net/http.h"
+#include "protocol/native.h"
+
+/* One for each node. */
+struct http {
+    struct node *node;
+    struct native *native;
+    const struct native_services *services;
+};
+
+struct http_seat {
+    struct http *http;
+    struct seat *seat;
+    struct alarms alarms;
+    struct listener listener;
+    struct http_server server;
+    unsigned open;         /* parts not closed yet */
+    size_t pages;          /* being made */
+    struct list page_list; /* those whose connection is still there */
+    void (*closed)(struct http_seat *hs);
+};
+
+int http_seat_open(struct http_seat *hs, struct http *http, struct seat *seat, const char *address, struct error *e);
+int http_seat_start(struct http_seat *hs, struct error *e);
+void http_seat_close(struct http_seat *hs, void (*closed)(struct http_seat *hs));
+
+void http_seat_end_if_closed(struct http_seat *hs);
+
+/* metrics.c: one shard's lines; and the node's. (Prometheus text format 0.0.4.) */
+struct metrics;
+struct metrics *metrics_create(struct http *http);
+void metrics_add_shard(struct metrics *m, struct shard *s, struct seat *seat); /* on its seat */
+void metrics_finish(struct metrics *m, struct buffer *out);
+void metrics_destroy(struct metrics *m);
+
+#endif

@@ -1,0 +1,265 @@
+/* Metrics in Prometheus's text format. Queues and functions are labelled by name; at most METRICS_QUEUES_MAX queues are listed, so
+ * that a scrape of a broker with very many stays small: the totals count all. */
+#include "base/map.h"
+#include "base/memory.h"
+#include "proto/settings.pb-c.h"
+#include "protocol/http.h"
+#include "state/identity.h"
+
+#include <inttypes.h>
+
+enum { METRICS_QUEUES_MAX = 2000 };
+
+struct metrics {
+    struct http *http;
+    struct buffer queues[10]; /* one for each family of a queue's figures: lines of a family belong together */
+    struct buffer shards[5];
+    struct buffer functions[6];
+    struct buffer waited;
+    struct map seen; /* "seat/function" */
+    size_t queue_count;
+    size_t listed;
+    uint64_t now_ms;
+};
+
+struct family {
+    const char *name;
+    const char *type;
+    const char *help;
+};
+
+static const struct family queue_families[10] = {
+    {"hato_queue_ready", "gauge", "Messages that can be received now."},
+    {"hato_queue_in_flight", "gauge", "Messages received and not yet settled."},
+    {"hato_queue_delayed", "gauge", "Messages whose time has not come."},
+    {"hato_queue_bytes", "gauge", "Bytes of bodies and attributes in the queue."},
+    {"hato_queue_oldest_age_seconds", "gauge", "Age of the oldest message that is ready or in flight."},
+    {"hato_queue_sent_total", "counter", "Messages stored since the queue was created."},
+    {"hato_queue_received_total", "counter", "Receives, redeliveries included."},
+    {"hato_queue_acked_total", "counter", "Messages acked."},
+    {"hato_queue_dead_lettered_total", "counter", "Messages moved to the dead-letter queue."},
+    {"hato_queue_expired_total", "counter", "Messages dropped at the end of their retention."},
+};
+
+static const struct family waited_family = {
+    "hato_queue_wait_seconds", "histogram",
+    "Time from send to first receive, since this node began to lead the queue."};
+
+static const struct family shard_families[5] = {
+    {"hato_shard_leader", "gauge", "1 where this node leads the shard."},
+    {"hato_shard_stopped", "gauge", "1 where the shard has stopped because its data or disk is bad."},
+    {"hato_shard_commit_index", "counter", "Last entry known to be on a majority."},
+    {"hato_shard_applied_index", "counter", "Last entry applied."},
+    {"hato_shard_durable_index", "counter", "Last entry whose effects are flushed to the store."},
+};
+
+static const struct family function_families[6] = {
+    {"hato_function_in_flight", "gauge", "Requests out to the function."},
+    {"hato_function_window", "gauge", "Requests allowed at once now."},
+    {"hato_function_delivered_total", "counter", "Messages the function took."},
+    {"hato_function_failed_total", "counter", "Messages the function failed."},
+    {"hato_function_open", "gauge", "1 while the endpoint is held to be down and nothing is sent."},
+    {"hato_function_retry_seconds", "gauge", "Time until an endpoint that is down is probed again."},
+};
+
+struct metrics *metrics_create(struct http *http)
+{
+    struct metrics *m = memory_zero(1, sizeof *m);
+    struct clock clock = clock_real();
+    m->http = http;
+    m->now_ms = clock_now_ms(&clock);
+    return m;
+}
+
+static const char *last_part(const char *full)
+{
+    const char *colon = strrchr(full, ':');
+    return colon != NULL ? colon + 1 : full;
+}
+
+/* Names are of a plain character set: nothing to escape. */
+static void put_queue(struct metrics *m, int family, const char *name, const char *account, double value)
+{
+    buffer_printf(&m->queues[family], "%s{queue=\"%s\",account=\"%.12s\"} %.17g\n", queue_families[family].name, name,
+                  account, value);
+}
+
+static bool add_queue(void *ctx, const struct queue_view *q)
+{
+    struct metrics *m = ctx;
+    m->queue_count++;
+    if (m->listed == METRICS_QUEUES_MAX)
+        return true;
+    m->listed++;
+    const struct queue_counts *c = &q->counts;
+    uint64_t age = c->oldest_sent_ms != 0 && m->now_ms > c->oldest_sent_ms ? m->now_ms - c->oldest_sent_ms : 0;
+    const double values[10] = {(double)c->ready,          (double)c->in_flight,   (double)c->delayed,
+                               (double)c->bytes,          (double)age / 1000,     (double)c->sent_total,
+                               (double)c->received_total, (double)c->acked_total, (double)c->dead_lettered_total,
+                               (double)c->expired_total};
+    for (int i = 0; i < 10; i++)
+        put_queue(m, i, last_part(q->name), q->name, values[i]);
+    return true;
+}
+
+struct waited_visit {
+    struct metrics *metrics;
+    const struct machine *machine;
+    size_t listed;
+};
+
+static bool add_waited(void *ctx, const struct queue_view *q)
+{
+    struct waited_visit *v = ctx;
+    struct queue_waited w;
+    if (v->listed++ >= METRICS_QUEUES_MAX)
+        return false;
+    machine_queue_waited(v->machine, q->id, &w);
+    if (w.total == 0)
+        return true;
+    struct buffer *out = &v->metrics->waited;
+    const char *name = last_part(q->name);
+    uint64_t sum = 0;
+    for (int i = 0; i < WAITED_BUCKETS; i++) {
+        sum += w.counts[i];
+        if (i == WAITED_BUCKETS - 1)
+            buffer_printf(out,
+                          "hato_queue_wait_seconds_bucket{queue=\"%s\",account=\"%.12s\",le=\"+Inf\"} %" PRIu64 "\n",
+                          name, q->name, sum);
+        else
+            buffer_printf(out,
+                          "hato_queue_wait_seconds_bucket{queue=\"%s\",account=\"%.12s\",le=\"%.10g\"} %" PRIu64 "\n",
+                          name, q->name, (double)(UINT64_C(1) << i) / 1000, sum);
+    }
+    buffer_printf(out, "hato_queue_wait_seconds_sum{queue=\"%s\",account=\"%.12s\"} %.17g\n", name, q->name,
+                  (double)w.sum_ms / 1000);
+    buffer_printf(out, "hato_queue_wait_seconds_count{queue=\"%s\",account=\"%.12s\"} %" PRIu64 "\n", name, q->name,
+                  w.total);
+    return true;
+}
+
+static void put_shard(struct metrics *m, unsigned shard, int family, uint64_t value)
+{
+    buffer_printf(&m->shards[family], "%s{shard=\"%u\"} %" PRIu64 "\n", shard_families[family].name, shard, value);
+}
+
+struct function_visit {
+    struct metrics *metrics;
+    struct seat *seat;
+    struct arena arena;
+};
+
+/* Functions bound on this seat, found through its queues. */
+static bool add_function(void *ctx, const struct queue_view *q)
+{
+    struct function_visit *v = ctx;
+    struct metrics *m = v->metrics;
+    const char *function = q->settings->binding_function;
+    const struct native_services *services = m->http->services;
+    char key[IDENTITY_NAME_MAX + 16];
+    if (function == NULL || function[0] == '\0')
+        return true;
+    snprintf(key, sizeof key, "%d/%s", v->seat->number, function); /* counted once a seat */
+    if (map_find(&m->seen, bytes_text(key)) != NULL)
+        return true;
+    struct function_activity act = {0};
+    services->function_activity(services->ctx, v->seat, function, &v->arena, &act);
+    if (!act.known)
+        return true;
+    char *name = memory_string(key, strlen(key));
+    map_put(&m->seen, bytes_text(name), name);
+    bool open = strcmp(act.state, "open") == 0 || strcmp(act.state, "gone") == 0;
+    uint64_t wait = act.retry_at_ms > m->now_ms ? act.retry_at_ms - m->now_ms : 0;
+    const double values[6] = {act.in_flight, act.window,         (double)act.delivered_total, (double)act.failed_total,
+                              open,          (double)wait / 1000};
+    for (int i = 0; i < 6; i++)
+        buffer_printf(&m->functions[i], "%s{function=\"%s\",account=\"%.12s\",loop=\"%d\"} %.17g\n",
+                      function_families[i].name, last_part(function), function, v->seat->number, values[i]);
+    return true;
+}
+
+static void forget_seen(struct metrics *m)
+{
+    size_t at = 0;
+    char *name;
+    while ((name = map_next(&m->seen, &at)) != NULL)
+        memory_free(name);
+    map_close(&m->seen);
+    m->seen = (struct map){0};
+}
+
+void metrics_add_shard(struct metrics *m, struct shard *s, struct seat *seat)
+{
+    struct shard_status status;
+    shard_status(s, &status);
+    unsigned number = shard_number(s);
+    put_shard(m, number, 0, shard_leads(s));
+    put_shard(m, number, 1, shard_problem(s)[0] != '\0');
+    put_shard(m, number, 2, status.commit);
+    put_shard(m, number, 3, status.applied);
+    put_shard(m, number, 4, status.durable);
+    machine_queue_each(shard_machine(s), "", add_queue, m);
+    struct waited_visit w = {.metrics = m, .machine = shard_machine(s)};
+    machine_queue_each(shard_machine(s), "", add_waited, &w);
+    struct function_visit f = {.metrics = m, .seat = seat};
+    machine_queue_each(shard_machine(s), "", add_function, &f);
+    arena_close(&f.arena);
+}
+
+static void put_family(struct buffer *out, const struct family *f, const struct buffer *lines)
+{
+    if (lines->len == 0)
+        return;
+    buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", f->name, f->help, f->name, f->type);
+    buffer_put(out, lines->data, lines->len);
+}
+
+static void put_one(struct buffer *out, const char *name, const char *type, const char *help, double value)
+{
+    buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type, name, value);
+}
+
+void metrics_finish(struct metrics *m, struct buffer *out)
+{
+    struct native *n = m->http->native;
+    struct node_space space;
+    node_space(m->http->node, &space);
+    buffer_printf(out, "# HELP hato_build_info The running version.\n# TYPE hato_build_info gauge\n");
+    buffer_printf(out, "hato_build_info{version=\"%s\"} 1\n", HATO_BROKER_VERSION);
+    put_one(out, "hato_start_time_seconds", "gauge", "When the broker was started.",
+            (double)node_started_ms(m->http->node) / 1000);
+    put_one(out, "hato_connections", "gauge", "Open native connections.", (double)atomic_load(&n->connections));
+    put_one(out, "hato_connections_total", "counter", "Native connections accepted.",
+            (double)atomic_load(&n->connections_total));
+    put_one(out, "hato_requests_total", "counter", "Native requests read.", (double)atomic_load(&n->requests_total));
+    put_one(out, "hato_refused_total", "counter", "Native requests and connections refused.",
+            (double)atomic_load(&n->refused_total));
+    put_one(out, "hato_log_bytes", "gauge", "Bytes of the log's segments in use.", (double)space.log_bytes);
+    put_one(out, "hato_store_bytes", "gauge", "Bytes of the store's files.", (double)space.store_bytes);
+    put_one(out, "hato_disk_free_bytes", "gauge", "Free bytes of the disk with the data.", (double)space.free_bytes);
+    put_one(out, "hato_accepts_sends", "gauge", "0 while sends are refused because the disk is nearly full.",
+            space.accepts_sends ? 1 : 0);
+    put_one(out, "hato_queues", "gauge", "Queues.", (double)m->queue_count);
+    for (int i = 0; i < 5; i++)
+        put_family(out, &shard_families[i], &m->shards[i]);
+    for (int i = 0; i < 10; i++)
+        put_family(out, &queue_families[i], &m->queues[i]);
+    put_family(out, &waited_family, &m->waited);
+    for (int i = 0; i < 6; i++)
+        put_family(out, &function_families[i], &m->functions[i]);
+}
+
+void metrics_destroy(struct metrics *m)
+{
+    if (m == NULL)
+        return;
+    for (int i = 0; i < 10; i++)
+        buffer_close(&m->queues[i]);
+    for (int i = 0; i < 5; i++)
+        buffer_close(&m->shards[i]);
+    for (int i = 0; i < 6; i++)
+        buffer_close(&m->functions[i]);
+    buffer_close(&m->waited);
+    forget_seen(m);
+    memory_free(m);
+}

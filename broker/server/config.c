@@ -1,0 +1,277 @@
+#include "server/config.h"
+
+#include <ctype.h>
+#include <ini.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/human.h"
+#include "base/memory.h"
+#include "net/stream.h"
+#include "state/identity.h"
+
+enum kind { TEXT, NUMBER, SIZE, SWITCH, LEVEL, FORMAT };
+
+struct setting {
+    const char *name;
+    enum kind kind;
+    size_t at;
+    uint64_t least, most; /* of a NUMBER or SIZE */
+    const char *argument;
+    const char *help;
+};
+
+#define AT(member) offsetof(struct config, member)
+#define GIB (UINT64_C(1) << 30)
+#define MIB (UINT64_C(1) << 20)
+
+static const struct setting settings[] = {
+    {"data", TEXT, AT(data), 0, 0, "DIR", "where everything is kept; made when missing (./data)"},
+    {"listen", TEXT, AT(listen), 0, 0, "HOST:PORT", "native protocol (127.0.0.1:9325)"},
+    {"http", TEXT, AT(http), 0, 0, "HOST:PORT", "health and metrics; \"\" for none (127.0.0.1:9324)"},
+    {"account", TEXT, AT(account), 0, 0, "DIGITS", "account of clients that name none (000000000000)"},
+    {"region", TEXT, AT(region), 0, 0, "NAME", "region of clients that name none (us-east-1)"},
+    {"node", NUMBER, AT(node), 1, UINT32_MAX, "N", "this node's id (1)"},
+    {"shards", NUMBER, AT(shards), 1, SHARDS_MAX, "N", "shards, fixed when the data directory is made (8)"},
+    {"loops", NUMBER, AT(loops), 1, 64, "N", "threads that own connections and shards (1 for every 4 cores)"},
+    {"log-window", SIZE, AT(log_window), 64 * MIB, 1024 * GIB, "SIZE", "log kept before bodies are spilled (1GiB)"},
+    {"log-segment", SIZE, AT(log_segment), MIB, GIB, "SIZE", "size of a log file (64MiB)"},
+    {"disk-reserve", SIZE, AT(disk_reserve), 0, 1024 * GIB, "SIZE", "free disk below which sends are refused (256MiB)"},
+    {"cache", SIZE, AT(cache), MIB, 1024 * GIB, "SIZE", "cache of the store (32MiB)"},
+    {"log-level", LEVEL, AT(log_level), 0, 0, "LEVEL", "error, warn, info or debug (info)"},
+    {"log-format", FORMAT, AT(log_format), 0, 0, "FORMAT", "logfmt or json (logfmt)"},
+    {"insecure", SWITCH, AT(insecure), 0, 0, NULL, "serve other machines without credentials"},
+    {"allow-private", SWITCH, AT(allow_private), 0, 0, NULL,
+     "functions may be on private addresses (always so on loopback)"},
+    {"config", TEXT, AT(config), 0, 0, "FILE", "an INI file with the names above"},
+    {"help", SWITCH, AT(help), 0, 0, NULL, "this page"},
+    {"version", SWITCH, AT(version), 0, 0, NULL, "the version"},
+};
+enum { SETTINGS = sizeof settings / sizeof settings[0] };
+
+static void set_text(char **field, const char *value)
+{
+    memory_free(*field);
+    *field = memory_string(value, strlen(value));
+}
+
+void config_defaults(struct config *c)
+{
+    *c = (struct config){.node = 1, .shards = 8, .disk_reserve = 256 * MIB};
+    c->log_level = TRACE_INFO;
+    c->log_format = TRACE_LOGFMT;
+    set_text(&c->data, "./data");
+    set_text(&c->listen, "127.0.0.1:9325");
+    set_text(&c->http, "127.0.0.1:9324");
+    set_text(&c->account, "000000000000");
+    set_text(&c->region, "us-east-1");
+    set_text(&c->config, "");
+}
+
+void config_close(struct config *c)
+{
+    for (int i = 0; i < SETTINGS; i++)
+        if (settings[i].kind == TEXT)
+            memory_free(*(char **)(void *)((char *)c + settings[i].at));
+}
+
+static const struct setting *find(const char *name, size_t len)
+{
+    for (int i = 0; i < SETTINGS; i++)
+        if (strlen(settings[i].name) == len && memcmp(settings[i].name, name, len) == 0)
+            return &settings[i];
+    return NULL;
+}
+
+static int parse_number(const struct setting *s, const char *value, uint64_t *out, struct error *e)
+{
+    if (s->kind == SIZE) {
+        int rc = human_size(value, out, e);
+        if (rc != ERR_OK)
+            return error_wrap(e, "--%s", s->name);
+    } else {
+        char *end;
+        *out = strtoull(value, &end, 10);
+        if (*value < '0' || *value > '9' || *end != '\0')
+            return error_field(e, ERR_INVALID, s->name, "--%s takes a whole number, not '%s'", s->name, value);
+    }
+    if (*out < s->least || *out > s->most)
+        return error_field(e, ERR_INVALID, s->name, "--%s is %s; it must be %llu to %llu", s->name, value,
+                           (unsigned long long)s->least, (unsigned long long)s->most);
+    return ERR_OK;
+}
+
+static int parse_switch(const struct setting *s, const char *value, bool *out, struct error *e)
+{
+    bool yes = strcmp(value, "true") == 0 || strcmp(value, "yes") == 0 || strcmp(value, "1") == 0;
+    bool no = strcmp(value, "false") == 0 || strcmp(value, "no") == 0 || strcmp(value, "0") == 0;
+    if (!yes && !no)
+        return error_field(e, ERR_INVALID, s->name, "%s takes true or false, not '%s'", s->name, value);
+    *out = yes;
+    return ERR_OK;
+}
+
+static int set(struct config *c, const struct setting *s, const char *value, struct error *e)
+{
+    void *at = (char *)c + s->at;
+    switch (s->kind) {
+    case TEXT:
+        set_text(at, value);
+        return ERR_OK;
+    case NUMBER:
+    case SIZE:
+        return parse_number(s, value, at, e);
+    case SWITCH:
+        return parse_switch(s, value, at, e);
+    case LEVEL:
+        return trace_level_parse(value, at, e);
+    case FORMAT:
+        return trace_format_parse(value, at, e);
+    }
+    return ERR_INTERNAL;
+}
+
+/* ---------------------------------------------------------------- the three sources */
+
+struct reading {
+    struct config *config;
+    struct error *error;
+};
+
+static int on_line(void *user, const char *section, const char *name, const char *value)
+{
+    struct reading *r = user;
+    const struct setting *s = find(name, strlen(name));
+    (void)section;
+    if (s == NULL || s->at == AT(config) || s->at == AT(help) || s->at == AT(version)) {
+        error_field(r->error, ERR_INVALID, name, "there is no setting '%s'; hatod --help lists them", name);
+        return 0;
+    }
+    return set(r->config, s, value, r->error) == ERR_OK;
+}
+
+static int read_file(struct config *c, struct error *e)
+{
+    struct reading r = {c, e};
+    int rc = ini_parse(c->config, on_line, &r);
+    if (rc == 0)
+        return ERR_OK;
+    if (rc < 0)
+        return error_field(e, ERR_IO, "config", "cannot read %s", c->config);
+    if (e->code == ERR_OK)
+        error_field(e, ERR_INVALID, "config", "not of the form name = value");
+    return error_wrap(e, "%s, line %d", c->config, rc);
+}
+
+static int read_environment(struct config *c, char **environment, struct error *e)
+{
+    for (char **v = environment; *v != NULL; v++) {
+        if (strncmp(*v, "HATO_", 5) != 0)
+            continue;
+        const char *equals = strchr(*v, '=');
+        if (equals == NULL || equals - *v > 40)
+            continue;
+        char name[48];
+        size_t len = (size_t)(equals - *v) - 5;
+        for (size_t i = 0; i < len; i++)
+            name[i] = (*v)[5 + i] == '_' ? '-' : (char)tolower((unsigned char)(*v)[5 + i]);
+        const struct setting *s = find(name, len);
+        if (s == NULL) /* HATO_SERVER and others are not the broker's */
+            continue;
+        if (set(c, s, equals + 1, e) != ERR_OK)
+            return error_wrap(e, "environment variable %.*s", (int)(equals - *v), *v);
+    }
+    return ERR_OK;
+}
+
+static int read_flags(struct config *c, int argc, char **argv, bool only_config, struct error *e)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--", 2) != 0)
+            return error_field(e, ERR_INVALID, argv[i], "'%s' is not a flag; hatod --help lists them", argv[i]);
+        const char *name = argv[i] + 2;
+        const char *equals = strchr(name, '=');
+        size_t len = equals != NULL ? (size_t)(equals - name) : strlen(name);
+        const struct setting *s = find(name, len);
+        if (s == NULL)
+            return error_field(e, ERR_INVALID, argv[i], "there is no flag '%s'; hatod --help lists them", argv[i]);
+        const char *value = equals != NULL ? equals + 1 : NULL;
+        if (value == NULL && s->kind == SWITCH)
+            value = "true";
+        if (value == NULL && ++i < argc)
+            value = argv[i];
+        if (value == NULL)
+            return error_field(e, ERR_INVALID, s->name, "--%s needs a value: --%s %s", s->name, s->name, s->argument);
+        if (only_config && s->at != AT(config))
+            continue;
+        int rc = set(c, s, value, e);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    return ERR_OK;
+}
+
+int config_load(struct config *c, int argc, char **argv, char **environment, struct error *e)
+{
+    int rc = read_flags(c, argc, argv, true, e);
+    if (rc == ERR_OK && c->config[0] == '\0' && getenv("HATO_CONFIG") != NULL)
+        set_text(&c->config, getenv("HATO_CONFIG"));
+    if (rc == ERR_OK && c->config[0] != '\0')
+        rc = read_file(c, e);
+    if (rc == ERR_OK)
+        rc = read_environment(c, environment, e);
+    if (rc == ERR_OK)
+        rc = read_flags(c, argc, argv, false, e);
+    return rc;
+}
+
+static int check_exposure(const struct config *c, const char *flag, const char *address, struct error *e)
+{
+    bool loopback = false;
+    int rc = address_is_loopback(address, &loopback, e);
+    if (rc != ERR_OK)
+        return error_wrap(e, "--%s", flag);
+    if (loopback || c->insecure)
+        return ERR_OK;
+    return error_field(
+        e, ERR_INVALID, flag,
+        "--%s %s can be reached from other machines and there are no credentials: listen on 127.0.0.1, or say "
+        "--insecure if the network is trusted",
+        flag, address);
+}
+
+int config_check(const struct config *c, struct error *e)
+{
+    int rc = identity_check_account(bytes_text(c->account), "account", e);
+    if (rc == ERR_OK)
+        rc = identity_check_region(bytes_text(c->region), "region", e);
+    if (rc == ERR_OK)
+        rc = check_exposure(c, "listen", c->listen, e);
+    if (rc == ERR_OK && c->http[0] != '\0')
+        rc = check_exposure(c, "http", c->http, e);
+    if (rc == ERR_OK && c->data[0] == '\0')
+        rc = error_field(e, ERR_INVALID, "data", "--data must name a directory");
+    if (rc == ERR_OK && c->log_window != 0 && c->log_segment != 0 && c->log_window < 4 * c->log_segment)
+        rc = error_field(e, ERR_INVALID, "log-window", "--log-window must be at least four times --log-segment");
+    return rc;
+}
+
+void config_help(FILE *out)
+{
+    fputs("hatod: the Hato message broker\n\n"
+          "usage: hatod [flags]\n\n"
+          "  hatod --data ./data                 one node, everything embedded\n"
+          "  hatod --data /var/lib/hato --log-format json\n\n",
+          out);
+    for (int i = 0; i < SETTINGS; i++) {
+        char flag[48];
+        snprintf(flag, sizeof flag, "--%s%s%s", settings[i].name, settings[i].argument != NULL ? " " : "",
+                 settings[i].argument != NULL ? settings[i].argument : "");
+        fprintf(out, "  %-24s %s\n", flag, settings[i].help);
+    }
+    fputs("\nEvery flag can also be set in the file of --config (\"log-window = 2GiB\") and in the environment\n"
+          "(HATO_LOG_WINDOW=2GiB); flags win over the environment, the environment over the file.\n\n"
+          "exit codes: 0 stopped in order, 1 could not start or go on, 2 wrong usage\n",
+          out);
+}

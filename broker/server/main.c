@@ -1,0 +1,112 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/config.h"
+#include "server/server.h"
+
+extern char **environ;
+
+enum { EXIT_USAGE = 2 };
+
+/* SIGTERM and SIGINT stop in order; a second one at once. */
+struct stopper {
+    struct server *server;
+    sigset_t signals;
+};
+
+static void *wait_for_signal(void *arg)
+{
+    struct stopper *s = arg;
+    int number;
+    if (sigwait(&s->signals, &number) == 0)
+        server_stop(s->server);
+    if (sigwait(&s->signals, &number) == 0)
+        _exit(EXIT_FAILURE);
+    return NULL;
+}
+
+static unsigned default_loops(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned loops = cores > 4 ? (unsigned)cores / 4 : 1;
+    return loops < 16 ? loops : 16;
+}
+
+static int serve(const struct config *c, struct trace *trace, struct stopper *stopper, struct error *e)
+{
+    bool loopback = false;
+    address_is_loopback(c->listen, &loopback, NULL);
+    struct server_options o = {
+        .node = {.data = c->data,
+                 .node = c->node,
+                 .shards = (uint16_t)c->shards,
+                 .loops = c->loops > 0 ? (unsigned)c->loops : default_loops(),
+                 .segment_bytes = c->log_segment,
+                 .window_bytes = c->log_window,
+                 .disk_reserve = c->disk_reserve,
+                 .cache_bytes = c->cache,
+                 .trace = trace},
+        .listen = c->listen,
+        .http = c->http,
+        .account = c->account,
+        .region = c->region,
+        .allow_private = loopback || c->allow_private,
+    };
+    TRACE(trace, TRACE_INFO, "starting", trace_text("version", HATO_BROKER_VERSION), trace_text("data", c->data),
+          trace_u64("loops", o.node.loops));
+    int rc = server_open(&o, &stopper->server, e);
+    if (rc != ERR_OK)
+        return rc;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, wait_for_signal, stopper) != 0)
+        return error_set(e, ERR_IO, "cannot start a thread");
+    pthread_detach(thread);
+    rc = server_run(stopper->server, e);
+    if (rc == ERR_OK)
+        TRACE(trace, TRACE_INFO, "stopped");
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct config config;
+    struct error e = {0};
+    config_defaults(&config);
+    int rc = config_load(&config, argc, argv, environ, &e);
+    if (rc == ERR_OK && config.help) {
+        config_help(stdout);
+        return EXIT_SUCCESS;
+    }
+    if (rc == ERR_OK && config.version) {
+        printf("hatod %s\n", HATO_BROKER_VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (rc == ERR_OK)
+        rc = config_check(&config, &e);
+    if (rc != ERR_OK) {
+        fprintf(stderr, "hatod: %s\n", e.message);
+        return EXIT_USAGE;
+    }
+    static struct stopper stopper;
+    sigemptyset(&stopper.signals);
+    sigaddset(&stopper.signals, SIGTERM);
+    sigaddset(&stopper.signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &stopper.signals, NULL); /* inherited by every thread: one waits for them */
+    signal(SIGPIPE, SIG_IGN);
+    struct trace trace;
+    struct trace_options lines = {
+        .format = config.log_format, .level = config.log_level, .clock = clock_real(), .file = stderr};
+    trace_open(&trace, &lines);
+    rc = serve(&config, &trace, &stopper, &e);
+    if (rc != ERR_OK) {
+        fprintf(stderr, "hatod: %s\n", e.message);
+        fflush(stderr);
+        _exit(EXIT_FAILURE); /* what could not be opened or has failed is not closed in order */
+    }
+    server_close(stopper.server);
+    trace_close(&trace);
+    config_close(&config);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,28 @@
+/* Where queues meet functions: on each seat a dispatcher, fed from the shards that this seat leads (dispatch/source.h). */
+#ifndef HATO_SERVER_PUSH_H
+#define HATO_SERVER_PUSH_H
+
+#include "cluster/node.h"
+#include "dispatch/dispatcher.h"
+#include "protocol/native.h"
+
+struct push_seat;
+
+struct push_options {
+    bool allow_private; /* functions on private addresses: the broker itself is on loopback, or it was told so */
+};
+
+int push_open(struct push_seat **out, struct seat *seat, const struct push_options *options, struct error *e);
+/* Requests that are out end or are cancelled, their messages go back; then `closed`, and the memory is freed. */
+void push_close(struct push_seat *p, void (*closed)(void *ctx), void *ctx);
+
+/* The node's hooks, on this seat. */
+void push_queue_ready(struct push_seat *p, uint64_t queue);
+void push_queue_changed(struct push_seat *p, struct shard *s, uint64_t queue);
+void push_leading(struct push_seat *p, struct shard *s, bool leading);
+/* From any seat's point of view: the function as it is now, NULL when it is gone. */
+void push_function(struct push_seat *p, const char *name, const struct Hato__FunctionSettings *settings);
+
+void push_activity(struct push_seat *p, const char *function, struct arena *arena, struct function_activity *out);
+
+#endif

@@ -1,0 +1,246 @@
+#include "server/server.h"
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "protocol/http.h"
+#include "protocol/native.h"
+#include "server/push.h"
+#include "state/settings.h"
+
+/* One seat's front ends. */
+struct desk {
+    struct server *server;
+    struct seat *seat;
+    struct native_seat native;
+    struct http_seat http;
+    bool has_native, has_http;
+    struct push_seat *push;
+    unsigned open; /* parts not closed yet, when stopping */
+};
+
+struct server {
+    struct server_options options;
+    struct node *node;
+    struct native native;
+    struct http http;
+    struct native_services services;
+    struct desk *desks;
+    struct native_seat **native_seats;
+    unsigned desk_count;
+};
+
+static struct desk *desk_of(struct server *s, const struct seat *seat)
+{
+    return &s->desks[seat->number];
+}
+
+/* ---------------------------------------------------------------- opening a seat */
+
+static int open_desk(void *ctx, struct seat *seat, struct error *e)
+{
+    struct server *s = ctx;
+    struct desk *d = &s->desks[s->desk_count];
+    d->server = s;
+    d->seat = seat;
+    seat->above = d;
+    bool share = s->options.node.loops > 1;
+    s->native.node = seat->node;
+    s->http.node = seat->node;
+    int rc = native_seat_open(&d->native, &s->native, seat, s->options.listen, share, e);
+    if (rc != ERR_OK)
+        return error_wrap(e, "--listen");
+    d->has_native = true;
+    s->native_seats[s->desk_count++] = &d->native;
+    if (seat->number == 0 && s->options.http[0] != '\0') {
+        rc = http_seat_open(&d->http, &s->http, seat, s->options.http, e);
+        if (rc != ERR_OK)
+            return error_wrap(e, "--http");
+        d->has_http = true;
+    }
+    struct push_options push = {.allow_private = s->options.allow_private};
+    return push_open(&d->push, seat, &push, e);
+}
+
+static void ready_desk(void *ctx, struct seat *seat)
+{
+    struct server *s = ctx;
+    struct desk *d = desk_of(s, seat);
+    struct error e = {0};
+    int rc = native_seat_start(&d->native, &e);
+    if (rc == ERR_OK && d->has_http)
+        rc = http_seat_start(&d->http, &e);
+    if (rc != ERR_OK) {
+        TRACE(s->options.node.trace, TRACE_ERROR, "cannot serve", trace_message(&e));
+        node_stop(s->node);
+        return;
+    }
+    if (seat->number == 0)
+        TRACE(s->options.node.trace, TRACE_INFO, "ready", trace_text("listen", s->options.listen),
+              trace_text("http", s->options.http), trace_text("data", s->options.node.data));
+}
+
+/* ---------------------------------------------------------------- closing a seat */
+
+static void part_closed(struct desk *d)
+{
+    ASSERT(d->open > 0);
+    if (--d->open == 0)
+        seat_let_go(d->seat);
+}
+
+static void native_closed(struct native_seat *ns)
+{
+    part_closed(CONTAINER_OF(ns, struct desk, native));
+}
+
+static void http_closed(struct http_seat *hs)
+{
+    part_closed(CONTAINER_OF(hs, struct desk, http));
+}
+
+static void push_closed(void *ctx)
+{
+    part_closed(ctx);
+}
+
+static void stop_desk(void *ctx, struct seat *seat)
+{
+    struct desk *d = desk_of(ctx, seat);
+    d->open = 1u + (d->push != NULL) + (d->has_http ? 1u : 0u);
+    native_seat_close(&d->native, native_closed);
+    if (d->has_http)
+        http_seat_close(&d->http, http_closed);
+    if (d->push != NULL) {
+        struct push_seat *push = d->push;
+        d->push = NULL;
+        push_close(push, push_closed, d);
+    }
+}
+
+/* ---------------------------------------------------------------- what the node says */
+
+static void on_leading(void *ctx, struct seat *seat, struct shard *shard, bool leading)
+{
+    struct desk *d = desk_of(ctx, seat);
+    if (d->push != NULL)
+        push_leading(d->push, shard, leading);
+}
+
+static void on_queue_ready(void *ctx, struct seat *seat, struct shard *shard, uint64_t queue)
+{
+    struct desk *d = desk_of(ctx, seat);
+    (void)shard;
+    if (d->push != NULL)
+        push_queue_ready(d->push, queue);
+}
+
+static void on_queue_changed(void *ctx, struct seat *seat, struct shard *shard, uint64_t queue)
+{
+    struct desk *d = desk_of(ctx, seat);
+    if (d->push != NULL)
+        push_queue_changed(d->push, shard, queue);
+}
+
+/* A function's settings on their way to a seat. */
+struct notice {
+    struct mail mail;
+    struct desk *desk;
+    Hato__FunctionSettings *settings; /* NULL: gone */
+    char name[];
+};
+
+static void on_notice(struct mail *mail)
+{
+    struct notice *n = CONTAINER_OF(mail, struct notice, mail);
+    if (n->desk->push != NULL)
+        push_function(n->desk->push, n->name, n->settings);
+    settings_function_free(n->settings);
+    memory_free(n);
+}
+
+static void on_function_changed(void *ctx, struct seat *seat, struct shard *shard, const char *name)
+{
+    struct server *s = ctx;
+    struct function_view f;
+    bool there = machine_function_find(shard_machine(shard), name, &f);
+    (void)seat;
+    for (unsigned i = 0; i < s->desk_count; i++) {
+        size_t len = strlen(name);
+        struct notice *n = memory_alloc(sizeof *n + len + 1);
+        n->mail.run = on_notice;
+        n->desk = &s->desks[i];
+        n->settings = there ? settings_function_copy(f.settings) : NULL;
+        memcpy(n->name, name, len + 1);
+        loop_post(&s->desks[i].seat->loop, &n->mail);
+    }
+}
+
+static void function_activity(void *ctx, struct seat *seat, const char *function, struct arena *arena,
+                              struct function_activity *out)
+{
+    push_activity(desk_of(ctx, seat)->push, function, arena, out);
+}
+
+/* ---------------------------------------------------------------- life */
+
+int server_open(const struct server_options *options, struct server **out, struct error *e)
+{
+    struct server *s = memory_zero(1, sizeof *s);
+    s->options = *options;
+    unsigned loops = options->node.loops > 0 ? options->node.loops : 1;
+    s->options.node.loops = loops;
+    s->desks = memory_zero(loops, sizeof *s->desks);
+    s->native_seats = memory_zero(loops, sizeof *s->native_seats);
+    s->services = (struct native_services){.ctx = s, .function_activity = function_activity};
+    s->native.services = &s->services;
+    s->native.seats = s->native_seats;
+    s->native.account = options->account;
+    s->native.region = options->region;
+    s->http.native = &s->native;
+    s->http.services = &s->services;
+    s->options.node.hooks = (struct node_hooks){
+        .ctx = s,
+        .opened = open_desk,
+        .ready = ready_desk,
+        .stopping = stop_desk,
+        .leading = on_leading,
+        .queue_ready = on_queue_ready,
+        .queue_changed = on_queue_changed,
+        .function_changed = on_function_changed,
+    };
+    int rc = node_open(&s->options.node, &s->node, e);
+    if (rc != ERR_OK)
+        return rc; /* the process is about to end: what was opened goes with it */
+    *out = s;
+    return ERR_OK;
+}
+
+int server_run(struct server *s, struct error *e)
+{
+    return node_run(s->node, e);
+}
+
+void server_stop(struct server *s)
+{
+    node_stop(s->node);
+}
+
+void server_close(struct server *s)
+{
+    if (s == NULL)
+        return;
+    node_close(s->node);
+    memory_free(s->desks);
+    memory_free(s->native_seats);
+    memory_free(s);
+}
+
+int server_port(const struct server *s)
+{
+    return s->desks[0].native.listener.port;
+}
+
+int server_http_port(const struct server *s)
+{
+    return s->desks[0].has_http ? s->desks[0].http.listener.port : 0;
+}

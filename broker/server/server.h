@@ -1,0 +1,25 @@
+/* The broker: a node with its front ends. What `hatod` runs. */
+#ifndef HATO_SERVER_SERVER_H
+#define HATO_SERVER_SERVER_H
+
+#include "cluster/node.h"
+
+struct server;
+
+struct server_options {
+    struct node_options node; /* hooks are the server's own */
+    const char *listen;       /* native protocol, HOST:PORT */
+    const char *http;         /* "" for none */
+    const char *account;
+    const char *region;
+    bool allow_private; /* functions may have private addresses */
+};
+
+int server_open(const struct server_options *options, struct server **out, struct error *e);
+int server_run(struct server *s, struct error *e); /* until server_stop */
+void server_stop(struct server *s);                /* any thread */
+void server_close(struct server *s);
+int server_port(const struct server *s);      /* of the native listener, as bound */
+int server_http_port(const struct server *s); /* 0 when there is none */
+
+#endif
