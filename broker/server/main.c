@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "net/stream.h"
 #include "server/config.h"
 #include "server/server.h"
 
