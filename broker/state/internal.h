@@ -64,7 +64,8 @@ struct touch {
     uint32_t receives;
 };
 
-/* Part of a chunk that one receive holds. Id 0 is a hold: a delay after a nack on a FIFO queue, for which nobody has a receipt. */
+/* Part of a chunk that one receive holds. Id 0 with `bits` is a hold: a delay after a nack on a FIFO queue, for which nobody has a receipt; id 0 with
+ * `late` notes until when a nack delayed messages of a standard queue, whose due keys alone make them ready. */
 struct lease {
     uint64_t id;
     uint64_t until_ms;
@@ -98,15 +99,16 @@ struct chunk {
     struct lease *leases;
     uint32_t lease_count;
     uint32_t lease_capacity;
-    uint8_t count;    /* slots used at birth */
-    uint8_t capacity; /* of slots */
-    uint8_t state;    /* enum chunk_state */
-    uint8_t stored;   /* STORED_*: records that the store has, as of the last written entry and the batch */
-    bool dirty;       /* in machine.dirty_chunks */
-    bool born;        /* its chunk record is not yet in the batch */
-    bool touched;     /* its touch record has to be written */
-    bool listed;      /* in its lane's head or tail */
-    uint32_t gone;    /* messages that left since the extents were told */
+    uint8_t count;         /* slots used at birth */
+    uint8_t capacity;      /* of slots */
+    uint8_t state;         /* enum chunk_state */
+    uint8_t stored;        /* STORED_*: records that the store has, as of the last written entry and the batch */
+    bool dirty;            /* in machine.dirty_chunks */
+    bool born;             /* its chunk record is not yet in the batch */
+    bool touched;          /* its touch record has to be written */
+    bool listed;           /* in its lane's head or tail */
+    uint32_t gone;         /* messages that left since the extents were told */
+    uint32_t cached_bytes; /* its part of machine.cached_bytes, while listed */
     uint64_t gone_bytes;
     struct chunk *next;       /* in its lane's list */
     struct chunk *next_dirty; /* in machine.dirty_chunks */
@@ -128,16 +130,20 @@ struct lane {
     uint64_t id; /* 0: the default lane */
     uint64_t turn;
     uint32_t weight;
-    uint32_t in_flight; /* messages leased */
-    uint32_t held;      /* messages in holds */
-    uint32_t open;      /* open chunks */
-    uint32_t refs;      /* chunks in memory that point here */
-    uint32_t place;     /* in its priority's heap plus one; 0: not eligible */
+    uint32_t in_flight;   /* messages leased */
+    uint32_t held;        /* messages in holds */
+    uint64_t waiting;     /* FIFO: messages that a due key waits for; it is active as long as there are some */
+    uint64_t last_due_ms; /* FIFO: while some wait, later ones are due no earlier, so that order is kept */
+    uint32_t open;        /* open chunks */
+    uint32_t listed;      /* chunks in head and tail */
+    uint32_t refs;        /* chunks in memory that point here */
+    uint32_t place;       /* in its priority's heap plus one; 0: not eligible */
     uint8_t priority;
     bool halted;
     bool disk;
-    bool stored; /* the store has its record */
-    bool dirty;  /* in machine.dirty_lanes */
+    bool stored;  /* the store has its record */
+    bool dirty;   /* in machine.dirty_lanes */
+    bool changed; /* its record has to be written */
     uint8_t group_len;
     char *group;
     struct tree ready; /* open chunks with ready bits, by number */
@@ -170,7 +176,9 @@ struct queue {
     uint64_t modified_ms;
     struct queue_counts counts; /* oldest_sent_ms is computed when asked */
     uint64_t next_number;       /* of chunks, without the class bit */
-    uint64_t picks;             /* every 16th goes to the lowest priority */
+    uint64_t
+        purged_below; /* numbers (without the class bit) below this are gone, though the store may still have them */
+    uint64_t picks;   /* every 16th goes to the lowest priority */
     uint64_t turn;
     uint64_t waiting;          /* messages that a due key waits for */
     uint64_t last_due_ms;      /* FIFO: due times never go back */
@@ -198,12 +206,11 @@ struct queue {
     struct queue *next_dirty;
 };
 
-/* What is left of a purged or deleted queue: chunks below a number, removed bit by bit. */
+/* What is left of a purged or deleted queue: chunks below a number, removed bit by bit. Numbers are without the class bit. */
 struct sweep {
     uint64_t queue;
-    uint64_t below; /* numbers, class bit included */
+    uint64_t below;
     uint64_t at[2]; /* where to go on, by class */
-    bool forget;    /* the queue is deleted: its other records go too */
 };
 
 struct machine {
@@ -235,9 +242,8 @@ struct machine {
     struct queue **ordered; /* by name */
     size_t ordered_count;
     size_t ordered_capacity;
-    struct queue *graveyard; /* deleted in this entry, linked by next_dirty */
-    struct heap timers;      /* queues by their next point in time */
-    struct tree sweeps;      /* by queue id */
+    struct heap timers; /* queues by their next point in time */
+    struct tree sweeps; /* by queue id */
 
     struct producers *producers;
     struct outbox *outbox;

@@ -44,46 +44,46 @@ struct message_ref {
 /* A message as given by a receive. */
 struct received {
     struct message_ref ref;
-    uint64_t sequence;          /* in its queue: chunk * 64 + slot */
+    uint64_t sequence; /* in its queue: chunk * 64 + slot */
     uint64_t lease;
     uint64_t sent_ms;
     uint64_t first_received_ms;
     uint64_t lease_until_ms;
-    uint32_t receive_count;     /* this one included */
+    uint32_t receive_count; /* this one included */
 };
 
 struct send_result {
-    int code;                   /* ERR_OK, or why this message was refused */
-    const char *field;          /* "" when none */
+    int code;          /* ERR_OK, or why this message was refused */
+    const char *field; /* "" when none */
     const char *message;
-    uint64_t sequence;          /* of the stored message; with `duplicate` of the earlier one */
+    uint64_t sequence; /* of the stored message; with `duplicate` of the earlier one */
     bool duplicate;
 };
 
 /* One per command, in order. Pointers live in the output's arena. */
 struct reply {
-    uint8_t kind;               /* the command's (enum command_kind of state/entry.h) */
-    int code;                   /* ERR_OK, or why the command was refused as a whole */
+    uint8_t kind; /* the command's (enum command_kind of state/entry.h) */
+    int code;     /* ERR_OK, or why the command was refused as a whole */
     const char *field;
     const char *message;
-    uint64_t queue;             /* the queue's id, where there is one */
-    uint64_t tag;               /* of a receive */
-    size_t count;               /* of the array that the kind uses */
+    uint64_t queue; /* the queue's id, where there is one */
+    uint64_t tag;   /* of a receive */
+    size_t count;   /* of the array that the kind uses */
     union {
-        struct send_result *sent;     /* send */
-        struct received *received;    /* receive; count 0 when there was nothing */
-        uint8_t *codes;               /* ack, nack, extend, cancel: an error_code each */
-        uint8_t *accepted;            /* accept: an error_code each (items already seen are ERR_OK) */
-        uint64_t purged;              /* purge */
-        const char *redrive_id;       /* redrive start */
+        struct send_result *sent;  /* send */
+        struct received *received; /* receive; count 0 when there was nothing */
+        uint8_t *codes;            /* ack, nack, extend, cancel: an error_code each */
+        uint8_t *accepted;         /* accept: an error_code each (an item seen before gets what it got then) */
+        uint64_t purged;           /* purge */
+        const char *redrive_id;    /* redrive start */
     };
 };
 
 enum effect_kind {
-    EFFECT_READY = 1,     /* `queue` may have something to receive that was not there before */
-    EFFECT_QUEUE = 2,     /* `queue` was created, changed or deleted (settings, binding) */
-    EFFECT_OUTBOX = 3,    /* there is something to forward to shard `target` */
-    EFFECT_FUNCTION = 4,  /* function `name` was created, changed or deleted */
+    EFFECT_READY = 1,    /* `queue` may have something to receive that was not there before */
+    EFFECT_QUEUE = 2,    /* `queue` was created, changed or deleted (settings, binding) */
+    EFFECT_OUTBOX = 3,   /* there is something to forward to shard `target` */
+    EFFECT_FUNCTION = 4, /* function `name` was created, changed or deleted */
 };
 
 /* What only the leader performs. Distinct within one output. */
@@ -118,9 +118,9 @@ int machine_apply(struct machine *m, uint64_t index, struct bytes payload, struc
 int machine_skip(struct machine *m, uint64_t index, struct error *e);
 
 uint64_t machine_applied(const struct machine *m);
-uint64_t machine_clock_ms(const struct machine *m);   /* the last entry's time */
-uint64_t machine_next_due_ms(const struct machine *m);/* when an empty entry is wanted if nobody speaks; NEVER */
-uint64_t machine_secret(const struct machine *m);     /* keys the receipts' check; from the first entry's seed */
+uint64_t machine_clock_ms(const struct machine *m);    /* the last entry's time */
+uint64_t machine_next_due_ms(const struct machine *m); /* when an empty entry is wanted if nobody speaks; NEVER */
+uint64_t machine_secret(const struct machine *m);      /* keys the receipts' check; from the first entry's seed */
 
 /* Bytes of entries with messages applied since the last flush began: the caller flushes when the log to replay grows long. */
 int machine_flush(struct machine *m, struct error *e); /* blocking; afterwards machine_durable == applied at the call */
@@ -136,7 +136,7 @@ struct queue_counts {
 /* A queue as seen from outside. Pointers are the machine's, valid until the next apply. */
 struct queue_view {
     uint64_t id;
-    const char *name; /* full name "account:region:name" */
+    const char *name;                           /* full name "account:region:name" */
     const struct Hato__QueueSettings *settings; /* every field present, except binding when there is none */
     uint64_t created_ms, modified_ms;
     struct queue_counts counts;
@@ -164,10 +164,10 @@ struct peeked {
     struct message_ref ref;
     uint64_t sequence;
     uint64_t sent_ms;
-    uint64_t due_ms;           /* end of the lease or delay; 0 when ready */
+    uint64_t due_ms; /* end of the lease or delay; 0 when ready */
     uint32_t receive_count;
-    char state;                /* 'r' ready, 'f' in flight, 'd' delayed */
-    const char *last_error;    /* "" when none; in the arena */
+    char state;             /* 'r' ready, 'f' in flight, 'd' delayed */
+    const char *last_error; /* "" when none; in the arena */
 };
 enum peek_which { PEEK_ALL, PEEK_READY, PEEK_IN_FLIGHT, PEEK_DELAYED };
 
@@ -182,7 +182,8 @@ struct redrive_view {
     int state; /* 0 running, 1 completed, 2 cancelled */
     uint64_t moved, skipped, total, started_ms, ended_ms;
 };
-size_t machine_redrives(const struct machine *m, uint64_t queue, struct redrive_view *out, size_t max); /* newest first */
+size_t machine_redrives(const struct machine *m, uint64_t queue, struct redrive_view *out,
+                        size_t max); /* newest first */
 
 /* Functions (shard 0). */
 struct function_view {
@@ -198,11 +199,11 @@ size_t machine_function_count(const struct machine *m);
 /* ---------------------------------------------------------------- channels */
 
 struct outbox_item {
-    uint64_t sequence;          /* in the channel to `target` */
-    const char *queue;          /* full name it is for */
+    uint64_t sequence; /* in the channel to `target` */
+    const char *queue; /* full name it is for */
     bool create;
-    struct message_ref ref;     /* the Message as it was */
-    struct bytes provenance;    /* an encoded `provenance` field to append to it */
+    struct message_ref ref;  /* the Message as it was */
+    struct bytes provenance; /* an encoded `provenance` field to append to it */
 };
 /* Items for `target` beyond `after`, in order, at most `max`; arena owns what they point to. */
 int machine_outbox(const struct machine *m, uint16_t target, uint64_t after, size_t max, struct arena *arena,

@@ -1,0 +1,143 @@
+#include "state/exhaust.h"
+
+#include "proto/client.pb-c.h"
+#include "state/chunk.h"
+#include "state/lane.h"
+#include "state/pick.h"
+#include "state/queue.h"
+
+enum { PROVENANCE_TAG = 15 << 3 | 2 };
+
+uint64_t exhaust_bits(const struct chunk *c, uint64_t bits)
+{
+    const Hato__QueueSettings *s = c->queue->settings;
+    if (s->max_receives == 0 || c->touches == NULL)
+        return 0;
+    bool halts = c->queue->fifo && s->on_exhausted == HATO__ON_EXHAUSTED__HALT_GROUP;
+    if (!halts && s->dead_letter_queue[0] == '\0')
+        return 0;
+    uint64_t used_up = 0;
+    for (uint64_t left = bits; left != 0; left &= left - 1)
+        if (c->touches[chunk_first_slot(left)].receives >= s->max_receives)
+            used_up |= left & -left;
+    return used_up;
+}
+
+static void halt(struct machine *m, struct lane *l)
+{
+    if (l->halted)
+        return;
+    l->halted = true;
+    l->queue->counts.halted_groups++;
+    queue_mark(m, l->queue);
+    lane_mark(m, l, true);
+    pick_update(l);
+}
+
+int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, struct error *e)
+{
+    struct queue *q = c->queue;
+    *moved = 0;
+    if (q->fifo && q->settings->on_exhausted == HATO__ON_EXHAUSTED__HALT_GROUP) {
+        halt(m, c->lane);
+        return ERR_OK;
+    }
+    for (; bits != 0; bits &= bits - 1) {
+        unsigned slot = chunk_first_slot(bits);
+        int code = exhaust_move(m, c, slot, bytes_text(q->settings->dead_letter_queue), true, "max-receives", e);
+        if (code != ERR_OK)
+            return code;
+        *moved |= chunk_bit(slot);
+        q->counts.dead_lettered_total++;
+    }
+    return ERR_OK;
+}
+
+/* The field `provenance` as it is appended to a Message. What it doesn't say stays as an earlier move said it. */
+static int put_provenance(struct machine *m, const struct chunk *c, unsigned slot, const char *reason,
+                          struct buffer *out, struct error *e)
+{
+    struct queue *q = c->queue;
+    uint64_t sequence = chunk_sequence(c->number, slot);
+    char id[IDENTITY_MESSAGE_ID_LEN + 1];
+    char text[LASTERROR_TEXT_MAX + 1] = "";
+    struct lasterror last = {0};
+    if ((c->errors & chunk_bit(slot)) != 0) {
+        int code = lasterror_get(&m->keys, q->id, sequence, &last, e);
+        if (code != ERR_OK && code != ERR_NOT_FOUND)
+            return code;
+        size_t len = last.text.len < LASTERROR_TEXT_MAX ? last.text.len : LASTERROR_TEXT_MAX;
+        if (len > 0)
+            memcpy(text, last.text.data, len);
+        text[len] = '\0';
+    }
+    identity_message_id(id, q->id, sequence);
+    Hato__Provenance p = HATO__PROVENANCE__INIT;
+    p.source_queue = q->name;
+    p.message_id = id;
+    p.sent_ms = last.source.len == 0 ? c->sent_ms : 0;
+    p.attempts = c->touches != NULL ? c->touches[slot].receives : 0;
+    p.first_received_ms = c->touches != NULL ? c->touches[slot].first_ms : 0;
+    p.moved_ms = m->clock_ms;
+    p.reason = (char *)(uintptr_t)reason;
+    p.last_error = text;
+    p.last_status = last.status;
+    size_t size = hato__provenance__get_packed_size(&p);
+    buffer_varint(out, PROVENANCE_TAG);
+    buffer_varint(out, size);
+    hato__provenance__pack(&p, buffer_reserve(out, size));
+    out->len += size;
+    return ERR_OK;
+}
+
+int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, bool create,
+                 const char *reason, struct error *e)
+{
+    struct buffer *provenance = &m->scratch;
+    buffer_clear(provenance);
+    int code = put_provenance(m, c, slot, reason, provenance, e);
+    if (code != ERR_OK)
+        return code;
+    uint16_t target = identity_shard_of(destination, m->options.shards);
+    struct moving moving = {
+        .queue = destination,
+        .create = create,
+        .ref = {c->index, c->slots[slot].offset, c->slots[slot].len},
+        .provenance = buffer_view(provenance),
+        .from = c->queue->id,
+        .from_sequence = chunk_sequence(c->number, slot),
+        .sent_ms = c->sent_ms,
+        .priority = c->lane->priority,
+        .group = lane_group(c->lane),
+    };
+    uint64_t sequence = outbox_put(m->outbox, &m->keys, target, &moving);
+    extent_moving(m->extents, &m->keys, &moving.ref, target, sequence);
+    chunk_remove(m, c, chunk_bit(slot), false);
+    c->queue->counts.moving++;
+    machine_effect_once(m, EFFECT_OUTBOX, 0, target, NULL);
+    return ERR_OK;
+}
+
+bool exhaust_resume(struct machine *m, struct queue *q, struct bytes group)
+{
+    struct lane *l = lane_find(m, q, 0, group);
+    if (l == NULL || !l->halted)
+        return false;
+    l->halted = false;
+    q->counts.halted_groups--;
+    uint64_t number = 0;
+    for (struct chunk *c = tree_first(&l->ready, &number); c != NULL; c = tree_after(&l->ready, number, &number)) {
+        if (c->touches == NULL)
+            continue;
+        for (uint64_t bits = exhaust_bits(c, c->ready); bits != 0; bits &= bits - 1)
+            c->touches[chunk_first_slot(bits)].receives = 0;
+        c->touched = true;
+        chunk_mark(m, c);
+    }
+    queue_mark(m, q);
+    lane_mark(m, l, true);
+    pick_update(l);
+    if (!lane_blocked(l) && lane_has_ready(l))
+        queue_announce(m, q);
+    return true;
+}

@@ -1,0 +1,236 @@
+#include "state/lease.h"
+
+#include "state/chunk.h"
+#include "state/exhaust.h"
+#include "state/lane.h"
+#include "state/pick.h"
+#include "state/queue.h"
+
+static struct lease *add(struct chunk *c, struct lease l)
+{
+    if (c->lease_count == c->lease_capacity) {
+        c->lease_capacity = c->lease_capacity > 0 ? c->lease_capacity * 2 : 1;
+        c->leases = memory_grow(c->leases, c->lease_capacity, sizeof *c->leases);
+    }
+    c->leases[c->lease_count] = l;
+    return &c->leases[c->lease_count++];
+}
+
+void lease_tidy(struct chunk *c)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->lease_count; i++)
+        if ((c->leases[i].bits | c->leases[i].late) != 0)
+            c->leases[kept++] = c->leases[i];
+    c->lease_count = kept;
+}
+
+void lease_forget_late(struct chunk *c, uint64_t bits)
+{
+    for (uint32_t i = 0; i < c->lease_count; i++)
+        c->leases[i].late &= ~bits;
+}
+
+/* ---------------------------------------------------------------- beginning */
+
+static void count_waited(struct queue *q, uint64_t waited_ms, uint32_t n)
+{
+    if (q->waited == NULL)
+        q->waited = memory_zero(1, sizeof *q->waited);
+    unsigned bucket = waited_ms == 0 ? 0 : 64 - (unsigned)__builtin_clzll(waited_ms);
+    if (bucket >= WAITED_BUCKETS)
+        bucket = WAITED_BUCKETS - 1;
+    q->waited->counts[bucket] += n;
+    q->waited->total += n;
+    q->waited->sum_ms += waited_ms * n;
+}
+
+static void count_receive(struct machine *m, struct chunk *c, uint64_t bits)
+{
+    struct touch *touches = chunk_touches(c);
+    uint32_t firsts = 0;
+    for (uint64_t left = bits; left != 0; left &= left - 1) {
+        struct touch *t = &touches[chunk_first_slot(left)];
+        if (t->first_ms == 0) {
+            t->first_ms = m->clock_ms;
+            firsts++;
+        }
+        if (t->receives < UINT32_MAX)
+            t->receives++;
+    }
+    if (firsts > 0)
+        count_waited(c->queue, m->clock_ms > c->sent_ms ? m->clock_ms - c->sent_ms : 0, firsts);
+}
+
+void lease_start(struct machine *m, struct chunk *c, uint64_t id, uint64_t until_ms, uint64_t bits)
+{
+    ASSERT(c->state == CHUNK_OPEN && id != 0 && bits != 0);
+    uint32_t n = chunk_bits_count(bits);
+    lease_forget_late(c, bits);
+    count_receive(m, c, bits);
+    c->leased |= bits;
+    c->lane->in_flight += n;
+    c->queue->counts.in_flight += n;
+    c->queue->counts.received_total += n;
+    add(c, (struct lease){.id = id, .until_ms = until_ms, .bits = bits});
+    chunk_take_ready(m, c, bits); /* last: it asks anew whether the lane is eligible */
+}
+
+void lease_hold(struct machine *m, struct chunk *c, uint64_t until_ms, uint64_t bits)
+{
+    ASSERT((bits & (c->ready | c->leased | c->delayed)) == 0 && (bits & ~c->live) == 0);
+    uint32_t n = chunk_bits_count(bits);
+    c->leased |= bits;
+    c->lane->held += n;
+    c->queue->held += n;
+    c->queue->counts.delayed += n;
+    add(c, (struct lease){.until_ms = until_ms, .bits = bits});
+    c->touched = true;
+    chunk_mark(m, c);
+    pick_update(c->lane);
+}
+
+void lease_note_delay(struct chunk *c, uint64_t bits, uint64_t until_ms)
+{
+    add(c, (struct lease){.until_ms = until_ms, .late = bits});
+}
+
+/* ---------------------------------------------------------------- looking */
+
+struct lease *lease_find(struct chunk *c, uint64_t id, uint64_t bit)
+{
+    if (id == 0)
+        return NULL;
+    for (uint32_t i = 0; i < c->lease_count; i++)
+        if (c->leases[i].id == id && (c->leases[i].bits & bit) != 0)
+            return &c->leases[i];
+    return NULL;
+}
+
+bool lease_is_late(const struct chunk *c, uint64_t id, uint64_t bit)
+{
+    for (uint32_t i = 0; i < c->lease_count; i++)
+        if (c->leases[i].id == id && (c->leases[i].late & bit) != 0)
+            return id != 0;
+    return false;
+}
+
+bool lease_holds(const struct chunk *c, uint64_t bit)
+{
+    for (uint32_t i = 0; i < c->lease_count; i++)
+        if (c->leases[i].id == 0 && (c->leases[i].bits & bit) != 0)
+            return true;
+    return false;
+}
+
+uint64_t lease_first_end(const struct chunk *c)
+{
+    uint64_t first = NEVER;
+    for (uint32_t i = 0; i < c->lease_count; i++)
+        if (c->leases[i].bits != 0 && c->leases[i].until_ms < first)
+            first = c->leases[i].until_ms;
+    return first;
+}
+
+/* ---------------------------------------------------------------- ending */
+
+void lease_release(struct machine *m, struct chunk *c, uint64_t bits)
+{
+    struct queue *q = c->queue;
+    for (uint32_t i = 0; i < c->lease_count; i++) {
+        struct lease *l = &c->leases[i];
+        uint32_t n = chunk_bits_count(l->bits & bits);
+        if (n == 0)
+            continue;
+        l->bits &= ~bits;
+        if (l->id != 0) {
+            c->lane->in_flight -= n;
+            q->counts.in_flight -= n;
+        } else {
+            c->lane->held -= n;
+            q->held -= n;
+            q->counts.delayed -= n;
+        }
+    }
+    c->leased &= ~bits;
+    c->touched = true;
+    chunk_mark(m, c);
+    pick_update(c->lane);
+}
+
+void lease_extend(struct machine *m, struct chunk *c, uint64_t id, uint64_t bits, uint64_t until_ms)
+{
+    struct lease *same = NULL;
+    for (uint32_t i = 0; i < c->lease_count; i++) {
+        struct lease *l = &c->leases[i];
+        if (l->id != id)
+            continue;
+        l->bits &= ~bits;
+        if (l->until_ms == until_ms && same == NULL)
+            same = l;
+    }
+    if (same != NULL)
+        same->bits |= bits;
+    else
+        add(c, (struct lease){.id = id, .until_ms = until_ms, .bits = bits});
+    c->touched = true;
+    chunk_mark(m, c);
+}
+
+static bool retained(const struct machine *m, const struct chunk *c)
+{
+    return chunk_available_ms(c) + c->queue->settings->retention_ms > m->clock_ms;
+}
+
+static void expire(struct machine *m, struct chunk *c, uint64_t bits)
+{
+    c->queue->counts.expired_total += chunk_bits_count(bits);
+    chunk_remove(m, c, bits, true);
+}
+
+int lease_back(struct machine *m, struct chunk *c, uint64_t bits)
+{
+    lease_release(m, c, bits);
+    if (retained(m, c))
+        chunk_make_ready(m, c, bits);
+    else
+        expire(m, c, bits);
+    return ERR_OK;
+}
+
+int lease_over(struct machine *m, struct chunk *c, uint64_t bits, uint64_t late_id, struct error *e)
+{
+    struct queue *q = c->queue;
+    lease_release(m, c, bits);
+    if (!retained(m, c)) {
+        expire(m, c, bits);
+        return ERR_OK;
+    }
+    uint64_t used_up = exhaust_bits(c, bits);
+    uint64_t moved = 0;
+    int code = used_up != 0 ? exhaust(m, c, used_up, &moved, e) : ERR_OK;
+    if (code != ERR_OK)
+        return code;
+    bits &= ~moved;
+    if (late_id != 0 && !q->fifo && bits != 0)
+        add(c, (struct lease){.id = late_id, .late = bits});
+    chunk_make_ready(m, c, bits);
+    return ERR_OK;
+}
+
+int lease_end_due(struct machine *m, struct chunk *c, uint32_t *steps, struct error *e)
+{
+    *steps = 0;
+    lease_tidy(c);
+    uint32_t count = c->lease_count; /* those added below are not running */
+    for (uint32_t i = 0; i < count; i++) {
+        struct lease l = c->leases[i];
+        if (l.bits == 0 || l.until_ms > m->clock_ms)
+            continue;
+        *steps += chunk_bits_count(l.bits);
+        int code = l.id != 0 ? lease_over(m, c, l.bits, l.id, e) : lease_back(m, c, l.bits);
+        if (code != ERR_OK)
+            return code;
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,301 @@
+#include "state/move.h"
+
+#include "proto/client.pb-c.h"
+#include "state/chunk.h"
+#include "state/command.h"
+#include "state/exhaust.h"
+#include "state/lane.h"
+#include "state/queue.h"
+#include "state/send.h"
+#include "state/unpack.h"
+#include "state/walk.h"
+#include "state/wire.h"
+
+/* ---------------------------------------------------------------- why a message is here */
+
+/* Keeps what a message's provenance says as its error record, for redrives and peeks. `raw` holds the provenance field. */
+static void keep_provenance(struct machine *m, struct queue *q, struct stored s, struct bytes raw)
+{
+    struct buffer *all = &m->scratch;
+    buffer_clear(all);
+    if (!message_provenance(raw, all) || all->len == 0)
+        return;
+    ProtobufCAllocator allocator = unpack_allocator(&m->out->arena);
+    Hato__Provenance *p = hato__provenance__unpack(&allocator, all->len, all->data);
+    if (p == NULL)
+        return;
+    struct lasterror l = {
+        .text = bytes_text(p->last_error),
+        .status = p->last_status,
+        .source = bytes_text(p->source_queue),
+        .reason = bytes_text(p->reason),
+    };
+    if (l.source.len > IDENTITY_NAME_MAX)
+        return;
+    lasterror_put(&m->keys, q->id, s.sequence, &l);
+    s.chunk->errors |= chunk_bit(s.slot);
+}
+
+/* ---------------------------------------------------------------- Accept */
+
+struct item {
+    struct bytes queue;
+    struct bytes message;
+    bool create;
+};
+
+static bool read_item(struct bytes raw, struct item *out)
+{
+    struct cursor c = cursor_open(raw);
+    *out = (struct item){0};
+    while (cursor_left(&c) > 0) {
+        struct wire_field f = {0};
+        if (!wire_next(&c, &f))
+            return false;
+        if (f.number == 1 && f.type == WIRE_BYTES)
+            out->queue = f.bytes;
+        else if (f.number == 2 && f.type == WIRE_BYTES)
+            out->message = f.bytes;
+        else if (f.number == 3 && f.type == WIRE_VARINT)
+            out->create = f.value != 0;
+    }
+    return true;
+}
+
+/* The code that goes back through the channel is the return value; `*broken` when the store failed instead. */
+static int take_item(struct machine *m, const struct item *item)
+{
+    struct queue *q = queue_by_name(m, item->queue);
+    struct message msg;
+    bool made = false;
+    if (!message_scan(item->message, &msg) || msg.group.len > GROUP_BYTES_MAX)
+        return ERR_INVALID;
+    if (q == NULL && item->create) {
+        int code = queue_create(m, item->queue, NULL, &q, &made, NULL);
+        if (code != ERR_OK)
+            return code;
+    }
+    if (q == NULL)
+        return ERR_NOT_FOUND;
+    struct incoming in = {
+        .ref = {m->index, (uint32_t)(item->message.data - m->payload), (uint32_t)item->message.len},
+        .priority = q->fifo || msg.priority >= PRIORITIES ? 0 : (uint8_t)msg.priority,
+        .group = msg.group,
+    };
+    int code = send_check_room(q, item->message.len, NULL);
+    if (code == ERR_OK)
+        code = send_check_group(m, q, in.priority, in.group, NULL);
+    if (code != ERR_OK)
+        return code;
+    struct stored s = send_store(m, q, &in, 0);
+    q->counts.sent_total++;
+    keep_provenance(m, q, s, item->message);
+    return ERR_OK;
+}
+
+static int accept_one(struct machine *m, uint16_t source, uint64_t sequence, const struct item *item, uint8_t *answer)
+{
+    int code = ERR_OK;
+    switch (inbox_look(m->outbox, source, sequence, &code)) {
+    case INBOX_NEW:
+        code = take_item(m, item);
+        inbox_answer(m->outbox, source, sequence, code);
+        break;
+    case INBOX_SEEN:
+        break;
+    case INBOX_GAP:
+        return ERR_CONFLICT;
+    }
+    *answer = (uint8_t)code;
+    return ERR_OK;
+}
+
+struct accept {
+    uint64_t source;
+    uint64_t first;
+    uint32_t count;
+};
+
+/* Items follow each other in `items` as they are met; with NULL they are only counted. */
+static bool read_accept(struct bytes payload, struct accept *a, struct item *items)
+{
+    struct cursor c = cursor_open(payload);
+    *a = (struct accept){0};
+    while (cursor_left(&c) > 0) {
+        struct wire_field f = {0};
+        if (!wire_next(&c, &f))
+            return false;
+        if (f.number == 1 && f.type == WIRE_VARINT) {
+            a->source = f.value;
+        } else if (f.number == 2 && f.type == WIRE_VARINT) {
+            a->first = f.value;
+        } else if (f.number == 3 && f.type == WIRE_BYTES) {
+            if (items != NULL && !read_item(f.bytes, &items[a->count]))
+                return false;
+            a->count++;
+        }
+    }
+    return a->source <= UINT16_MAX && a->first <= UINT64_MAX - a->count;
+}
+
+int command_accept(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
+{
+    struct accept a;
+    struct item *items = NULL;
+    bool sound = read_accept(c->payload, &a, NULL);
+    if (sound) {
+        items = arena_alloc(&m->out->arena, a.count * sizeof *items);
+        sound = read_accept(c->payload, &a, items);
+    }
+    if (!sound)
+        return error_set(e, ERR_CORRUPT, "a committed Accept is malformed");
+    r->accepted = arena_alloc(&m->out->arena, a.count);
+    r->count = a.count;
+    for (uint32_t i = 0; i < a.count; i++) {
+        if (accept_one(m, (uint16_t)a.source, a.first + i, &items[i], &r->accepted[i]) == ERR_OK)
+            continue;
+        r->count = 0;
+        return reply_refuse(m, r, ERR_CONFLICT, "first",
+                            "items before %llu are missing: begin with the first not settled",
+                            (unsigned long long)(a.first + i));
+    }
+    return ERR_OK;
+}
+
+/* ---------------------------------------------------------------- Settled */
+
+struct settled {
+    struct machine *m;
+    uint16_t target;
+};
+
+/* What the other side did not take goes to the end of the queue it left. */
+static void take_back(struct machine *m, struct queue *q, const struct moving *item)
+{
+    struct incoming in = {
+        .ref = item->ref,
+        .priority = q->fifo ? 0 : item->priority,
+        .group = item->group,
+    };
+    keep_provenance(m, q, send_store(m, q, &in, 0), item->provenance);
+}
+
+static int settled_one(void *ctx, const struct moving *item, bool refused, struct error *e)
+{
+    (void)e;
+    struct settled *s = ctx;
+    struct machine *m = s->m;
+    extent_moved(m->extents, &m->keys, item->ref.index, s->target, item->sequence);
+    extent_gone(m->extents, item->ref.index, 1, item->ref.len);
+    struct queue *q = queue_by_id(m, item->from);
+    if (q == NULL)
+        return ERR_OK;
+    queue_mark(m, q);
+    if (q->counts.moving > 0)
+        q->counts.moving--;
+    if (refused)
+        take_back(m, q, item);
+    return ERR_OK;
+}
+
+int command_settled(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
+{
+    (void)r;
+    ProtobufCAllocator allocator = unpack_allocator(&m->out->arena);
+    Hato__Log__Settled *in = hato__log__settled__unpack(&allocator, c->payload.len, c->payload.data);
+    if (in == NULL || in->target > UINT16_MAX)
+        return error_set(e, ERR_CORRUPT, "a committed Settled is malformed");
+    struct settled s = {m, (uint16_t)in->target};
+    int code = outbox_settle(m->outbox, &m->keys, s.target, in->upto, in->refused, in->n_refused, settled_one, &s, e);
+    machine_effect_once(m, EFFECT_OUTBOX, 0, s.target, NULL);
+    return code;
+}
+
+/* ---------------------------------------------------------------- redrives */
+
+static int redrive_chunk(void *ctx, uint64_t queue, uint64_t from, uint64_t end, bool *found, uint64_t *number,
+                         uint64_t *live, uint64_t *free, struct error *e)
+{
+    struct machine *m = ctx;
+    struct queue *q = queue_by_id(m, queue);
+    *found = false;
+    if (q == NULL)
+        return ERR_OK;
+    struct walk w;
+    int code = ERR_OK;
+    walk_open(&w, m, q, from, end);
+    for (; code == ERR_OK && walk_valid(&w) && !*found; walk_next(&w)) {
+        struct chunk *c;
+        code = chunk_load(m, q, walk_number(&w), &c, e);
+        if (code != ERR_OK || c == NULL)
+            continue;
+        *found = true;
+        *number = c->number;
+        *live = c->live;
+        *free = c->ready;
+    }
+    int closed = walk_close(&w, code == ERR_OK ? e : NULL);
+    return code != ERR_OK ? code : closed;
+}
+
+static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, struct error *e)
+{
+    struct machine *m = ctx;
+    struct queue *q = queue_by_id(m, queue);
+    ASSERT(q != NULL && destination.len <= IDENTITY_NAME_MAX);
+    uint8_t name[IDENTITY_NAME_MAX]; /* the view may not outlive the reads below */
+    memcpy(name, destination.data, destination.len);
+    destination = bytes_of(name, destination.len);
+    struct chunk *c;
+    unsigned slot = (unsigned)(sequence % CHUNK_SLOTS);
+    int code = chunk_load(m, q, sequence / CHUNK_SLOTS, &c, e);
+    if (code != ERR_OK || c == NULL || (c->ready & chunk_bit(slot)) == 0)
+        return code;
+    chunk_take_ready(m, c, chunk_bit(slot));
+    code = exhaust_move(m, c, slot, destination, false, "redrive", e);
+    return code == ERR_OK ? chunk_thinned(m, c, e) : code;
+}
+
+int move_redrives(struct machine *m, struct error *e)
+{
+    const struct redrive_ops ops = {.ctx = m, .chunk = redrive_chunk, .move = redrive_move};
+    return redrive_step(m->redrives, &m->keys, m->outbox, m->clock_ms, &ops, e);
+}
+
+int command_redrive_start(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
+{
+    ProtobufCAllocator allocator = unpack_allocator(&m->out->arena);
+    Hato__Log__RedriveStart *in = hato__log__redrive_start__unpack(&allocator, c->payload.len, c->payload.data);
+    if (in == NULL)
+        return error_set(e, ERR_CORRUPT, "a committed RedriveStart is malformed");
+    r->queue = in->queue;
+    struct queue *q = queue_by_id(m, in->queue);
+    if (q == NULL)
+        return reply_refuse(m, r, ERR_NOT_FOUND, "queue", "there is no such queue");
+    struct error why;
+    const char *id = NULL;
+    struct bytes destination = bytes_text(in->destination != NULL ? in->destination : "");
+    struct bytes reason = bytes_text(in->reason != NULL ? in->reason : "");
+    uint64_t total = q->counts.ready + q->counts.in_flight + q->counts.delayed;
+    if (redrive_start(m->redrives, &m->keys, q->id, bytes_text(q->name), destination, reason, in->rate,
+                      q->next_number << 1, total, m->clock_ms, m->seed, &id, &why) != ERR_OK)
+        return reply_error(m, r, &why);
+    r->redrive_id = arena_text(&m->out->arena, id, strlen(id));
+    return ERR_OK;
+}
+
+int command_redrive_cancel(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
+{
+    ProtobufCAllocator allocator = unpack_allocator(&m->out->arena);
+    Hato__Log__RedriveCancel *in = hato__log__redrive_cancel__unpack(&allocator, c->payload.len, c->payload.data);
+    if (in == NULL)
+        return error_set(e, ERR_CORRUPT, "a committed RedriveCancel is malformed");
+    r->queue = in->queue;
+    if (queue_by_id(m, in->queue) == NULL)
+        return reply_refuse(m, r, ERR_NOT_FOUND, "queue", "there is no such queue");
+    struct error why;
+    struct bytes id = bytes_text(in->id != NULL ? in->id : "");
+    if (redrive_cancel(m->redrives, &m->keys, in->queue, id, m->clock_ms, &why) != ERR_OK)
+        return reply_error(m, r, &why);
+    return ERR_OK;
+}

@@ -1,0 +1,213 @@
+/* What the leader asks a machine between entries: nothing here changes anything. */
+#include "state/chunk.h"
+#include "state/lane.h"
+#include "state/pick.h"
+#include "state/queue.h"
+#include "state/walk.h"
+
+enum { OLDEST_LOOK_MAX = 64, AVAILABLE_LANES_MAX = 16 };
+
+/* ---------------------------------------------------------------- queues */
+
+/* When the first chunk in memory that has something ready or leased was sent. */
+static uint64_t oldest_in_memory(const struct queue *q)
+{
+    uint64_t number = 0;
+    for (const struct chunk *c = tree_first(&q->chunks, &number); c != NULL;
+         c = tree_after(&q->chunks, number, &number))
+        if (c->ready != 0 || c->leased != 0)
+            return c->sent_ms;
+    return NEVER;
+}
+
+/* When the first fresh chunk of a class was sent, if it is not in memory. A chunk whose messages were all put off by a nack may be
+ * taken for it. */
+static uint64_t oldest_in_store(const struct machine *m, const struct queue *q, unsigned chunk_class)
+{
+    if (q->fresh_chunks[chunk_class] == 0 || (chunk_class == 0 && !q->lane.disk))
+        return NEVER;
+    struct key from = chunk_key(m->options.shard, q->id, (q->fresh_from[chunk_class] & ~UINT64_C(1)) | chunk_class);
+    struct key to = chunk_key(m->options.shard, q->id, q->next_number << 1 | chunk_class);
+    struct store_iterator *i = store_iterate(m->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    uint64_t oldest = NEVER;
+    for (int looked = 0; looked < OLDEST_LOOK_MAX && oldest == NEVER && store_iterator_valid(i); looked++) {
+        struct chunk_record r;
+        const struct chunk *c = tree_find(&q->chunks, chunk_key_number(store_iterator_key(i)));
+        if (c == NULL && chunk_record_parse(store_iterator_key(i), store_iterator_value(i), &r, NULL) == ERR_OK &&
+            r.due_ms == 0)
+            oldest = r.sent_ms;
+        store_iterator_next(i);
+    }
+    store_iterator_close(i);
+    return oldest;
+}
+
+static uint64_t oldest_sent(const struct machine *m, const struct queue *q)
+{
+    if (q->counts.ready + q->counts.in_flight == 0)
+        return 0;
+    uint64_t oldest = oldest_in_memory(q);
+    for (unsigned k = 0; k < 2; k++) {
+        uint64_t other = oldest_in_store(m, q, k);
+        oldest = other < oldest ? other : oldest;
+    }
+    return oldest == NEVER ? 0 : oldest;
+}
+
+static void fill(const struct machine *m, const struct queue *q, struct queue_view *out)
+{
+    *out = (struct queue_view){
+        .id = q->id,
+        .name = q->name,
+        .settings = q->settings,
+        .created_ms = q->created_ms,
+        .modified_ms = q->modified_ms,
+        .counts = q->counts,
+    };
+    out->counts.oldest_sent_ms = oldest_sent(m, q);
+}
+
+bool machine_queue_find(const struct machine *m, const char *name, struct queue_view *out)
+{
+    const struct queue *q = queue_by_name(m, bytes_text(name));
+    if (q != NULL)
+        fill(m, q, out);
+    return q != NULL;
+}
+
+bool machine_queue_get(const struct machine *m, uint64_t id, struct queue_view *out)
+{
+    const struct queue *q = queue_by_id(m, id);
+    if (q != NULL)
+        fill(m, q, out);
+    return q != NULL;
+}
+
+void machine_queue_waited(const struct machine *m, uint64_t id, struct queue_waited *out)
+{
+    const struct queue *q = queue_by_id(m, id);
+    *out = q != NULL && q->waited != NULL ? *q->waited : (struct queue_waited){0};
+}
+
+void machine_queue_each(const struct machine *m, const char *after,
+                        bool (*visit)(void *ctx, const struct queue_view *q), void *ctx)
+{
+    size_t at = queue_place(m, after);
+    if (at < m->ordered_count && strcmp(m->ordered[at]->name, after) == 0)
+        at++;
+    for (; at < m->ordered_count; at++) {
+        struct queue_view view;
+        fill(m, m->ordered[at], &view);
+        if (!visit(ctx, &view))
+            return;
+    }
+}
+
+size_t machine_queue_count(const struct machine *m)
+{
+    return m->ordered_count;
+}
+
+/* ---------------------------------------------------------------- what a receive could get */
+
+/* Of an eligible lane: what is in its first chunks in memory, at least 1. */
+static uint32_t lane_available(const struct lane *l)
+{
+    const struct chunk *open = tree_first(&l->ready, NULL);
+    const struct chunk *fresh = l->head.first;
+    uint32_t n =
+        (open != NULL ? chunk_bits_count(open->ready) : 0) + (fresh != NULL ? chunk_bits_count(fresh->live) : 0);
+    return n > 0 ? n : 1;
+}
+
+static uint32_t fifo_available(const struct queue *q, uint32_t limit)
+{
+    if (q->pick == NULL) /* one group: what is not blocked is all there is */
+        return pick_eligible(q) > 0 ? (q->counts.ready < limit ? (uint32_t)q->counts.ready : limit) : 0;
+    const struct lane_heap *h = &q->pick->heaps[0];
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < h->count && i < AVAILABLE_LANES_MAX && n < limit; i++)
+        n += lane_available(h->lanes[i]);
+    if (h->count > AVAILABLE_LANES_MAX)
+        n += h->count - AVAILABLE_LANES_MAX;
+    return n < limit ? (uint32_t)n : limit;
+}
+
+uint32_t machine_queue_available(const struct machine *m, uint64_t id, uint32_t limit)
+{
+    const struct queue *q = queue_by_id(m, id);
+    if (q == NULL || q->counts.ready == 0 || q->counts.in_flight >= q->settings->max_in_flight)
+        return 0;
+    uint64_t room = q->settings->max_in_flight - q->counts.in_flight;
+    if (room < limit)
+        limit = (uint32_t)room;
+    if (q->fifo)
+        return fifo_available(q, limit);
+    return q->counts.ready < limit ? (uint32_t)q->counts.ready : limit;
+}
+
+/* ---------------------------------------------------------------- the modules' */
+
+static struct keys *keys_of(const struct machine *m) /* reading uses its buffers */
+{
+    return &((struct machine *)(uintptr_t)m)->keys;
+}
+
+size_t machine_redrives(const struct machine *m, uint64_t queue, struct redrive_view *out, size_t max)
+{
+    return redrive_list(m->redrives, queue, out, max);
+}
+
+bool machine_function_find(const struct machine *m, const char *name, struct function_view *out)
+{
+    return m->catalog != NULL && catalog_find(m->catalog, bytes_text(name), out);
+}
+
+void machine_function_each(const struct machine *m, const char *after,
+                           bool (*visit)(void *ctx, const struct function_view *f), void *ctx)
+{
+    if (m->catalog != NULL)
+        catalog_each(m->catalog, bytes_text(after), visit, ctx);
+}
+
+size_t machine_function_count(const struct machine *m)
+{
+    return m->catalog != NULL ? catalog_count(m->catalog) : 0;
+}
+
+int machine_outbox(const struct machine *m, uint16_t target, uint64_t after, size_t max, struct arena *arena,
+                   struct outbox_item **out, size_t *count, struct error *e)
+{
+    return outbox_list(m->outbox, keys_of(m), target, after, max, arena, out, count, e);
+}
+
+size_t machine_outbox_targets(const struct machine *m, uint16_t *out, size_t max)
+{
+    return outbox_targets(m->outbox, out, max);
+}
+
+uint64_t machine_first_live(const struct machine *m)
+{
+    uint64_t first = extent_first_live(m->extents);
+    return first < m->applied + 1 ? first : m->applied + 1;
+}
+
+size_t machine_dead_ranges(struct machine *m, uint64_t below, uint64_t (*out)[2], size_t max)
+{
+    return extent_dead_ranges(m->extents, below, out, max);
+}
+
+struct machine_spill *machine_spill_open(struct machine *m, uint64_t first, uint64_t last)
+{
+    return (struct machine_spill *)extent_spill_open(&m->keys, first, last, chunk_live_refs);
+}
+
+int machine_spill_next(struct machine_spill *s, struct message_ref *out, bool *more, struct error *e)
+{
+    return extent_spill_next((struct extent_spill *)s, out, more, e);
+}
+
+void machine_spill_close(struct machine_spill *s)
+{
+    extent_spill_close((struct extent_spill *)s);
+}
