@@ -11,6 +11,7 @@ set -euo pipefail
 peers=${HATO_PEERS:-$HOME/.cache/hato-peers}
 rabbitmq_bin=/usr/lib/rabbitmq/bin
 START_SECONDS=90
+STOP_SECONDS=10
 
 die() { printf 'peers.sh: %s\n' "$*" >&2; exit 1; }
 
@@ -159,12 +160,9 @@ session_gone() {
 }
 
 stop() { # NAME DIR
-    local i
+    local end=$((SECONDS + STOP_SECONDS))
     session_kill "$2" TERM
-    for i in $(seq 100); do
-        session_gone "$2" && break
-        sleep 0.1
-    done
+    until session_gone "$2" || [ $SECONDS -ge $end ]; do sleep 0.1; done
     session_kill "$2" KILL
     # RabbitMQ's name server is a daemon of its own session.
     if [ "$1" = rabbitmq ] && [ -e "$2/epmd" ]; then

@@ -100,7 +100,7 @@ static int process_run(struct process *p, struct error *e)
             char words[WORDS_MAX];
             process_last_words(p, words);
             p->pid = 0;
-            return error_set(e, ERR_IO, "%s ended at once: %s", p->program, words);
+            return error_set(e, ERR_IO, "%s ended at once: %s", p->program, words[0] != 0 ? words : "it said nothing");
         }
         process_sleep_ms(1);
     }
