@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PARTS = ["format", "lint", "includes", "unit", "fuzz", "sim", "scenario"]
 UNBUILT_PARTS = ["format", "includes"]
+PARTIAL_PARTS = [*UNBUILT_PARTS, "unit", "fuzz", "sim"]  # these look at whatever could be built
 SANITIZED_PARTS = ["unit", "fuzz", "sim", "scenario"]
 TAP = re.compile(r"^(not )?ok\b[ \t]*(\d+)?[ \t]*-?[ \t]*(.*)$")
 # A program that hangs is ended, so that the run tells of it; nothing near this long is expected of any.
@@ -61,6 +62,7 @@ class Run:
         suffix = f"-{options.sanitize}" if options.sanitize else ""
         self.build = os.path.join(ROOT, "build", "test" + suffix)
         self.jobs = os.cpu_count() or 1
+        self.built = None
         self.tally = Tally()
         self.environment = self.make_environment()
 
@@ -127,7 +129,7 @@ class Run:
         configure.append(f"-DHATO_SANITIZE={self.options.sanitize or ''}")
         code, text = self.call(configure)
         if code == 0:
-            code, text = self.call(["ninja", "-C", self.build, "-k", "20", f"-j{self.jobs}"])
+            code, text = self.call(["ninja", "-C", self.build, "-k", "0", f"-j{self.jobs}"])
             # What compiled is in the way of the failures when both are shown.
             text = "\n".join(line for line in text.splitlines() if not re.match(r"\[\d+/\d+\] ", line))
         if code != 0:
@@ -209,7 +211,11 @@ class Run:
     def programs(self, folder, name_of):
         """The programs made from the C files of a folder; what an older build left behind is not among them."""
         found = [name_of(path) for path in self.files(".c") if path.startswith(folder + "/")]
-        return sorted(name for name in found if name is not None and self.wants(name))
+        return [name for name in sorted(filter(None, found)) if self.wants(name) and self.current(f"tests/{name}")]
+
+    def current(self, target):
+        """Whether the program stands as the sources are now. After a failed build the others are tested all the same."""
+        return self.built or self.call(["ninja", "-C", self.build, target])[0] == 0
 
     def program(self, name):
         return os.path.join(self.build, "tests", name)
@@ -283,7 +289,7 @@ class Run:
         if not os.path.exists(os.path.join(ROOT, "tests", "sim", "CMakeLists.txt")):
             return
         more = ["--filter", self.options.filter] if self.options.filter and self.options.only == "sim" else []
-        if more or self.wants("simulate"):
+        if (more or self.wants("simulate")) and self.current("tests/simulate"):
             code, text = self.call(self.command(self.program("simulate"), *more))
             self.judge("sim", code, text, text)
 
@@ -303,11 +309,10 @@ class Run:
         if self.options.only:
             parts = [self.options.only]
         started = time.monotonic()
-        built = None
         for part in parts:
-            if part not in UNBUILT_PARTS and built is None:
-                built = self.compile()
-            if part in UNBUILT_PARTS or built:
+            if part not in UNBUILT_PARTS and self.built is None:
+                self.built = self.compile()
+            if self.built or part in PARTIAL_PARTS:
                 getattr(self, "part_" + part)()
                 print(f"        ({part}: {time.monotonic() - started:.0f} s into the run)")
         return self.tally.close()
