@@ -10,17 +10,12 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* The path of the first table file that the message names, "" when it names none. */
-static void file_named(const char *status, char out[FILE_MAX])
+/* The path that ends where `end` does. */
+static void path_before(const char *status, const char *end, char out[FILE_MAX])
 {
-    out[0] = '\0';
-    const char *end = strstr(status, ".sst");
-    if (end == NULL)
-        return;
     const char *from = end;
     while (from > status && strchr(" \t\n:'\"", from[-1]) == NULL)
         from--;
-    end += strlen(".sst");
     size_t len = (size_t)(end - from);
     if (len >= FILE_MAX) { /* the end of a path says more than its beginning */
         from = end - (FILE_MAX - 1);
@@ -28,6 +23,20 @@ static void file_named(const char *status, char out[FILE_MAX])
     }
     memcpy(out, from, len);
     out[len] = '\0';
+}
+
+/* The first table file that the message names; "" when it names none. Of a missing one it names the old extension,
+ * which it tried last. */
+static void file_named(const char *status, char out[FILE_MAX])
+{
+    out[0] = '\0';
+    const char *table = strstr(status, ".sst");
+    const char *old = strstr(status, ".ldb");
+    if (table == NULL && old == NULL)
+        return;
+    path_before(status, (table != NULL ? table : old) + strlen(".sst"), out);
+    if (table == NULL)
+        memcpy(out + strlen(out) - strlen(".sst"), ".sst", strlen(".sst"));
 }
 
 static int damaged(const char *status, const char *dir, const char *what, struct error *e)
