@@ -182,6 +182,7 @@ static int command_run_push(const struct settings *s, struct report *r, struct e
     int rc = target_open(&p.target, s, e);
     if (rc != ERR_OK)
         return rc;
+    p.target.text = true;
     rc = push_measure(&p, e);
     if (rc == ERR_OK)
         push_report(&p, r);

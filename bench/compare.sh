@@ -122,8 +122,8 @@ contend() { # WORKLOAD SYSTEM hato-bench's arguments...
     local workload=$1 system=$2
     shift 2
     case $system in
-    hato) run "$workload" hato "$@" --spawn "$hatod" --dir "$dir" ;;
-    limit) run "$workload" limit "$@" --system limit --spawn "$limit" --dir "$dir" ;;
+    hato) run "$workload" hato "$@" --spawn "$hatod" --dir "$work" ;;
+    limit) run "$workload" limit "$@" --system limit --spawn "$limit" --dir "$work" ;;
     *)
         local server
         rm -rf "$work/peer"

@@ -17,7 +17,7 @@
 
 #include "bench/wire.h"
 
-enum { START_TRIES_MAX = 60000, STOP_TRIES_MAX = 30000, TEXT_MAX = 4096, WORDS_MAX = 256 };
+enum { START_TRIES_MAX = 60000, STOP_TRIES_MAX = 30000, TEXT_MAX = 4096, WORDS_MAX = 256, KEEP_EACH_MS = 100 };
 
 static void process_sleep_ms(long ms)
 {
@@ -107,6 +107,52 @@ static int process_run(struct process *p, struct error *e)
     return error_set(e, ERR_TIMEOUT, "%s takes no connections", p->program);
 }
 
+static int process_remove(const char *path, const struct stat *s, int kind, struct FTW *at)
+{
+    (void)s, (void)kind, (void)at;
+    return remove(path);
+}
+
+/* A benchmark that is interrupted must not leave twenty gigabytes behind: a child, out of reach of the terminal, waits for
+ * the end of the leash. The server may still be writing then, so it tries until the directory is gone. */
+static _Noreturn void process_keep(const struct process *p, int leash)
+{
+    setsid();
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        close(fd);
+    char nothing;
+    while (read(leash, &nothing, 1) < 0 && errno == EINTR)
+        continue;
+    for (int i = 0; i < STOP_TRIES_MAX / KEEP_EACH_MS && access(p->dir, F_OK) == 0; i++) {
+        if (nftw(p->dir, process_remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
+            process_sleep_ms(KEEP_EACH_MS);
+    }
+    _exit(0);
+}
+
+static int process_make_dir(struct process *p, const char *parent, struct error *e)
+{
+    int ends[2];
+    snprintf(p->dir, sizeof(p->dir), "%s/hato-bench-XXXXXX", parent);
+    if (mkdtemp(p->dir) == NULL)
+        return error_set(e, ERR_IO, "cannot make a directory in %s: %s", parent, strerror(errno));
+    if (pipe2(ends, O_CLOEXEC) == 0) {
+        p->keeper = fork();
+        if (p->keeper == 0) {
+            close(ends[1]);
+            process_keep(p, ends[0]);
+        }
+        close(ends[0]);
+        p->leash = ends[1];
+        if (p->keeper > 0)
+            return ERR_OK;
+        close(ends[1]);
+        p->keeper = 0;
+    }
+    rmdir(p->dir);
+    return error_set(e, ERR_IO, "cannot fork: %s", strerror(errno));
+}
+
 int process_start(struct process *p, enum process_kind kind, const char *program, const char *parent, struct error *e)
 {
     *p = (struct process){.kind = kind, .program = program};
@@ -118,12 +164,9 @@ int process_start(struct process *p, enum process_kind kind, const char *program
         return rc;
     snprintf(p->address, sizeof(p->address), "127.0.0.1:%d", port);
     snprintf(p->http, sizeof(p->http), "127.0.0.1:%d", http);
-    snprintf(p->dir, sizeof(p->dir), "%s/hato-bench-XXXXXX", parent);
-    if (mkdtemp(p->dir) == NULL) {
-        rc = error_set(e, ERR_IO, "cannot make a directory in %s: %s", parent, strerror(errno));
-        p->dir[0] = 0;
+    rc = process_make_dir(p, parent, e);
+    if (rc != ERR_OK)
         return rc;
-    }
     rc = process_run(p, e);
     if (rc != ERR_OK)
         process_stop(p);
@@ -150,18 +193,14 @@ int process_restart(struct process *p, bool kill, struct error *e)
     return process_run(p, e);
 }
 
-static int process_remove(const char *path, const struct stat *s, int kind, struct FTW *at)
-{
-    (void)s, (void)kind, (void)at;
-    return remove(path);
-}
-
 void process_stop(struct process *p)
 {
     process_end(p, SIGTERM);
-    if (p->dir[0] != 0)
-        nftw(p->dir, process_remove, 16, FTW_DEPTH | FTW_PHYS);
-    p->dir[0] = 0;
+    if (p->keeper == 0)
+        return;
+    close(p->leash);
+    waitpid(p->keeper, NULL, 0);
+    p->keeper = 0;
 }
 
 bool process_parse_status(const char *text, struct process_usage *usage)

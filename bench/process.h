@@ -20,7 +20,9 @@ enum { PROCESS_PATH_MAX = 512, PROCESS_ADDRESS_MAX = 64 };
 struct process {
     enum process_kind kind;
     const char *program;
-    pid_t pid; /* 0: not running */
+    pid_t pid;    /* 0: not running */
+    pid_t keeper; /* removes `dir` when `leash` is closed, by us or by our death */
+    int leash;
     char dir[PROCESS_PATH_MAX];
     char address[PROCESS_ADDRESS_MAX]; /* HOST:PORT it listens on */
     char http[PROCESS_ADDRESS_MAX];
@@ -32,7 +34,7 @@ struct process_usage {
     uint64_t cpu_ns;            /* used since it was started */
 };
 
-/* Makes a directory under `parent`, starts `program` on free loopback ports, and waits until it takes connections.
+/* Makes a directory under `parent` (gone with this process, however that ends), starts `program` on free loopback ports, and waits until it takes connections.
  * `program` and the text it points to outlive the process. Errors: ERR_IO, with the last line the program printed. */
 int process_start(struct process *p, enum process_kind kind, const char *program, const char *parent, struct error *e);
 

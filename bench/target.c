@@ -42,6 +42,7 @@ int target_load(struct target *t, const struct settings *s, enum driver_mode mod
         .rate = mode == DRIVER_SEND ? (double)s->rate : 0,
         .window = (uint32_t)s->window,
         .body_size = (uint32_t)s->size,
+        .text = t->text,
         .consumes = mode == DRIVER_RECEIVE,
         .progress = !s->quiet && isatty(STDERR_FILENO),
     };

@@ -10,6 +10,7 @@ struct target {
     const struct driver_ops *ops;
     const char *server;
     char address[PROCESS_ADDRESS_MAX];
+    bool text;              /* bodies are letters */
     struct process process; /* pid 0: not ours */
 };
 

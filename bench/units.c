@@ -52,7 +52,11 @@ static char *show(double v, const struct unit *u, char *out)
 
 char *units_count_text(double count, char *out)
 {
-    return show(count, count_units, out);
+    if (count < 10000 && count == floor(count))
+        snprintf(out, UNITS_TEXT_MAX, "%.0f", count);
+    else
+        show(count, count_units, out);
+    return out;
 }
 
 char *units_time_text(double ns, char *out)

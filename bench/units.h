@@ -13,7 +13,7 @@ int units_count(const char *text, uint64_t *count, struct error *e);
 enum { UNITS_TEXT_MAX = 32 };
 
 /* Rounded to three digits; `out` has UNITS_TEXT_MAX bytes and is returned. */
-char *units_count_text(double count, char *out); /* "987", "12.3k", "4.56M" */
+char *units_count_text(double count, char *out); /* "987", "9999", "12.3k", "4.56M" */
 char *units_time_text(double ns, char *out);     /* "12.3us", "4.56s" */
 
 #endif

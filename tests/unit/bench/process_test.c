@@ -1,9 +1,13 @@
 #include "bench/process.h"
 
 #include <check.h>
+#include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench/wire.h"
@@ -57,6 +61,48 @@ START_TEST(a_program_that_ends_at_once_is_reported_with_its_last_words_and_leave
 }
 END_TEST
 
+/* Whether a server's folder, with its output, is in `dir`. */
+static bool has_files(const char *dir)
+{
+    char pattern[64];
+    snprintf(pattern, sizeof(pattern), "%s/*/output", dir);
+    glob_t found = {0};
+    bool any = glob(pattern, 0, NULL, &found) == 0;
+    globfree(&found);
+    return any;
+}
+
+START_TEST(files_are_removed_also_when_the_benchmark_is_killed)
+{
+    char dir[] = "/tmp/hato-bench-test-XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct process p;
+        /* Listens nowhere: the start never ends. */
+        static const char *const script = "#!/bin/sh\nexec sleep 1000\n";
+        char program[64];
+        snprintf(program, sizeof(program), "%s.sh", dir);
+        FILE *f = fopen(program, "w");
+        fputs(script, f);
+        fclose(f);
+        chmod(program, 0700);
+        process_start(&p, PROCESS_BROKER, program, dir, NULL);
+        _exit(0);
+    }
+    /* Killed once there is something to remove. */
+    while (!has_files(dir))
+        usleep(1000);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    while (rmdir(dir) != 0)
+        usleep(1000);
+    char program[64];
+    snprintf(program, sizeof(program), "%s.sh", dir);
+    unlink(program);
+}
+END_TEST
+
 START_TEST(a_free_port_takes_no_connections)
 {
     int port = 0;
@@ -78,6 +124,7 @@ int main(void)
     tcase_add_test(c, a_name_with_brackets_and_numbers_does_not_confuse_the_cpu_time);
     tcase_add_test(c, a_process_can_watch_itself_and_one_that_is_not_there_is_an_error);
     tcase_add_test(c, a_program_that_ends_at_once_is_reported_with_its_last_words_and_leaves_no_files);
+    tcase_add_test(c, files_are_removed_also_when_the_benchmark_is_killed);
     tcase_add_test(c, a_free_port_takes_no_connections);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
