@@ -401,6 +401,7 @@ void hato_client_close(struct hato_client *c, hato_closed_cb closed, void *user)
     c->closing = true;
     c->closed = closed;
     c->closed_user = user;
+    uv_timer_stop(&c->reach.timer); /* no new try */
     client_wake(c);
 }
 

@@ -1,0 +1,106 @@
+/* hato peek */
+#include <stdio.h>
+
+#include "cli/command.h"
+#include "cli/table.h"
+#include "cli/text.h"
+#include "cli/view.h"
+
+struct peek_values {
+    struct hato_peek_options options;
+    bool all;
+    bool full;
+};
+
+#define PEEK(field) offsetof(struct peek_values, options.field)
+
+static const struct option peek_options[] = {
+    {"max", OPTION_U32, PEEK(max_messages), "N", "messages at most (10)", NULL, 0, 0},
+    {"after", OPTION_TEXT, PEEK(after), "MESSAGE-ID", "go on from this message", NULL, 0, 0},
+    {"which", OPTION_CHOICE, PEEK(which), "STATE", "only those", view_which, 0, 0},
+    {"group", OPTION_TEXT, PEEK(group), "TEXT", "only this group", NULL, 0, 0},
+    {"all", OPTION_FLAG, offsetof(struct peek_values, all), NULL, "all pages, to the end", NULL, 0, 0},
+    {"full", OPTION_FLAG, offsetof(struct peek_values, full), NULL, "whole bodies, attributes and history", NULL, 0, 0},
+    {0},
+};
+
+static void add_row(struct table *t, const struct hato_peeked *p)
+{
+    char age[TEXT_MAX], due[TEXT_MAX], body[200];
+    uint64_t now = text_now_ms();
+    text_line(p->message.body, p->message.body_len, 50, body, sizeof body);
+    table_cell(t, "%s", p->message_id);
+    table_cell(t, "%s", p->state);
+    table_cell(t, "%s", text_age(p->sent_ms, now, age));
+    table_cell(t, "%u", p->receive_count);
+    table_cell(t, "%s", text_age(p->due_ms, now, due));
+    table_cell(t, "%s", body);
+}
+
+static void print_full(const struct hato_peeked *p)
+{
+    char at[TEXT_MAX];
+    printf("%s  %s, sent %s, %u receives\n", p->message_id, p->state, text_time(p->sent_ms, at), p->receive_count);
+    if (p->due_ms != 0)
+        printf("  due %s\n", text_time(p->due_ms, at));
+    if (p->last_error[0] != '\0')
+        printf("  last error: %s\n", p->last_error);
+    view_message_lines(&p->message);
+    fwrite(p->message.body, 1, p->message.body_len, stdout);
+    printf("\n\n");
+}
+
+static void print_page(struct run *r, struct json *j, const struct hato_reply *reply)
+{
+    const struct peek_values *v = r->values;
+    struct table t;
+    bool tabular = !r->globals.json && !v->full && reply->peeked_count > 0;
+    if (tabular)
+        table_open(&t, "MESSAGE|STATE|>SENT|>RECEIVES|>DUE|BODY");
+    for (size_t i = 0; i < reply->peeked_count; i++) {
+        if (r->globals.json)
+            view_peeked_json(j, &reply->peeked[i]);
+        else if (v->full)
+            print_full(&reply->peeked[i]);
+        else
+            add_row(&t, &reply->peeked[i]);
+    }
+    if (tabular)
+        table_print(&t);
+}
+
+static enum exit_code peek(struct run *r)
+{
+    const struct peek_values *v = r->values;
+    struct hato_peek_options options = v->options;
+    struct json j = {0};
+    char after[256] = "";
+    enum exit_code code;
+    if (r->globals.json)
+        json_list(&j, NULL);
+    for (bool more = true; more;) {
+        struct hato_reply *reply =
+            command_wait(r, hato_peek(r->client, r->arguments.items[0], &options, NULL, NULL), &code);
+        if (reply == NULL)
+            break;
+        print_page(r, &j, reply);
+        snprintf(after, sizeof after, "%s", reply->next);
+        options.after = after;
+        more = v->all && after[0] != '\0';
+        hato_reply_destroy(reply);
+    }
+    if (r->globals.json && code == EXIT_DONE) {
+        json_list_end(&j);
+        json_print(&j);
+    } else if (code == EXIT_DONE && after[0] != '\0' && !v->all) {
+        fprintf(stderr, "more follow: --after %s, or --all\n", after);
+    }
+    buffer_close(&j.out);
+    return code;
+}
+
+const struct command peek_commands[] = {
+    {"peek", "QUEUE", "Looks at messages without receiving them.", NULL,
+     "hato peek jobs --max 20\nhato peek jobs-dead --full", 1, 1, peek_options, sizeof(struct peek_values), peek},
+    {0},
+};

@@ -1,0 +1,222 @@
+/* hato ack, nack, extend, cancel */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "cli/base64.h"
+#include "cli/command.h"
+#include "cli/json.h"
+
+enum { SETTLE_BATCH = 1000 };
+
+struct settle_values {
+    struct hato_nack_options nack;
+    uint64_t visibility_ms;
+    uint32_t given;
+};
+
+enum { GIVEN_VISIBILITY = 1 };
+
+#define NACK(field) offsetof(struct settle_values, nack.field)
+
+static const struct option nack_options[] = {
+    {"delay", OPTION_DURATION, NACK(delay_ms), "DURATION", "not to be received again earlier (0)", NULL, 0, 0},
+    {"error", OPTION_TEXT, NACK(error), "TEXT", "kept as the message's last error", NULL, 0, 0},
+    {"status", OPTION_U32, NACK(status), "N", "a status kept with it", NULL, 0, 0},
+    {"uncounted", OPTION_FLAG, NACK(uncounted), NULL, "the receive doesn't count: it was not tried", NULL, 0, 0},
+    {0},
+};
+
+static const struct option extend_options[] = {
+    {"visibility", OPTION_DURATION, offsetof(struct settle_values, visibility_ms), "DURATION",
+     "how long the lease lasts from now (needed; 0 gives it back)", NULL, offsetof(struct settle_values, given),
+     GIVEN_VISIBILITY},
+    {0},
+};
+
+/* What is named on the command line, or line by line on standard input for '-'. */
+struct names {
+    struct buffer text;    /* each with its zero byte */
+    struct buffer offsets; /* of them, as size_t */
+    size_t count;
+};
+
+static void add_name(struct names *n, const char *text, size_t len)
+{
+    size_t offset = n->text.len;
+    buffer_put(&n->offsets, &offset, sizeof offset);
+    buffer_put(&n->text, text, len);
+    buffer_u8(&n->text, 0);
+    n->count++;
+}
+
+static const char *name_at(const struct names *n, size_t i)
+{
+    size_t offset;
+    memcpy(&offset, n->offsets.data + i * sizeof offset, sizeof offset);
+    return (const char *)n->text.data + offset;
+}
+
+static void close_names(struct names *n)
+{
+    buffer_close(&n->text);
+    buffer_close(&n->offsets);
+}
+
+static void read_names(struct run *r, struct names *n)
+{
+    char line[4096];
+    for (size_t i = 1; i < r->arguments.count; i++) {
+        const char *text = r->arguments.items[i];
+        if (strcmp(text, "-") != 0) {
+            add_name(n, text, strlen(text));
+            continue;
+        }
+        while (fgets(line, sizeof line, stdin) != NULL) {
+            size_t len = strcspn(line, "\r\n");
+            if (len > 0)
+                add_name(n, line, len);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- in batches, with a result each */
+
+struct settling {
+    struct run *run;
+    struct names names;
+    struct json json;
+    size_t done;
+    size_t refused;
+    enum exit_code code; /* of a batch that failed as a whole */
+};
+
+static void note(struct settling *s, const char *name, int code)
+{
+    s->done += code == HATO_OK;
+    s->refused += code != HATO_OK;
+    if (s->run->globals.json) {
+        json_object(&s->json, NULL);
+        json_text(&s->json, s->run->command->name[0] == 'c' ? "message_id" : "receipt", name);
+        json_text(&s->json, "code", hato_code_name(code));
+        json_object_end(&s->json);
+    } else if (code != HATO_OK) {
+        fprintf(stderr, "hato: %s: %s\n", name, hato_code_name(code));
+    }
+}
+
+static struct hato_call *call_for(struct run *r, const struct hato_bytes *receipts, const char *const *names,
+                                  size_t count)
+{
+    const struct settle_values *v = r->values;
+    const char *queue = r->arguments.items[0];
+    switch (r->command->name[0]) {
+    case 'a':
+        return hato_ack(r->client, queue, receipts, count, NULL, NULL);
+    case 'n':
+        return hato_nack(r->client, queue, receipts, count, &v->nack, NULL, NULL);
+    case 'e':
+        return hato_extend(r->client, queue, receipts, count, v->visibility_ms, NULL, NULL);
+    default:
+        return hato_cancel(r->client, queue, names, count, NULL, NULL);
+    }
+}
+
+static void settle_batch(struct settling *s, size_t from, size_t count)
+{
+    struct hato_bytes *receipts = memory_zero(count, sizeof *receipts);
+    struct buffer *memory = memory_zero(count, sizeof *memory);
+    const char **names = memory_zero(count, sizeof *names);
+    for (size_t i = 0; i < count; i++) {
+        names[i] = name_at(&s->names, from + i);
+        base64_read(&memory[i], bytes_text(names[i]));
+        receipts[i] = (struct hato_bytes){memory[i].data, memory[i].len};
+    }
+    struct hato_reply *reply = hato_wait(call_for(s->run, receipts, names, count));
+    if (reply->code_count == 0)
+        s->code = command_error(s->run, &reply->error);
+    for (size_t i = 0; i < reply->code_count; i++)
+        note(s, names[i], reply->codes[i]);
+    hato_reply_destroy(reply);
+    for (size_t i = 0; i < count; i++)
+        buffer_close(&memory[i]);
+    memory_free(receipts);
+    memory_free(memory);
+    memory_free(names);
+}
+
+static enum exit_code check_receipts(struct run *r, const struct names *names)
+{
+    struct buffer scratch = {0};
+    enum exit_code code = EXIT_DONE;
+    for (size_t i = 0; i < names->count && code == EXIT_DONE; i++) {
+        buffer_clear(&scratch);
+        if (!base64_read(&scratch, bytes_text(name_at(names, i))) || scratch.len == 0)
+            code = command_usage(r, "'%.100s' is not a receipt; give it as hato receive printed it", name_at(names, i));
+    }
+    buffer_close(&scratch);
+    return code;
+}
+
+static enum exit_code settle(struct run *r, const char *done)
+{
+    struct settling s = {.run = r};
+    read_names(r, &s.names);
+    if (r->command->name[0] != 'c' && check_receipts(r, &s.names) != EXIT_DONE) {
+        close_names(&s.names);
+        return EXIT_USAGE;
+    }
+    if (r->globals.json)
+        json_list(&s.json, NULL);
+    for (size_t at = 0; at < s.names.count && s.code == EXIT_DONE; at += SETTLE_BATCH)
+        settle_batch(&s, at, s.names.count - at < SETTLE_BATCH ? s.names.count - at : SETTLE_BATCH);
+    if (r->globals.json) {
+        json_list_end(&s.json);
+        json_print(&s.json);
+    } else if (s.code == EXIT_DONE || s.done > 0) {
+        printf("%s %zu\n", done, s.done);
+    }
+    buffer_close(&s.json.out);
+    close_names(&s.names);
+    if (s.code != EXIT_DONE)
+        return s.code;
+    return s.refused == 0 ? EXIT_DONE : s.done > 0 ? EXIT_PARTLY : EXIT_REFUSED;
+}
+
+static enum exit_code ack(struct run *r)
+{
+    return settle(r, "acked");
+}
+
+static enum exit_code nack(struct run *r)
+{
+    return settle(r, "given back");
+}
+
+static enum exit_code extend(struct run *r)
+{
+    const struct settle_values *v = r->values;
+    if ((v->given & GIVEN_VISIBILITY) == 0)
+        return command_usage(r, "--visibility is needed: how long the lease lasts from now");
+    return settle(r, "extended");
+}
+
+static enum exit_code cancel(struct run *r)
+{
+    return settle(r, "cancelled");
+}
+
+const struct command settle_commands[] = {
+    {"ack", "QUEUE RECEIPT...", "Deletes received messages: they are done.", "'-' reads receipts from standard input.",
+     "hato ack jobs AQIDBAUGBwg", 2, TEXT_LIST_MAX, NULL, sizeof(struct settle_values), ack},
+    {"nack", "QUEUE RECEIPT...", "Gives received messages back, at once or after a delay.",
+     "'-' reads receipts from standard input.", "hato nack jobs AQIDBAUGBwg --delay 30s --error 'no such user'", 2,
+     TEXT_LIST_MAX, nack_options, sizeof(struct settle_values), nack},
+    {"extend", "QUEUE RECEIPT...", "Makes leases last longer.", "'-' reads receipts from standard input.",
+     "hato extend jobs AQIDBAUGBwg --visibility 5m", 2, TEXT_LIST_MAX, extend_options, sizeof(struct settle_values),
+     extend},
+    {"cancel", "QUEUE MESSAGE-ID...", "Deletes messages that nobody holds, such as delayed ones.",
+     "Ids are those that send and peek print; '-' reads them from standard input.", "hato cancel jobs 2f9a-17", 2,
+     TEXT_LIST_MAX, NULL, sizeof(struct settle_values), cancel},
+    {0},
+};

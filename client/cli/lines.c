@@ -1,0 +1,199 @@
+#include "cli/lines.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/human.h"
+#include "base/memory.h"
+#include "cli/json.h"
+#include "cli/progress.h"
+#include "cli/text.h"
+
+enum { READ_BYTES = 256 * 1024, FAILURES_TOLD = 5 };
+static const size_t LINE_MAX_BYTES = 64u << 20;
+
+/* The input is read by libuv's pool, since it may be a pipe that makes one wait. */
+struct lines {
+    struct run *run;
+    const char *queue;
+    const struct hato_message *like;
+    uint32_t window;
+    struct progress progress;
+    uv_fs_t reading;
+    struct buffer input; /* read, the lines from `at` on not sent yet */
+    size_t at;
+    size_t scanned; /* from `at`: known to hold no line's end */
+    bool reading_now;
+    bool at_end;
+    bool stopped; /* a line failed, or the input is not readable */
+    bool stdin_failed;
+    uint32_t under_way;
+    uint64_t line; /* number of the last line sent */
+    uint64_t sent;
+    uint64_t duplicates;
+    uint64_t failed;
+    uint64_t bytes;       /* of bodies stored */
+    uint64_t input_bytes; /* taken from the input */
+    enum exit_code code;
+};
+
+struct line {
+    struct lines *lines;
+    uint64_t number;
+    size_t len;
+};
+
+static void go_on(struct lines *s);
+
+static void on_sent(void *user, const struct hato_reply *reply)
+{
+    struct line *l = user;
+    struct lines *s = l->lines;
+    s->under_way--;
+    if (reply->error.code == HATO_OK) {
+        s->sent++;
+        s->bytes += l->len;
+        s->duplicates += reply->sent[0].duplicate;
+    } else {
+        s->failed++;
+        s->stopped = true;
+        if (s->failed <= FAILURES_TOLD) {
+            progress_close(&s->progress);
+            fprintf(stderr, "hato: line %llu: %s\n", (unsigned long long)l->number, reply->error.message);
+        }
+        if (s->code == EXIT_DONE)
+            s->code = reply->error.code == HATO_TIMEOUT || reply->error.code == HATO_UNKNOWN_OUTCOME ? EXIT_UNKNOWN
+                      : reply->error.code == HATO_IO                                                 ? EXIT_UNREACHABLE
+                                                                                                     : EXIT_REFUSED;
+    }
+    memory_free(l);
+    progress_at(&s->progress, s->sent, s->input_bytes);
+    go_on(s);
+}
+
+static void send_one(struct lines *s, const uint8_t *data, size_t len)
+{
+    struct line *l = memory_alloc(sizeof *l);
+    *l = (struct line){s, ++s->line, len};
+    struct hato_message m = *s->like;
+    m.body = data;
+    m.body_len = len > 0 && data[len - 1] == '\r' ? len - 1 : len;
+    s->under_way++;
+    hato_send(s->run->client, s->queue, &m, 1, on_sent, l);
+}
+
+/* The next whole line; at the input's end also one without its end. False when there is none. */
+static bool take_line(struct lines *s)
+{
+    const uint8_t *from = s->input.data + s->at;
+    size_t have = s->input.len - s->at;
+    const uint8_t *end = have > s->scanned ? memchr(from + s->scanned, '\n', have - s->scanned) : NULL;
+    if (end == NULL && (!s->at_end || have == 0)) {
+        s->scanned = have;
+        return false;
+    }
+    size_t len = end != NULL ? (size_t)(end - from) : have;
+    s->at += len + (end != NULL);
+    s->input_bytes += len + (end != NULL);
+    s->scanned = 0;
+    send_one(s, from, len);
+    return true;
+}
+
+static void on_read(uv_fs_t *req)
+{
+    struct lines *s = req->data;
+    ssize_t n = req->result;
+    uv_fs_req_cleanup(req);
+    s->reading_now = false;
+    if (n > 0) {
+        s->input.len += (size_t)n;
+    } else {
+        s->at_end = true;
+        s->stdin_failed = n < 0;
+    }
+    go_on(s);
+}
+
+static void read_more(struct lines *s)
+{
+    if (s->at > 0) {
+        memmove(s->input.data, s->input.data + s->at, s->input.len - s->at);
+        s->input.len -= s->at;
+        s->at = 0;
+    }
+    if (s->input.len > LINE_MAX_BYTES) {
+        fprintf(stderr, "hato: line %llu is above 64MiB, the largest message\n", (unsigned long long)s->line + 1);
+        s->stopped = true;
+        s->code = EXIT_USAGE;
+        return;
+    }
+    uv_buf_t buf = uv_buf_init((char *)buffer_reserve(&s->input, READ_BYTES), READ_BYTES);
+    s->reading.data = s;
+    s->reading_now = true;
+    uv_fs_read(hato_client_loop(s->run->client), &s->reading, STDIN_FILENO, &buf, 1, -1, on_read);
+}
+
+static void go_on(struct lines *s)
+{
+    if (s->reading_now)
+        return;
+    while (!s->stopped && s->under_way < s->window) {
+        if (take_line(s))
+            continue;
+        if (!s->at_end)
+            read_more(s);
+        return;
+    }
+}
+
+static bool over(const struct lines *s)
+{
+    bool no_more = s->stopped || (s->at_end && s->at == s->input.len);
+    return no_more && s->under_way == 0 && !s->reading_now;
+}
+
+static void tell_end(const struct lines *s)
+{
+    uint64_t ms = progress_elapsed_ms(&s->progress);
+    if (s->run->globals.json) {
+        printf("{\"sent\":%llu,\"duplicates\":%llu,\"failed\":%llu,\"bytes\":%llu,\"ms\":%llu}\n",
+               (unsigned long long)s->sent, (unsigned long long)s->duplicates, (unsigned long long)s->failed,
+               (unsigned long long)s->bytes, (unsigned long long)ms);
+        return;
+    }
+    char count[TEXT_MAX], size[HUMAN_TEXT_MAX], rate[TEXT_MAX];
+    printf("sent %s messages (%s) in %.1f s, %s/s\n", text_count(s->sent, count), human_size_text(s->bytes, size),
+           (double)ms / 1000, text_count(ms > 0 ? s->sent * 1000 / ms : s->sent, rate));
+    if (s->duplicates > 0)
+        printf("%s of them were duplicates\n", text_count(s->duplicates, count));
+    if (s->failed > 0)
+        fprintf(stderr, "hato: %s lines were not stored; reading stopped after line %llu\n",
+                text_count(s->failed, count), (unsigned long long)s->line);
+}
+
+static uint64_t input_size(void)
+{
+    struct stat st;
+    return fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+enum exit_code lines_send(struct run *r, const char *queue, const struct hato_message *like, uint32_t window)
+{
+    struct lines s = {.run = r, .queue = queue, .like = like, .window = window};
+    progress_open(&s.progress, "sent", input_size());
+    go_on(&s);
+    while (!over(&s))
+        uv_run(hato_client_loop(r->client), UV_RUN_ONCE);
+    progress_close(&s.progress);
+    buffer_close(&s.input);
+    if (s.stdin_failed) {
+        fprintf(stderr, "hato: cannot read standard input\n");
+        s.code = EXIT_LOCAL;
+    }
+    tell_end(&s);
+    return s.code == EXIT_REFUSED && s.sent > 0 ? EXIT_PARTLY : s.code;
+}
