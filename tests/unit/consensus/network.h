@@ -23,7 +23,7 @@ struct faults {
 
 static const struct faults faults_none = {.delay_ms = 2, .sync_ms = 2};
 static const struct faults faults_usual = {
-    .lose = 50, .repeat = 20, .delay_ms = 15, .cut = 8, .pause = 4, .crash = 3, .sync_ms = 8, .stall = 30, .later = 20};
+    .lose = 50, .repeat = 20, .delay_ms = 15, .cut = 3, .pause = 3, .crash = 2, .sync_ms = 8, .stall = 30, .later = 20};
 
 struct fact { /* what is known of an index once anyone applied it */
     uint64_t term;
@@ -399,12 +399,13 @@ static inline void network_heal(struct network *n)
 static inline void network_cut(struct network *n)
 {
     unsigned side = (unsigned)random_below(&n->random, 1u << n->count);
+    network_heal(n);
     bool one_way = chance(n, 1, 4);
     for (size_t a = 0; a < n->count; a++)
         for (size_t b = 0; b < n->count; b++)
             if ((side >> a & 1) != (side >> b & 1) && (!one_way || (side >> a & 1)))
                 n->cut[a + 1][b + 1] = true;
-    n->cut_until = n->now + 200 + random_below(&n->random, 3000);
+    n->cut_until = n->now + 200 + random_below(&n->random, 2000);
 }
 
 static inline void network_crash(struct network *n, struct host *h)

@@ -1,4 +1,5 @@
 /* One replica, a single voter, step by step. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -446,6 +447,45 @@ START_TEST(diagnostics_reach_the_callback_as_far_as_wanted)
 }
 END_TEST
 
+enum { THREADS = 4, ENTRIES = 300 };
+
+struct worker {
+    pthread_t thread;
+    struct blob *body;
+    uint64_t applied;
+};
+
+static void *work(void *context)
+{
+    struct worker *w = context;
+    struct replica r;
+    elect_single(&r);
+    for (int i = 0; i < ENTRIES; i++) {
+        raft_propose(r.raft, w->body, NULL, NULL);
+        replica_settle(&r);
+    }
+    w->applied = r.machine.applied;
+    replica_close(&r);
+    return NULL;
+}
+
+START_TEST(replicas_on_different_threads_share_bodies)
+{
+    struct worker workers[THREADS];
+    struct blob *body = blob_copy(bytes_text("shared"));
+    for (int i = 0; i < THREADS; i++) {
+        workers[i].body = body;
+        ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(workers[i].thread, NULL);
+        ck_assert_uint_eq(workers[i].applied, RAFT_BIRTH_INDEX + 1 + ENTRIES);
+    }
+    ck_assert_uint_eq(atomic_load(&body->refs), 1);
+    blob_unref(body);
+}
+END_TEST
+
 START_TEST(a_call_out_of_order_ends_the_process)
 {
     struct replica r;
@@ -489,6 +529,7 @@ int main(void)
     tcase_add_test(t, one_change_of_membership_at_a_time);
     tcase_add_test(t, a_group_has_at_most_so_many_nodes);
     tcase_add_test(t, diagnostics_reach_the_callback_as_far_as_wanted);
+    tcase_add_test(t, replicas_on_different_threads_share_bodies);
     tcase_add_test_raise_signal(t, a_call_out_of_order_ends_the_process, SIGABRT);
     tcase_add_test_raise_signal(t, applying_what_is_not_committed_ends_the_process, SIGABRT);
     tcase_set_timeout(t, 0);
