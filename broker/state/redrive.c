@@ -1,3 +1,5 @@
+#define _GNU_SOURCE /* memmem */
+
 #include "state/redrive.h"
 
 #include <stdio.h>
