@@ -201,8 +201,10 @@ void *writer_main(void *log);
 bool keeper_turn(struct log *log);
 void keeper_condemn(struct log *log); /* finds segments nobody needs; log->lock held */
 void keeper_ask(struct log *log);     /* a turn is due; log->lock held */
-int keeper_take(struct log *log, uint64_t bytes, struct log_segment **out,
-                struct error *e); /* writer: the next segment */
+
+/* For the writer: the next segment, with at least `bytes`. The last one that is ready is kept for the next start, and for
+ * compactions, unless `last_too`. */
+int keeper_take(struct log *log, uint64_t bytes, bool last_too, struct log_segment **out, struct error *e);
 uint64_t keeper_id(struct log *log, uint64_t sequence, uint64_t former);
 void *keeper_main(void *log);
 

@@ -111,10 +111,11 @@ static bool retire_next(struct log *log, struct error *e, int *code)
 
 /* ---------------------------------------------------------------- new segments */
 
-static int make(struct log *log, uint64_t bytes, struct log_segment **out, struct error *e)
+static int make(struct log *log, struct log_segment **out, struct error *e)
 {
     uint64_t sequence = log->last_sequence + 1;
-    return segment_create(log->disk, log->dir, sequence, keeper_id(log, sequence, 0), bytes, out, e);
+    return segment_create(log->disk, log->dir, sequence, keeper_id(log, sequence, 0), log->options.segment_bytes, out,
+                          e);
 }
 
 static size_t ready_count(struct log *log)
@@ -146,7 +147,7 @@ static int stock(struct log *log, bool *did, struct error *e)
     int code = ERR_OK;
     while (code == ERR_OK && ready_count(log) < log->options.reserve_segments) {
         struct log_segment *s;
-        code = make(log, log->options.segment_bytes, &s, e);
+        code = make(log, &s, e);
         if (code != ERR_OK)
             break;
         add_ready(log, s);
@@ -187,36 +188,35 @@ bool keeper_turn(struct log *log)
 
 /* ---------------------------------------------------------------- for the writer */
 
-static struct log_segment *shift_ready(struct log *log)
+/* The next segment unless `keep` or fewer are ready. */
+static struct log_segment *shift_ready(struct log *log, size_t keep)
 {
     pthread_mutex_lock(&log->lock);
-    struct log_segment *s = segment_list_shift(&log->ready);
+    struct log_segment *s = log->ready.n > keep ? segment_list_shift(&log->ready) : NULL;
     pthread_mutex_unlock(&log->lock);
     return s;
 }
 
-/* None was ready: waits for the one the keeper is making, or makes it. */
-static int take_slowly(struct log *log, uint64_t bytes, struct log_segment **out, struct error *e)
+/* Too few were ready: waits for the one the keeper is making, or makes it. */
+static int take_slowly(struct log *log, size_t keep, struct log_segment **out, struct error *e)
 {
     pthread_mutex_lock(&log->upkeep);
     int code = ERR_OK;
-    *out = shift_ready(log);
-    if (*out == NULL)
-        code = make(log, bytes > log->options.segment_bytes ? bytes : log->options.segment_bytes, out, e);
-    if (code == ERR_OK) {
-        pthread_mutex_lock(&log->lock);
-        if ((*out)->sequence > log->last_sequence)
-            log->last_sequence = (*out)->sequence;
-        pthread_mutex_unlock(&log->lock);
+    while (code == ERR_OK && (*out = shift_ready(log, keep)) == NULL) {
+        struct log_segment *s;
+        code = make(log, &s, e);
+        if (code == ERR_OK)
+            add_ready(log, s);
     }
     pthread_mutex_unlock(&log->upkeep);
     return code;
 }
 
-int keeper_take(struct log *log, uint64_t bytes, struct log_segment **out, struct error *e)
+int keeper_take(struct log *log, uint64_t bytes, bool last_too, struct log_segment **out, struct error *e)
 {
-    struct log_segment *s = shift_ready(log);
-    int code = s == NULL ? take_slowly(log, bytes, &s, e) : ERR_OK;
+    size_t keep = last_too ? 0 : 1;
+    struct log_segment *s = shift_ready(log, keep);
+    int code = s == NULL ? take_slowly(log, keep, &s, e) : ERR_OK;
     if (code == ERR_OK && s->made_bytes < bytes) {
         code = segment_stamp(s, s->id, bytes, e);
         if (code != ERR_OK) {

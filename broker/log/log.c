@@ -249,6 +249,9 @@ static int check_options(struct log_options *o, struct error *e)
     if (o->segment_bytes % SEGMENT_PAGE_BYTES != 0)
         return error_field(e, ERR_INVALID, "segment_bytes", "a log segment is a multiple of %d bytes",
                            SEGMENT_PAGE_BYTES);
+    if (o->reserve_segments < LOG_RESERVE_SEGMENTS_MIN || o->reserve_segments > LOG_RESERVE_SEGMENTS_MAX)
+        return error_field(e, ERR_INVALID, "reserve_segments", "the log keeps %d to %d segments in reserve",
+                           LOG_RESERVE_SEGMENTS_MIN, LOG_RESERVE_SEGMENTS_MAX);
     enum { ROOM_FOR_NAMES = 32 };
     if (strlen(o->dir) > DISK_PATH_MAX - ROOM_FOR_NAMES)
         return error_field(e, ERR_INVALID, "dir", "the log's directory has a path of at most %d bytes",

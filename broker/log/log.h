@@ -32,6 +32,8 @@ enum {
     LOG_SEGMENT_BYTES_DEFAULT = 64 << 20,
     LOG_WINDOW_BYTES_DEFAULT = 1 << 30,
     LOG_RESERVE_SEGMENTS_DEFAULT = 2,
+    LOG_RESERVE_SEGMENTS_MIN = 2, /* one to go on in, one for the next start */
+    LOG_RESERVE_SEGMENTS_MAX = 64,
 };
 
 struct log;

@@ -517,9 +517,13 @@ static int begin(struct recovery *r, struct error *e)
     log->writer.previous = r->previous;
     log->writer.former_end = last != NULL ? last->end : 0;
     code = writer_begin(log, e);
-    if (code == ERR_OK && last != NULL)
-        code = trim(log, last, e);
-    return code;
+    if (code == ERR_OK)
+        return last != NULL ? trim(log, last, e) : ERR_OK;
+    if (code != ERR_STORAGE_FULL || last == NULL)
+        return code;
+    /* The disk is full and nothing is in reserve: what the last segment does not use may be enough. */
+    code = segment_shrink(last, e);
+    return code == ERR_OK ? writer_begin(log, e) : code;
 }
 
 /* The lock file is empty until the first segment is durable: from then on an empty directory means loss. */

@@ -211,6 +211,19 @@ int segment_stamp(struct log_segment *s, uint64_t id, uint64_t bytes, struct err
     return code;
 }
 
+int segment_shrink(struct log_segment *s, struct error *e)
+{
+    struct disk *disk = s->file->disk;
+    s->made_bytes = page_up(s->end);
+    int code = write_header(s, e);
+    if (code == ERR_OK)
+        code = disk->truncate(s->file, s->made_bytes, e);
+    if (code != ERR_OK)
+        return code;
+    s->bytes = s->made_bytes;
+    return disk->sync(s->file, e);
+}
+
 int segment_remove(struct log_segment *s, const char *dir, struct error *e)
 {
     struct disk *disk = s->file->disk;

@@ -47,6 +47,9 @@ int segment_recycle(struct log_segment *s, const char *dir, uint64_t sequence, u
 /* Writes the header anew, in place: another id, or at least this size. Only while it holds no record. */
 int segment_stamp(struct log_segment *s, uint64_t id, uint64_t bytes, struct error *e);
 
+/* Gives back what is behind `end` (a multiple of a page is kept), header first. */
+int segment_shrink(struct log_segment *s, struct error *e);
+
 /* Removes the file, durably. `s` stays open. */
 int segment_remove(struct log_segment *s, const char *dir, struct error *e);
 

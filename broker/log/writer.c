@@ -362,8 +362,8 @@ static int enlarge(struct log *log, uint64_t bytes, struct error *e)
     return code;
 }
 
-/* Goes on in a segment with room for `bytes`. The batch in hand is empty. */
-static int rotate(struct log *log, uint64_t bytes, struct error *e)
+/* Goes on in a segment with room for `bytes` (see keeper_take). The batch in hand is empty. */
+static int rotate(struct log *log, uint64_t bytes, bool last_too, struct error *e)
 {
     struct writer *w = &log->writer;
     bytes += SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES + LOG_SLACK_BYTES;
@@ -371,7 +371,7 @@ static int rotate(struct log *log, uint64_t bytes, struct error *e)
     if (w->segment != NULL && w->position == SEGMENT_HEADER_BYTES)
         return enlarge(log, bytes, e);
     struct log_segment *next;
-    int code = keeper_take(log, bytes, &next, e);
+    int code = keeper_take(log, bytes, last_too, &next, e);
     if (code != ERR_OK)
         return code;
     if (w->segment != NULL)
@@ -415,7 +415,7 @@ static int make_room(struct log *log, const struct log_work *work)
     if (code != ERR_OK || fits(log, work))
         return code;
     struct error e;
-    code = rotate(log, work_bytes(work) + checkpoint_bytes(log), &e);
+    code = rotate(log, work_bytes(work) + checkpoint_bytes(log), work->write == NULL, &e);
     if (code != ERR_OK && code != ERR_STORAGE_FULL) {
         log_fail(log, &e);
         code = ERR_IO;
@@ -496,7 +496,7 @@ bool writer_turn(struct log *log)
 
 int writer_begin(struct log *log, struct error *e)
 {
-    int code = rotate(log, checkpoint_bytes(log), e);
+    int code = rotate(log, checkpoint_bytes(log), true, e);
     if (code != ERR_OK)
         return code;
     put_checkpoint(log);

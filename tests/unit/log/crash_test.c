@@ -216,7 +216,7 @@ static void run(uint64_t seed)
     random_open(&l->random, seed);
     l->f = f;
     f->options.compress = below(l, 2) == 0;
-    f->options.reserve_segments = 1 + (unsigned)below(l, 3);
+    f->options.reserve_segments = 2 + (unsigned)below(l, 2);
     for (uint32_t g = 0; g < GROUPS_MAX; g++)
         history_restart(&l->histories[g], &f->models[g]);
     fixture_open(f);

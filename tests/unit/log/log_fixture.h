@@ -15,7 +15,7 @@
 
 enum { GROUPS_MAX = 8, ENTRIES_MAX = 4096, SEGMENT = 64 << 10 };
 
-#define DIR "data/log"
+#define LOG_DIR "data/log"
 
 /* An entry's bytes follow from its salt. */
 struct model_entry {
@@ -45,19 +45,19 @@ struct fixture {
     int last_code;
 };
 
-static void fixture_wake(void *ctx)
+static inline void fixture_wake(void *ctx)
 {
     ((struct fixture *)ctx)->woken++;
 }
 
-static void fixture_attach(struct fixture *f)
+static inline void fixture_attach(struct fixture *f)
 {
     f->port = log_port_create(f->log, fixture_wake, f);
     for (uint32_t i = 0; i < GROUPS_MAX; i++)
         f->groups[i] = log_group(f->log, i, f->port);
 }
 
-static int fixture_try_open(struct fixture *f, struct error *e)
+static inline int fixture_try_open(struct fixture *f, struct error *e)
 {
     f->options.seed = ++f->seeds;
     int code = log_open(&f->options, &f->log, e);
@@ -74,13 +74,13 @@ static inline void fixture_open(struct fixture *f)
     ck_assert_msg(fixture_try_open(f, &e) == ERR_OK, "%s", e.message);
 }
 
-static struct fixture *fixture_create(uint64_t capacity)
+static inline struct fixture *fixture_create(uint64_t capacity)
 {
     struct fixture *f = memory_zero(1, sizeof *f);
     f->disk = sim_disk_create(capacity);
     f->options = (struct log_options){
         .disk = sim_disk_table(f->disk),
-        .dir = DIR,
+        .dir = LOG_DIR,
         .segment_bytes = SEGMENT,
         .window_bytes = 4 * SEGMENT,
         .compress = true,
@@ -90,7 +90,7 @@ static struct fixture *fixture_create(uint64_t capacity)
     return f;
 }
 
-static void fixture_destroy(struct fixture *f)
+static inline void fixture_destroy(struct fixture *f)
 {
     if (f->log != NULL)
         log_abandon(f->log);
@@ -113,7 +113,7 @@ static inline void fixture_crash(struct fixture *f, uint64_t seed)
     sim_disk_crash(f->disk, seed);
 }
 
-static struct blob *body_of(const struct model_entry *m)
+static inline struct blob *body_of(const struct model_entry *m)
 {
     struct blob *b = blob_create(m->len);
     struct random r;
@@ -123,7 +123,7 @@ static struct blob *body_of(const struct model_entry *m)
     return b;
 }
 
-static void fixture_done(struct log_write *w, int code)
+static inline void fixture_done(struct log_write *w, int code)
 {
     struct fixture *f = w->ctx;
     f->completed++;
@@ -178,7 +178,7 @@ static inline void fixture_settle(struct fixture *f)
     }
 }
 
-static void check_entry(const struct log_entry *got, uint64_t index, const struct model_entry *want)
+static inline void check_entry(const struct log_entry *got, uint64_t index, const struct model_entry *want)
 {
     struct blob *b = body_of(want);
     ck_assert_uint_eq(got->index, index);
@@ -235,7 +235,7 @@ static inline void fixture_compact(struct fixture *f, uint32_t group, uint64_t u
 
 static inline void segment_path_of(uint64_t sequence, char out[64])
 {
-    snprintf(out, 64, DIR "/%016llx.seg", (unsigned long long)sequence);
+    snprintf(out, 64, LOG_DIR "/%016llx.seg", (unsigned long long)sequence);
 }
 
 static inline int run_suite(Suite *s)

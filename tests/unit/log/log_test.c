@@ -386,6 +386,10 @@ START_TEST(impossible_options_are_refused)
     ck_assert_int_eq(fixture_try_open(f, &e), ERR_INVALID);
     f->options.segment_bytes = (uint64_t)LOG_SEGMENT_BYTES_MAX + 4096;
     ck_assert_int_eq(fixture_try_open(f, &e), ERR_INVALID);
+    f->options.segment_bytes = SEGMENT;
+    f->options.reserve_segments = 1;
+    ck_assert_int_eq(fixture_try_open(f, &e), ERR_INVALID);
+    ck_assert_str_eq(e.field, "reserve_segments");
     fixture_destroy(f);
 }
 END_TEST

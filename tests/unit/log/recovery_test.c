@@ -242,7 +242,7 @@ START_TEST(a_missing_file_is_named)
             sim_disk_remove(copy, path);
     }
     ck_assert_int_eq(open_copy(f, copy, &e), ERR_CORRUPT);
-    ck_assert_msg(strstr(e.message, DIR) != NULL && strstr(e.message, "gone") != NULL, "%s", e.message);
+    ck_assert_msg(strstr(e.message, LOG_DIR) != NULL && strstr(e.message, "gone") != NULL, "%s", e.message);
     fixture_destroy(f);
 }
 END_TEST
@@ -256,10 +256,10 @@ START_TEST(two_files_exchanged_are_refused)
     char a[64], b[64];
     segment_path_of(1, a);
     segment_path_of(2, b);
-    d->rename(d, a, DIR "/x", NULL);
+    d->rename(d, a, LOG_DIR "/x", NULL);
     d->rename(d, b, a, NULL);
-    d->rename(d, DIR "/x", b, NULL);
-    d->sync_dir(d, DIR, NULL);
+    d->rename(d, LOG_DIR "/x", b, NULL);
+    d->sync_dir(d, LOG_DIR, NULL);
     struct error e;
     ck_assert_int_eq(open_copy(f, copy, &e), ERR_CORRUPT);
     fixture_destroy(f);
