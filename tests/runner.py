@@ -263,11 +263,14 @@ class Run:
             return ""
         tap = []
         planned = 0
+        rounds = {}
         for line in lines:
             found = TAP.match(line)
             if found:
                 words = found.group(3).split(":")
-                tap.append(f"{found.group(1) or ''}ok - {words[2] if len(words) > 2 else found.group(3)}")
+                name = words[2] if len(words) > 2 else found.group(3)
+                rounds[name] = rounds.get(name, 0) + 1  # a loop test tells of each round
+                tap.append(f"{found.group(1) or ''}ok - {name}" + (f" ({rounds[name]})" if rounds[name] > 1 else ""))
             elif re.match(r"^1\.\.\d+$", line):
                 planned = int(line[3:])
         if planned != len(tap):

@@ -31,7 +31,8 @@ static const char *const names[ERR_CODE_MAX] = {
     "no_memory",
 };
 
-static int fill(struct error *e, enum error_code code, const char *field, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static int fill(struct error *e, enum error_code code, const char *field,
+                                                      const char *format, va_list args)
 {
     if (e == NULL)
         return (int)code;
