@@ -14,12 +14,14 @@ struct history {
 
 struct life {
     struct fixture *f;
+    struct tracked *tracked; /* in flight */
     struct history histories[GROUPS_MAX];
     struct random random;
 };
 
 struct tracked {
     struct log_write write;
+    struct tracked *next, **back;
     struct life *life;
     uint32_t group;
     size_t version;
@@ -50,6 +52,14 @@ static void history_restart(struct history *h, const struct model *m)
     history_push(h, m);
 }
 
+static void tracked_destroy(struct tracked *t)
+{
+    *t->back = t->next;
+    if (t->next != NULL)
+        t->next->back = t->back;
+    memory_free(t);
+}
+
 static void tracked_done(struct log_write *w, int code)
 {
     struct tracked *t = (struct tracked *)w;
@@ -58,7 +68,7 @@ static void tracked_done(struct log_write *w, int code)
         ck_assert_uint_eq(t->version, h->sure + 1); /* in order */
         h->sure = t->version;
     }
-    memory_free(t);
+    tracked_destroy(t);
 }
 
 static uint64_t below(struct life *l, uint64_t n)
@@ -81,6 +91,11 @@ static void submit(struct life *l, uint32_t group)
     t->write.done = tracked_done;
     t->life = l;
     t->group = group;
+    t->next = l->tracked;
+    t->back = &l->tracked;
+    if (l->tracked != NULL)
+        l->tracked->back = &t->next;
+    l->tracked = t;
     struct log_snapshot snapshot = {.index = m->last + 10, .term = term, .membership = bytes_text("abc")};
     struct log_entry entries[8];
     size_t n = below(l, 8);
@@ -223,6 +238,8 @@ static void run(uint64_t seed)
     for (int life = 0; life < LIVES; life++) {
         live(l);
         log_abandon(f->log);
+        while (l->tracked != NULL) /* never completed */
+            tracked_destroy(l->tracked);
         f->log = NULL;
         if (below(l, 4) == 0)
             sim_disk_kill(f->disk);
