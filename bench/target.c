@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench/report.h"
@@ -69,6 +70,11 @@ void target_report(const struct target *t, const struct settings *s, const char 
 void target_report_usage(const struct target *t, struct report *r)
 {
     struct process_usage usage;
+    struct rusage own;
+    getrusage(RUSAGE_SELF, &own);
+    double own_us = (double)own.ru_utime.tv_usec + (double)own.ru_stime.tv_usec;
+    report_number(r, "client_cpu_seconds", REPORT_SECONDS,
+                  (double)own.ru_utime.tv_sec + (double)own.ru_stime.tv_sec + own_us / 1e6);
     if (t->process.pid == 0 || process_usage(t->process.pid, &usage, NULL) != ERR_OK)
         return;
     report_number(r, "server_memory", REPORT_BYTES, (double)usage.memory_bytes);

@@ -27,7 +27,7 @@ int target_load(struct target *t, const struct settings *s, enum driver_mode mod
 struct report;
 void target_report(const struct target *t, const struct settings *s, const char *workload, struct report *r);
 
-/* Adds what the server used, if it is ours. */
+/* Adds the CPU time used here, and what the server used if it is ours; both since they were started. */
 void target_report_usage(const struct target *t, struct report *r);
 
 #endif
