@@ -110,8 +110,9 @@ struct follower {
     struct run *run;
     struct hato_stream *stream; /* NULL when over */
     uv_signal_t interrupt;
-    uint64_t left; /* of --max; UINT64_MAX: no end */
-    unsigned acks; /* under way */
+    uint64_t left;   /* of --max; UINT64_MAX: no end */
+    uint64_t credit; /* what the broker has */
+    unsigned acks;   /* under way */
     bool closing;
     enum exit_code code;
 };
@@ -152,16 +153,14 @@ static void on_delivery(void *user, struct hato_stream *stream, const struct hat
         f->acks++;
         hato_ack(f->run->client, f->run->arguments.items[0], &deliveries[i].receipt, 1, on_acked, f);
     }
-    if (f->left == UINT64_MAX) {
-        hato_stream_credit(stream, (uint32_t)count);
-        return;
-    }
-    f->left -= count;
-    uint64_t window = FOLLOW_CREDIT;
+    f->left -= f->left == UINT64_MAX ? 0 : count < f->left ? count : f->left;
+    f->credit -= count < f->credit ? count : f->credit;
+    uint64_t wanted = f->left < FOLLOW_CREDIT ? f->left : FOLLOW_CREDIT;
     if (f->left == 0)
         stop(f);
-    else if (f->left >= window)
-        hato_stream_credit(stream, (uint32_t)count);
+    else if (wanted > f->credit)
+        hato_stream_credit(stream, (uint32_t)(wanted - f->credit));
+    f->credit = wanted;
 }
 
 static void on_end(void *user, const struct hato_error *error)
@@ -182,6 +181,7 @@ static enum exit_code follow(struct run *r)
         .has_visibility = v->options.has_visibility,
         .visibility_ms = v->options.visibility_ms,
     };
+    f.credit = options.credit;
     uv_loop_t *loop = hato_client_loop(r->client);
     uv_signal_init(loop, &f.interrupt);
     f.interrupt.data = &f;

@@ -166,7 +166,7 @@ bool command_confirm(bool yes, const char *format, ...)
 /* ---------------------------------------------------------------- running */
 
 /* How many words of argv name the command; 0 when they don't. */
-static int words_matched(const char *name, char **argv, int argc)
+static int words_matched(const char *name, const char **argv, int argc)
 {
     int words = 0;
     for (const char *at = name; *at != '\0'; words++) {
@@ -178,7 +178,7 @@ static int words_matched(const char *name, char **argv, int argc)
     return words;
 }
 
-static const struct command *find(char **argv, int argc, int *words)
+static const struct command *find(const char **argv, int argc, int *words)
 {
     const struct command *best = NULL;
     *words = 0;
@@ -241,7 +241,7 @@ static enum exit_code check_count(struct run *r)
     return EXIT_DONE;
 }
 
-static enum exit_code run_command(const struct command *c, char **argv, int argc)
+static enum exit_code run_command(const struct command *c, const char **argv, int argc)
 {
     static const struct option none[] = {{0}};
     struct run *r = memory_zero(1, sizeof *r);
@@ -262,7 +262,7 @@ static enum exit_code run_command(const struct command *c, char **argv, int argc
 }
 
 /* Options of every command may also stand before it. Returns how many arguments they take. */
-static int leading_options(char **argv, int argc)
+static int leading_options(const char **argv, int argc)
 {
     int i = 0;
     while (i < argc && strncmp(argv[i], "--", 2) == 0) {
@@ -276,17 +276,17 @@ static int leading_options(char **argv, int argc)
 }
 
 /* Puts the first `n` arguments behind the command's words, where its own options are read. */
-static void move_behind(char **argv, int n, int words)
+static void move_behind(const char **argv, int n, int words)
 {
     for (int w = 0; w < words; w++) {
-        char *word = argv[n + w];
+        const char *word = argv[n + w];
         for (int i = n + w; i > w; i--)
             argv[i] = argv[i - 1];
         argv[w] = word;
     }
 }
 
-static int other_words(int argc, char **argv)
+static int other_words(int argc, const char **argv)
 {
     const char *first = argc > 0 ? argv[0] : "--help";
     if (strcmp(first, "--version") == 0) {
@@ -303,7 +303,7 @@ static int other_words(int argc, char **argv)
     return EXIT_USAGE;
 }
 
-int command_main(int argc, char **argv)
+int command_main(int argc, const char **argv)
 {
     argc--;
     argv++;

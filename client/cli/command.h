@@ -71,7 +71,7 @@ extern const struct command top_commands[];
 extern const struct command completion_commands[];
 
 /* Runs the program. */
-int command_main(int argc, char **argv);
+int command_main(int argc, const char **argv);
 
 void command_help(const struct command *c);
 void command_overview(void);

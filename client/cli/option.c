@@ -157,7 +157,8 @@ static int unknown(const struct option_set *sets, size_t set_count, const char *
 }
 
 /* One option at argv[*i], with its value, which may be the next argument. */
-static int read_one(const struct option_set *sets, size_t set_count, char **argv, int argc, int *i, struct error *e)
+static int read_one(const struct option_set *sets, size_t set_count, const char **argv, int argc, int *i,
+                    struct error *e)
 {
     const char *arg = argv[*i];
     const char *name = strcmp(arg, "-h") == 0 ? "help" : arg + 2;
@@ -181,7 +182,7 @@ static int read_one(const struct option_set *sets, size_t set_count, char **argv
     return read_value(f.option, at, value, e);
 }
 
-int option_read(const struct option_set *sets, size_t set_count, char **argv, int argc, struct positionals *rest,
+int option_read(const struct option_set *sets, size_t set_count, const char **argv, int argc, struct positionals *rest,
                 struct error *e)
 {
     bool options_over = false;

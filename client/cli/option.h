@@ -55,7 +55,7 @@ struct positionals {
 /* Reads `argc` arguments into the sets' structs (zeroed before, or with defaults) and the rest into `rest`. Options may
  * stand anywhere, as "--name value" or "--name=value"; after "--" nothing is an option; "-" alone is none, "-h" is --help.
  * Errors: ERR_INVALID, naming the argument and what may stand there. */
-int option_read(const struct option_set *sets, size_t set_count, char **argv, int argc, struct positionals *rest,
+int option_read(const struct option_set *sets, size_t set_count, const char **argv, int argc, struct positionals *rest,
                 struct error *e);
 
 /* One line per option on standard output, columns aligned. */

@@ -1,0 +1,372 @@
+/* The command line as a whole, against a scripted broker in a process of its own: output, errors, what it ends with. */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "client/harness.h"
+
+static char out[65536];
+static char err[65536];
+static char server[32];
+static pid_t broker;
+
+/* ---------------------------------------------------------------- the broker's process */
+
+static void put_queue(struct double_peer *p, uint64_t id, const char *name)
+{
+    Hato__QueueCounts counts = HATO__QUEUE_COUNTS__INIT;
+    counts.ready = 1234567;
+    counts.in_flight = 2;
+    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+    settings.has_visibility_ms = true;
+    settings.visibility_ms = 30000;
+    Hato__QueueInfo info = HATO__QUEUE_INFO__INIT;
+    info.name = (char *)(uintptr_t)name;
+    info.counts = &counts;
+    info.settings = &settings;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    reply.id = id;
+    reply.op_case = HATO__REPLY__OP_QUEUE;
+    reply.queue = &info;
+    double_reply(p, &reply);
+}
+
+/* Two pages of one queue each. */
+static void put_page(struct double_peer *p, uint64_t id, const char *after)
+{
+    Hato__QueueInfo info = HATO__QUEUE_INFO__INIT;
+    Hato__QueueCounts counts = HATO__QUEUE_COUNTS__INIT;
+    Hato__QueueInfo *list[] = {&info};
+    Hato__QueueListReply queues = HATO__QUEUE_LIST_REPLY__INIT;
+    bool first = after[0] == '\0';
+    counts.ready = first ? 5 : 6;
+    info.name = (char *)(uintptr_t)(first ? "aaa" : "bbb");
+    info.counts = &counts;
+    queues.n_queues = 1;
+    queues.queues = list;
+    queues.next = (char *)(uintptr_t)(first ? "aaa" : "");
+    Hato__Reply reply = HATO__REPLY__INIT;
+    reply.id = id;
+    reply.op_case = HATO__REPLY__OP_QUEUES;
+    reply.queues = &queues;
+    double_reply(p, &reply);
+}
+
+static void act(struct double_broker *b, struct double_peer *p, const Hato__Request *r)
+{
+    static unsigned delivered;
+    Hato__Code second_stale[] = {HATO__CODE__OK, HATO__CODE__RECEIPT_STALE};
+    (void)b;
+    switch (r->op_case) {
+    case HATO__REQUEST__OP_SEND:
+        if (strcmp(r->send->queue, "nowhere") == 0)
+            double_refuse(p, r->id, HATO_NOT_FOUND, "queue", "no queue named nowhere");
+        else
+            double_stored(p, r->id, r->send);
+        break;
+    case HATO__REQUEST__OP_RECEIVE:
+        double_deliver(p, r->id, false, 1, r->receive->max_messages);
+        break;
+    case HATO__REQUEST__OP_ACK:
+        double_settled(p, r->id, second_stale, r->ack->n_receipts == 2 ? 2 : 0);
+        break;
+    case HATO__REQUEST__OP_NACK:
+    case HATO__REQUEST__OP_EXTEND:
+        double_settled(p, r->id, NULL, 0);
+        break;
+    case HATO__REQUEST__OP_QUEUE_CREATE:
+        put_queue(p, r->id, r->queue_create->name);
+        break;
+    case HATO__REQUEST__OP_QUEUE_SHOW:
+        put_queue(p, r->id, r->queue_show->name);
+        break;
+    case HATO__REQUEST__OP_QUEUE_LIST:
+        put_page(p, r->id, r->queue_list->after);
+        break;
+    case HATO__REQUEST__OP_STREAM_OPEN:
+        double_deliver(p, r->id, true, 1, r->stream_open->credit);
+        delivered = r->stream_open->credit;
+        break;
+    case HATO__REQUEST__OP_STREAM_CREDIT:
+        double_deliver(p, r->stream_credit->stream, true, delivered + 1, r->stream_credit->credit);
+        delivered += r->stream_credit->credit;
+        break;
+    case HATO__REQUEST__OP_STREAM_CLOSE:
+        double_stream_end(p, r->stream_close->stream, 0);
+        break;
+    case HATO__REQUEST__OP_PING: /* never answered */
+        break;
+    default:
+        double_empty(p, r->id);
+    }
+}
+
+static void run_broker(int tell)
+{
+    uv_loop_t loop;
+    struct double_broker b;
+    uv_loop_init(&loop);
+    double_open(&b, &loop, act, NULL);
+    if (write(tell, b.address, sizeof b.address) < 0)
+        _exit(1);
+    close(tell);
+    uv_run(&loop, UV_RUN_DEFAULT);
+}
+
+static void start_broker(void)
+{
+    int fds[2];
+    ck_assert_int_eq(pipe(fds), 0);
+    broker = fork();
+    ck_assert_int_ge(broker, 0);
+    if (broker == 0) {
+        close(fds[0]);
+        run_broker(fds[1]);
+        _exit(0);
+    }
+    close(fds[1]);
+    ck_assert_int_gt(read(fds[0], server, sizeof server), 0);
+    close(fds[0]);
+    setenv("HATO_SERVER", server, 1);
+}
+
+static void stop_broker(void)
+{
+    kill(broker, SIGKILL);
+    waitpid(broker, NULL, 0);
+}
+
+/* ---------------------------------------------------------------- running commands */
+
+static void slurp(const char *path, char *to, size_t size)
+{
+    FILE *f = fopen(path, "r");
+    size_t n = fread(to, 1, size - 1, f);
+    to[n] = '\0';
+    fclose(f);
+}
+
+/* In a process of its own, as it is run in life. */
+static int run_with(const char *input, const char **argv)
+{
+    char dir[] = "/tmp/hato-test-XXXXXX";
+    char paths[3][64];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    for (int i = 0; i < 3; i++)
+        snprintf(paths[i], sizeof paths[i], "%s/%d", dir, i);
+    FILE *f = fopen(paths[0], "w");
+    fputs(input, f);
+    fclose(f);
+    int argc = 0;
+    while (argv[argc] != NULL)
+        argc++;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const int flags[3] = {O_RDONLY, O_WRONLY | O_CREAT, O_WRONLY | O_CREAT};
+        for (int i = 0; i < 3; i++)
+            dup2(open(paths[i], flags[i], 0600), i);
+        int code = command_main(argc, argv);
+        fflush(NULL);
+        _exit(code);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    slurp(paths[1], out, sizeof out);
+    slurp(paths[2], err, sizeof err);
+    for (int i = 0; i < 3; i++)
+        unlink(paths[i]);
+    rmdir(dir);
+    ck_assert_msg(WIFEXITED(status), "it was killed: %s", err);
+    return WEXITSTATUS(status);
+}
+
+#define RUN(...) run_with("", (const char *[]){"hato", __VA_ARGS__, NULL})
+#define RUN_INPUT(input, ...) run_with(input, (const char *[]){"hato", __VA_ARGS__, NULL})
+
+START_TEST(every_command_has_help_with_an_example)
+{
+    for (size_t t = 0; command_tables[t] != NULL; t++) {
+        for (const struct command *c = command_tables[t]; c->name != NULL; c++) {
+            char name[64];
+            snprintf(name, sizeof name, "%s", c->name);
+            char *space = strchr(name, ' ');
+            if (space != NULL)
+                *space = '\0';
+            int code = space != NULL ? RUN(name, space + 1, "--help") : RUN(name, "--help");
+            ck_assert_int_eq(code, EXIT_DONE);
+            ck_assert_ptr_nonnull(strstr(out, c->summary));
+            ck_assert_ptr_nonnull(strstr(out, "Example:\n  "));
+            ck_assert_ptr_nonnull(strstr(out, "--json"));
+        }
+    }
+}
+END_TEST
+
+START_TEST(sent_messages_are_told_by_id)
+{
+    ck_assert_int_eq(RUN("send", "jobs", "hello", "again"), EXIT_DONE);
+    ck_assert_str_eq(out, "m1\nm2\n");
+    ck_assert_int_eq(RUN("send", "jobs", "hello", "--json"), EXIT_DONE);
+    ck_assert_str_eq(out, "[{\"message_id\":\"m1\",\"sequence\":1,\"duplicate\":false,\"code\":\"ok\"}]\n");
+}
+END_TEST
+
+START_TEST(lines_are_sent_each_and_counted)
+{
+    ck_assert_int_eq(RUN_INPUT("one\ntwo\r\n\nlast without end", "send", "jobs", "--lines", "--window", "2", "--json"),
+                     EXIT_DONE);
+    ck_assert_ptr_nonnull(strstr(out, "{\"sent\":4,\"duplicates\":0,\"failed\":0,\"bytes\":"));
+}
+END_TEST
+
+START_TEST(lines_stop_at_one_that_is_refused_and_name_it)
+{
+    ck_assert_int_eq(RUN_INPUT("one\nrefuse\nthree\n", "send", "jobs", "--lines", "--window", "1"), EXIT_PARTLY);
+    ck_assert_ptr_nonnull(strstr(err, "line 2: the queue is full"));
+    ck_assert_ptr_nonnull(strstr(out, "sent 1 messages"));
+}
+END_TEST
+
+START_TEST(a_refusal_ends_with_one_and_says_why)
+{
+    ck_assert_int_eq(RUN("send", "nowhere", "x"), EXIT_REFUSED);
+    ck_assert_str_eq(err, "hato: no queue named nowhere\n");
+    ck_assert_int_eq(RUN("send", "nowhere", "x", "--json"), EXIT_REFUSED);
+    ck_assert_str_eq(
+        err, "{\"error\":{\"code\":\"not_found\",\"field\":\"queue\",\"message\":\"no queue named nowhere\"}}\n");
+    ck_assert_str_eq(out, "");
+}
+END_TEST
+
+START_TEST(some_of_several_refused_ends_with_five)
+{
+    ck_assert_int_eq(RUN("send", "jobs", "x", "refuse"), EXIT_PARTLY);
+    ck_assert_str_eq(out, "m1\n");
+    ck_assert_str_eq(err, "hato: message 2: the queue is full\n");
+    ck_assert_int_eq(RUN("ack", "jobs", "AAAA", "BBBB"), EXIT_PARTLY);
+    ck_assert_str_eq(out, "acked 1\n");
+    ck_assert_str_eq(err, "hato: BBBB: receipt_stale\n");
+}
+END_TEST
+
+START_TEST(nothing_to_reach_ends_with_three_and_says_what_to_do)
+{
+    stop_broker();
+    ck_assert_int_eq(RUN("status"), EXIT_UNREACHABLE);
+    char expected[200];
+    snprintf(expected, sizeof expected,
+             "hato: cannot reach %s: connection refused; start one with: hatod --data ./data", server);
+    ck_assert_msg(strncmp(err, expected, strlen(expected)) == 0, "%s", err);
+}
+END_TEST
+
+START_TEST(no_answer_in_time_ends_with_four)
+{
+    ck_assert_int_eq(RUN("ping", "--deadline", "50ms"), EXIT_UNKNOWN);
+    ck_assert_ptr_nonnull(strstr(err, "no answer within 50 ms"));
+}
+END_TEST
+
+START_TEST(wrong_use_ends_with_two_and_points_to_the_help)
+{
+    ck_assert_int_eq(RUN("send", "jobs", "x", "--delay", "5"), EXIT_USAGE);
+    ck_assert_ptr_nonnull(strstr(err, "--delay"));
+    ck_assert_ptr_nonnull(strstr(err, "hato send --help"));
+    ck_assert_int_eq(RUN("send"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("send", "jobs"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("nonsense"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("queue"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("queue", "show"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("queue", "show", "a", "b"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("ack", "jobs", "not*base64"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("extend", "jobs", "AAAA"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("send", "jobs", "a", "b", "--dedup", "d"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("send", "jobs", "a", "--attr", "novalue"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("send", "jobs", "a", "--attr", "a:colour=red"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("status", "--server", "host:port"), EXIT_USAGE);
+    ck_assert_int_eq(RUN("top"), EXIT_USAGE);
+}
+END_TEST
+
+START_TEST(received_messages_have_receipts_that_can_be_given_back)
+{
+    ck_assert_int_eq(RUN("receive", "jobs", "--max", "2", "--json"), EXIT_DONE);
+    ck_assert_ptr_nonnull(strstr(out, "\"body\":\"body 1\""));
+    ck_assert_ptr_nonnull(strstr(out, "\"receipt\":\"cmVjZWlwdCAx\"")); /* "receipt 1" */
+    ck_assert_int_eq(out[0], '[');
+    ck_assert_int_eq(RUN("receive", "jobs", "--max", "2", "--body", "--ack"), EXIT_REFUSED); /* the second is stale */
+    ck_assert_str_eq(out, "body 1\nbody 2\n");
+    ck_assert_int_eq(RUN("nack", "jobs", "cmVjZWlwdCAx", "--delay", "1s"), EXIT_DONE);
+    ck_assert_str_eq(out, "given back 1\n");
+    ck_assert_int_eq(RUN_INPUT("cmVjZWlwdCAx\n\nAAAA\nAAAA\n", "extend", "jobs", "-", "--visibility", "1m"), EXIT_DONE);
+    ck_assert_str_eq(out, "extended 3\n");
+}
+END_TEST
+
+START_TEST(following_stops_after_the_messages_asked_for)
+{
+    ck_assert_int_eq(RUN("receive", "jobs", "--follow", "--max", "250", "--body", "--ack"), EXIT_DONE);
+    int lines = 0;
+    for (const char *c = out; *c != '\0'; c++)
+        lines += *c == '\n';
+    ck_assert_int_eq(lines, 250);
+    ck_assert_ptr_nonnull(strstr(out, "body 250\n"));
+    ck_assert_str_eq(err, "");
+}
+END_TEST
+
+START_TEST(listings_go_through_all_pages)
+{
+    ck_assert_int_eq(RUN("queue", "list", "--names"), EXIT_DONE);
+    ck_assert_str_eq(out, "aaa\nbbb\n");
+    ck_assert_int_eq(RUN("queue", "list", "--json"), EXIT_DONE);
+    ck_assert_ptr_nonnull(strstr(out, "\"name\":\"aaa\""));
+    ck_assert_ptr_nonnull(strstr(out, "\"ready\":6,\"in_flight\":0,\"delayed\":0"));
+}
+END_TEST
+
+START_TEST(options_of_every_command_may_come_first)
+{
+    unsetenv("HATO_SERVER");
+    ck_assert_int_eq(RUN("--server", server, "--json", "queue", "show", "jobs"), EXIT_DONE);
+    ck_assert_ptr_nonnull(strstr(out, "\"ready\":1234567"));
+    ck_assert_int_eq(RUN("queue", "show", "jobs", "--server", server), EXIT_DONE);
+    ck_assert_ptr_nonnull(strstr(out, "1,234,567"));
+    ck_assert_ptr_nonnull(strstr(out, "30s"));
+}
+END_TEST
+
+START_TEST(completion_is_a_script_that_bash_reads)
+{
+    ck_assert_int_eq(RUN("completion", "bash"), EXIT_DONE);
+    ck_assert_ptr_nonnull(strstr(out, "complete -F _hato hato"));
+    ck_assert_ptr_nonnull(strstr(out, "--dead-letter"));
+    ck_assert_int_eq(RUN("completion", "fish"), EXIT_USAGE);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("client/command");
+    TCase *tc = tcase_create("command");
+    tcase_set_timeout(tc, HARNESS_TIMEOUT_S);
+    tcase_add_checked_fixture(tc, start_broker, stop_broker);
+    tcase_add_test(tc, every_command_has_help_with_an_example);
+    tcase_add_test(tc, sent_messages_are_told_by_id);
+    tcase_add_test(tc, lines_are_sent_each_and_counted);
+    tcase_add_test(tc, lines_stop_at_one_that_is_refused_and_name_it);
+    tcase_add_test(tc, a_refusal_ends_with_one_and_says_why);
+    tcase_add_test(tc, some_of_several_refused_ends_with_five);
+    tcase_add_test(tc, nothing_to_reach_ends_with_three_and_says_what_to_do);
+    tcase_add_test(tc, no_answer_in_time_ends_with_four);
+    tcase_add_test(tc, wrong_use_ends_with_two_and_points_to_the_help);
+    tcase_add_test(tc, received_messages_have_receipts_that_can_be_given_back);
+    tcase_add_test(tc, following_stops_after_the_messages_asked_for);
+    tcase_add_test(tc, listings_go_through_all_pages);
+    tcase_add_test(tc, options_of_every_command_may_come_first);
+    tcase_add_test(tc, completion_is_a_script_that_bash_reads);
+    suite_add_tcase(suite, tc);
+    return harness_run(suite);
+}
