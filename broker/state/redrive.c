@@ -66,6 +66,11 @@ static void destroy_history(struct history *h)
     memory_free(h);
 }
 
+static bool rate_ok(double rate)
+{
+    return rate == 0.0 || (rate >= RATE_MIN && rate <= REDRIVE_RATE_MAX);
+}
+
 /* ---------------------------------------------------------------- records */
 
 static void put_record(struct buffer *v, struct redrive *d)
@@ -99,8 +104,11 @@ static char *text_of(const char *text)
 static struct redrive *take_record(struct bytes b)
 {
     Hato__Log__RedriveRecord *r = hato__log__redrive_record__unpack(NULL, b.len, b.data);
-    if (r == NULL)
+    if (r == NULL || r->state > CANCELLED || !rate_ok(r->rate) || r->next_us > UINT64_MAX / 2) {
+        if (r != NULL)
+            hato__log__redrive_record__free_unpacked(r, NULL);
         return NULL;
+    }
     struct redrive *d = memory_zero(1, sizeof *d);
     snprintf(d->id, sizeof d->id, "%s", r->id != NULL ? r->id : "");
     d->destination = text_of(r->destination);
@@ -222,7 +230,7 @@ static int check(struct bytes queue_name, struct bytes destination, struct bytes
     if (reason.len > REDRIVE_REASON_MAX || (reason.len > 0 && memchr(reason.data, 0, reason.len) != NULL))
         return error_field(e, ERR_INVALID, "reason", "the reason is at most %d bytes without a zero byte",
                            (int)REDRIVE_REASON_MAX);
-    if (rate == 0.0 || (rate >= RATE_MIN && rate <= REDRIVE_RATE_MAX))
+    if (rate_ok(rate))
         return ERR_OK;
     return error_field(e, ERR_INVALID, "rate", "the rate is 0 (as fast as it goes) or 0.001 to 1000000 a second");
 }
