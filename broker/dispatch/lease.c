@@ -90,7 +90,7 @@ static void give_back(struct lease *l)
     struct source_token *tokens = memory_alloc(count * sizeof *tokens);
     for (size_t i = 0; i < count; i++)
         tokens[i] = l->batch->messages[i].token;
-    const struct source_nack nack = {.uncounted = true};
+    const struct source_nack nack = {.uncounted = true, .error = bytes_text("")};
     d->ops->nack(d->ctx, l->binding->queue, &nack, tokens, count);
     l->endpoint->returned_total += count;
     memory_free(tokens);

@@ -23,6 +23,15 @@ static size_t on_answer(char *data, size_t one, size_t len, void *ctx)
     return len;
 }
 
+/* libcurl takes a connection that ends among the headers for a whole answer; so we look for their end. */
+static size_t on_header(char *line, size_t one, size_t len, void *ctx)
+{
+    (void)one;
+    struct exchange *x = ctx;
+    x->headers_whole = len > 0 && (line[0] == '\r' || line[0] == '\n');
+    return len;
+}
+
 /* What is the same for every request. */
 static CURL *handle_create(struct transport *t)
 {
@@ -37,6 +46,7 @@ static CURL *handle_create(struct transport *t)
     curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)TRANSPORT_DNS_SECONDS);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     connection_setup_easy(t, easy);
     return easy;
 }
@@ -130,6 +140,7 @@ void transport_send(struct transport *t, struct exchange *x)
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)x->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)x->connect_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, x);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->error);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
@@ -153,7 +164,7 @@ static bool was_sent(const struct exchange *x)
 static enum answer_end end_of(const struct exchange *x, CURLcode result)
 {
     if (result == CURLE_OK)
-        return ANSWER_COMPLETE;
+        return x->headers_whole ? ANSWER_COMPLETE : ANSWER_BROKEN;
     if (x->too_large)
         return ANSWER_TOO_LARGE;
     if (!was_sent(x))
@@ -182,7 +193,7 @@ static void read_answer(struct exchange *x, CURLcode result)
     curl_easy_getinfo(x->easy, CURLINFO_CONTENT_TYPE, &content_type);
     x->duration_us = us > 0 ? (uint64_t)us : 0;
     if (result == CURLE_OK)
-        x->reason[0] = '\0';
+        snprintf(x->reason, sizeof x->reason, "%s", x->headers_whole ? "" : "the connection ended among the headers");
     else if (x->blocked[0] != '\0' && result == CURLE_COULDNT_CONNECT)
         snprintf(x->reason, sizeof x->reason, "address %s is private and not among those allowed", x->blocked);
     else

@@ -64,6 +64,7 @@ struct exchange {
     struct buffer received;
     size_t seen; /* bytes of the answer, kept or not */
     bool too_large;
+    bool headers_whole;             /* the empty line after them was seen */
     char blocked[ADDRESS_TEXT_MAX]; /* an address that the policy refused */
     char error[CURL_ERROR_SIZE];
     char reason[CURL_ERROR_SIZE + 160];
