@@ -300,7 +300,8 @@ HATO_API struct hato_call *hato_cancel(struct hato_client *client, const char *q
 typedef void (*hato_delivery_cb)(void *user, struct hato_stream *stream, const struct hato_delivery *deliveries,
                                  size_t count);
 
-/* The stream is over, and gone after this call: HATO_OK after hato_stream_close(), else why (HATO_NOT_FOUND, ...). */
+/* The stream is over, and gone after this call (callbacks of acks that come later must not touch it): HATO_OK after
+ * hato_stream_close(), else why (HATO_NOT_FOUND, ...). */
 typedef void (*hato_stream_end_cb)(void *user, const struct hato_error *error);
 
 struct hato_stream_options {

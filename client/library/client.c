@@ -125,8 +125,8 @@ static void end_everything(struct hato_client *c)
 {
     struct error why;
     error_set(&why, ERR_CLOSED, "the client was closed before the answer came");
-    stream_fail_all(c, &why);
     fail_all(c, &why);
+    stream_fail_all(c, &why); /* after the calls, whose callbacks may give credit */
     if (list_empty(&c->failed) && list_empty(&c->sent) && list_empty(&c->queued) && map_count(&c->open) == 0 &&
         list_empty(&c->streams))
         close_handles(c);
@@ -232,8 +232,8 @@ void client_unreachable(struct hato_client *c, const struct error *why)
     struct error kept = *why;
     uint64_t patience = c->options.first_connect_ms;
     if (!c->reach.ever && patience > 0 && client_now() + 1 >= c->reach.began_ms + patience) {
-        stream_fail_all(c, &kept);
         fail_all(c, &kept);
+        stream_fail_all(c, &kept);
     }
     tell_connection(c, false, &kept);
 }
