@@ -84,15 +84,23 @@ static void put_queue(struct metrics *m, int family, const char *name, const cha
                   account, value);
 }
 
+struct queue_visit {
+    struct metrics *metrics;
+    const struct machine *machine;
+    size_t listed;
+};
+
 static bool add_queue(void *ctx, const struct queue_view *q)
 {
-    struct metrics *m = ctx;
+    struct queue_visit *v = ctx;
+    struct metrics *m = v->metrics;
     m->queue_count++;
     if (m->listed == METRICS_QUEUES_MAX)
         return true;
     m->listed++;
+    uint64_t oldest = machine_queue_oldest_ms(v->machine, q->id);
     const struct queue_counts *c = &q->counts;
-    uint64_t age = c->oldest_sent_ms != 0 && m->now_ms > c->oldest_sent_ms ? m->now_ms - c->oldest_sent_ms : 0;
+    uint64_t age = oldest != 0 && m->now_ms > oldest ? m->now_ms - oldest : 0;
     const double values[10] = {(double)c->ready,          (double)c->in_flight,   (double)c->delayed,
                                (double)c->bytes,          (double)age / 1000,     (double)c->sent_total,
                                (double)c->received_total, (double)c->acked_total, (double)c->dead_lettered_total,
@@ -102,15 +110,9 @@ static bool add_queue(void *ctx, const struct queue_view *q)
     return true;
 }
 
-struct waited_visit {
-    struct metrics *metrics;
-    const struct machine *machine;
-    size_t listed;
-};
-
 static bool add_waited(void *ctx, const struct queue_view *q)
 {
-    struct waited_visit *v = ctx;
+    struct queue_visit *v = ctx;
     struct queue_waited w;
     if (v->listed++ >= METRICS_QUEUES_MAX)
         return false;
@@ -198,8 +200,8 @@ void metrics_add_shard(struct metrics *m, struct shard *s, struct seat *seat)
     put_shard(m, number, 2, status.commit);
     put_shard(m, number, 3, status.applied);
     put_shard(m, number, 4, status.durable);
-    machine_queue_each(shard_machine(s), "", add_queue, m);
-    struct waited_visit w = {.metrics = m, .machine = shard_machine(s)};
+    struct queue_visit w = {.metrics = m, .machine = shard_machine(s)};
+    machine_queue_each(shard_machine(s), "", add_queue, &w);
     machine_queue_each(shard_machine(s), "", add_waited, &w);
     struct function_visit f = {.metrics = m, .seat = seat};
     machine_queue_each(shard_machine(s), "", add_function, &f);

@@ -63,7 +63,7 @@ void encode_deliveries(struct buffer *out, uint64_t id, uint32_t reply_field, ui
 
 /* ---------------------------------------------------------------- descriptions */
 
-static Hato__QueueCounts *counts_of(struct arena *a, const struct queue_counts *c)
+static Hato__QueueCounts *counts_of(struct arena *a, const struct queue_counts *c, uint64_t oldest_ms)
 {
     Hato__QueueCounts *out = arena_alloc(a, sizeof *out);
     hato__queue_counts__init(out);
@@ -71,7 +71,7 @@ static Hato__QueueCounts *counts_of(struct arena *a, const struct queue_counts *
     out->in_flight = c->in_flight;
     out->delayed = c->delayed;
     out->bytes = c->bytes;
-    out->oldest_sent_ms = c->oldest_sent_ms;
+    out->oldest_sent_ms = oldest_ms;
     out->moving = c->moving;
     out->halted_groups = c->halted_groups;
     out->sent_total = c->sent_total;
@@ -115,7 +115,8 @@ static Hato__QueueSettings *settings_of(struct arena *a, const Hato__QueueSettin
     return hato__queue_settings__unpack(&allocator, len, bytes);
 }
 
-Hato__QueueInfo *encode_queue_info(struct arena *a, const struct queue_view *q, const struct queue_waited *waited)
+Hato__QueueInfo *encode_queue_info(struct arena *a, const struct machine *m, const struct queue_view *q,
+                                   const struct queue_waited *waited)
 {
     Hato__QueueInfo *out = arena_alloc(a, sizeof *out);
     hato__queue_info__init(out);
@@ -128,7 +129,7 @@ Hato__QueueInfo *encode_queue_info(struct arena *a, const struct queue_view *q, 
     out->name = arena_text(a, short_name(q->name), strlen(short_name(q->name)));
     out->shard = identity_queue_shard(q->id);
     out->settings = settings_of(a, q->settings);
-    out->counts = counts_of(a, &q->counts);
+    out->counts = counts_of(a, &q->counts, machine_queue_oldest_ms(m, q->id));
     out->created_ms = q->created_ms;
     out->modified_ms = q->modified_ms;
     if (waited != NULL)

@@ -392,7 +392,7 @@ static void on_bound(struct command *c, const struct reply *reply)
     } else if (op_find_queue(op, x->queue, &q)) {
         Hato__Reply out = HATO__REPLY__INIT;
         out.op_case = HATO__REPLY__OP_QUEUE;
-        out.queue = encode_queue_info(&op->arena, &q, NULL);
+        out.queue = encode_queue_info(&op->arena, shard_machine(op->shard), &q, NULL);
         op_reply(op, &out);
     }
     op_return(op);

@@ -22,7 +22,7 @@ static void reply_info(struct op *op, const struct queue_view *q, bool waited)
         machine_queue_waited(shard_machine(op->shard), q->id, &w);
     Hato__Reply reply = HATO__REPLY__INIT;
     reply.op_case = HATO__REPLY__OP_QUEUE;
-    reply.queue = encode_queue_info(&op->arena, q, waited ? &w : NULL);
+    reply.queue = encode_queue_info(&op->arena, shard_machine(op->shard), q, waited ? &w : NULL);
     op_reply(op, &reply);
 }
 
@@ -320,7 +320,7 @@ static bool list_one(void *ctx, const struct queue_view *q)
         x->found = bigger;
         x->capacity = capacity;
     }
-    x->found[x->count++] = encode_queue_info(&x->op->arena, q, NULL);
+    x->found[x->count++] = encode_queue_info(&x->op->arena, shard_machine(x->op->shard), q, NULL);
     return ++x->of_this <= x->max; /* one more than asked for tells whether there is a next page */
 }
 

@@ -144,6 +144,7 @@ void native_submit(struct op *op, struct shard *s, enum command_kind kind, const
 ProtobufCAllocator native_allocator(struct arena *a);
 void encode_deliveries(struct buffer *out, uint64_t id, uint32_t reply_field, uint64_t secret, uint64_t queue,
                        const struct delivered *messages, size_t count);
-Hato__QueueInfo *encode_queue_info(struct arena *a, const struct queue_view *q, const struct queue_waited *waited);
+Hato__QueueInfo *encode_queue_info(struct arena *a, const struct machine *m, const struct queue_view *q,
+                                   const struct queue_waited *waited);
 
 #endif

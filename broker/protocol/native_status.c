@@ -24,8 +24,6 @@ static bool add_counts(void *ctx, const struct queue_view *q)
     t->acked_total += c->acked_total;
     t->dead_lettered_total += c->dead_lettered_total;
     t->expired_total += c->expired_total;
-    if (c->oldest_sent_ms != 0 && (t->oldest_sent_ms == 0 || c->oldest_sent_ms < t->oldest_sent_ms))
-        t->oldest_sent_ms = c->oldest_sent_ms;
     return true;
 }
 

@@ -54,21 +54,41 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
     return ERR_OK;
 }
 
+static void free_writes(struct list *writes)
+{
+    while (!list_empty(writes)) {
+        struct list_link *first = list_first(writes);
+        list_remove(writes, first);
+        memory_free(CONTAINER_OF(first, struct shard_write, link));
+    }
+}
+
+void shard_abandon_begin(struct shard *s)
+{
+    s->closing = true;
+    s->leads = false;
+    shard_batches_fail(s, ERR_CLOSED, "the broker is stopping");
+    shard_lines_end(s, ERR_CLOSED, "the broker is stopping");
+}
+
+void shard_abandon_end(struct shard *s)
+{
+    ASSERT(s->works_out == 0);
+    shard_batches_fail(s, ERR_CLOSED, "the broker is stopping");
+    shard_lines_close(s);
+    shard_forwards_close(s);
+    free_writes(&s->unwritten);
+    free_writes(&s->writes);
+    destroy(s);
+}
+
 void shard_close(struct shard *s)
 {
     if (s == NULL)
         return;
     ASSERT(!shard_busy(s));
-    s->closing = true;
-    shard_batches_fail(s, ERR_CLOSED, "the broker is stopping");
-    shard_lines_close(s);
-    shard_forwards_close(s);
-    while (!list_empty(&s->unwritten)) {
-        struct list_link *first = list_first(&s->unwritten);
-        list_remove(&s->unwritten, first);
-        memory_free(CONTAINER_OF(first, struct shard_write, link));
-    }
-    destroy(s);
+    shard_abandon_begin(s);
+    shard_abandon_end(s);
 }
 
 bool shard_busy(const struct shard *s)

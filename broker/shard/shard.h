@@ -79,6 +79,11 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
 void shard_close(struct shard *s);
 bool shard_busy(const struct shard *s);
 
+/* As a crash leaves it: `begin` answers everybody and takes nothing more; then the work that is out must come back; `end` frees
+ * without touching log or store. For the simulator, and for a node that has failed. */
+void shard_abandon_begin(struct shard *s);
+void shard_abandon_end(struct shard *s);
+
 uint16_t shard_number(const struct shard *s);
 bool shard_leads(const struct shard *s);
 const char *shard_problem(const struct shard *s); /* "" while it works */

@@ -174,7 +174,7 @@ struct queue {
     Hato__QueueSettings *settings; /* every field present; see settings.h */
     uint64_t created_ms;
     uint64_t modified_ms;
-    struct queue_counts counts; /* oldest_sent_ms is computed when asked */
+    struct queue_counts counts;
     uint64_t next_number;       /* of chunks, without the class bit */
     uint64_t
         purged_below; /* numbers (without the class bit) below this are gone, though the store may still have them */

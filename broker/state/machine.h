@@ -129,7 +129,7 @@ uint64_t machine_durable(const struct machine *m);
 /* ---------------------------------------------------------------- queries, for the leader; never change anything */
 
 struct queue_counts {
-    uint64_t ready, in_flight, delayed, moving, bytes, oldest_sent_ms, halted_groups;
+    uint64_t ready, in_flight, delayed, moving, bytes, halted_groups;
     uint64_t sent_total, received_total, acked_total, dead_lettered_total, expired_total;
 };
 
@@ -150,6 +150,8 @@ struct queue_waited {
 
 bool machine_queue_find(const struct machine *m, const char *name, struct queue_view *out);
 bool machine_queue_get(const struct machine *m, uint64_t id, struct queue_view *out);
+/* When the oldest message that is ready or in flight was sent; 0 when there is none. Reads the store: not for every send. */
+uint64_t machine_queue_oldest_ms(const struct machine *m, uint64_t id);
 void machine_queue_waited(const struct machine *m, uint64_t id, struct queue_waited *out); /* since machine_open */
 
 /* Queues by name from the first one greater than `after` ("" begins); stops when `visit` returns false. */

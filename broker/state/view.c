@@ -54,7 +54,7 @@ static uint64_t oldest_sent(const struct machine *m, const struct queue *q)
     return oldest == NEVER ? 0 : oldest;
 }
 
-static void fill(const struct machine *m, const struct queue *q, struct queue_view *out)
+static void fill(const struct queue *q, struct queue_view *out)
 {
     *out = (struct queue_view){
         .id = q->id,
@@ -64,14 +64,13 @@ static void fill(const struct machine *m, const struct queue *q, struct queue_vi
         .modified_ms = q->modified_ms,
         .counts = q->counts,
     };
-    out->counts.oldest_sent_ms = oldest_sent(m, q);
 }
 
 bool machine_queue_find(const struct machine *m, const char *name, struct queue_view *out)
 {
     const struct queue *q = queue_by_name(m, bytes_text(name));
     if (q != NULL)
-        fill(m, q, out);
+        fill(q, out);
     return q != NULL;
 }
 
@@ -79,8 +78,14 @@ bool machine_queue_get(const struct machine *m, uint64_t id, struct queue_view *
 {
     const struct queue *q = queue_by_id(m, id);
     if (q != NULL)
-        fill(m, q, out);
+        fill(q, out);
     return q != NULL;
+}
+
+uint64_t machine_queue_oldest_ms(const struct machine *m, uint64_t id)
+{
+    const struct queue *q = queue_by_id(m, id);
+    return q != NULL ? oldest_sent(m, q) : 0;
 }
 
 void machine_queue_waited(const struct machine *m, uint64_t id, struct queue_waited *out)
@@ -97,7 +102,7 @@ void machine_queue_each(const struct machine *m, const char *after,
         at++;
     for (; at < m->ordered_count; at++) {
         struct queue_view view;
-        fill(m, m->ordered[at], &view);
+        fill(m->ordered[at], &view);
         if (!visit(ctx, &view))
             return;
     }

@@ -1,0 +1,493 @@
+#include "sim/sim_clients.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "base/wire.h"
+#include "proto/command.pb-c.h"
+#include "state/identity.h"
+
+#define NAME(x) "000000000000:us-east-1:" x
+
+const struct sim_queue sim_queues[SIM_QUEUES] = {
+    {.name = NAME("jobs"), .dead = 1, .max_receives = 3},
+    {.name = NAME("jobs-dead"), .dead = -1, .is_dead = true},
+    {.name = NAME("orders.fifo"), .fifo = true, .dead = 3, .max_receives = 4, .groups = true},
+    {.name = NAME("orders-dead.fifo"), .fifo = true, .dead = -1, .is_dead = true},
+    {.name = NAME("later"), .dead = -1, .delays = true},
+    {.name = NAME("tenants"), .dead = 1, .max_receives = 5, .groups = true, .priorities = true, .delays = true},
+};
+
+enum {
+    PRODUCERS = 6,
+    CONSUMERS = 8,
+    BATCH_MAX = 8,
+    HELD_MAX = 200,
+    VISIBILITY_MIN_MS = 500,
+    VISIBILITY_MAX_MS = 4000,
+    DELAY_MAX_MS = 6000,
+    PADDING_MAX = 3000,
+    MESSAGES_MAX = 4000, /* of a run: checking order is quadratic */
+};
+
+struct producer {
+    struct command command;
+    struct sim_clients *clients;
+    uint64_t id;
+    uint64_t next_sequence;
+    int queue;
+    uint32_t first, count; /* messages in hand; 0: none */
+    struct buffer bodies[BATCH_MAX];
+    bool busy;
+};
+
+struct held {
+    struct sim_delivery d;
+    uint64_t visibility_ms;
+};
+
+struct taker {
+    struct consumer consumer;
+    struct sim_clients *clients;
+    int queue;
+    bool open;
+    uint64_t visibility_ms;
+    struct held held[HELD_MAX];
+    size_t held_count;
+};
+
+enum settle_kind { SETTLE_ACK, SETTLE_NACK, SETTLE_EXTEND, SETTLE_CANCEL, SETTLE_KINDS };
+
+struct settle {
+    struct command command;
+    struct sim_clients *clients;
+    enum settle_kind kind;
+    struct held held;
+    uint64_t delay_ms, visibility_ms;
+    bool uncounted;
+    uint32_t message;
+};
+
+struct create {
+    struct command command;
+    struct sim_clients *clients;
+    int queue;
+};
+
+struct sim_clients {
+    struct sim_node *node;
+    struct sim_model *model;
+    struct random random;
+    struct producer producers[PRODUCERS];
+    struct taker takers[CONSUMERS];
+    bool creating[SIM_QUEUES];
+    size_t settling;
+    bool calm;
+};
+
+static struct shard *shard_of(struct sim_clients *c, int queue)
+{
+    return c->node->shards[identity_shard_of(bytes_text(sim_queues[queue].name), SIM_SHARDS)];
+}
+
+static bool find_queue(struct sim_clients *c, int queue, struct queue_view *q)
+{
+    struct shard *s = shard_of(c, queue);
+    return s != NULL && shard_leads(s) && machine_queue_find(shard_machine(s), sim_queues[queue].name, q);
+}
+
+static bool chance(struct sim_clients *c, uint64_t one_in)
+{
+    return random_below(&c->random, one_in) == 0;
+}
+
+/* ---------------------------------------------------------------- queues */
+
+static void on_created(struct command *command, const struct reply *reply)
+{
+    struct create *x = CONTAINER_OF(command, struct create, command);
+    x->clients->creating[x->queue] = false;
+    bool fine = reply->code == ERR_OK || reply->code == ERR_EXISTS || error_retryable(reply->code);
+    if (!fine)
+        sim_violate(x->clients->model, "creating queue %d: %s %s", x->queue, error_code_name(reply->code),
+                    reply->message);
+    memory_free(x);
+}
+
+static void create_queue(struct sim_clients *c, int queue)
+{
+    const struct sim_queue *q = &sim_queues[queue];
+    struct shard *s = shard_of(c, queue);
+    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+    settings.has_kind = true;
+    settings.kind = q->fifo ? HATO__QUEUE_KIND__FIFO : HATO__QUEUE_KIND__STANDARD;
+    if (q->dead >= 0) {
+        settings.dead_letter_queue = (char *)(uintptr_t)sim_queues[q->dead].name;
+        settings.has_max_receives = true;
+        settings.max_receives = q->max_receives;
+    }
+    settings.has_content_deduplication = true;
+    settings.content_deduplication = q->fifo;
+    Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
+    create.name = (char *)(uintptr_t)q->name;
+    create.settings = &settings;
+    uint8_t payload[1024];
+    ASSERT(hato__log__queue_create__get_packed_size(&create) <= sizeof payload);
+    size_t len = hato__log__queue_create__pack(&create, payload);
+    struct create *x = memory_zero(1, sizeof *x);
+    x->command.done = on_created;
+    x->clients = c;
+    x->queue = queue;
+    if (shard_command(s, &x->command, COMMAND_QUEUE_CREATE, bytes_of(payload, len), NULL) == ERR_OK)
+        c->creating[queue] = true;
+    else
+        memory_free(x);
+}
+
+static void make_queues(struct sim_clients *c)
+{
+    for (int i = 0; i < SIM_QUEUES; i++) {
+        struct queue_view q;
+        struct shard *s = shard_of(c, i);
+        if (!c->creating[i] && s != NULL && shard_leads(s) && !find_queue(c, i, &q))
+            create_queue(c, i);
+    }
+}
+
+/* ---------------------------------------------------------------- producers */
+
+static void on_sent(struct command *command, const struct reply *reply)
+{
+    struct producer *p = CONTAINER_OF(command, struct producer, command);
+    struct sim_model *m = p->clients->model;
+    p->busy = false;
+    if (reply->code != ERR_OK) /* unknown, or not taken: the same batch goes again with the same sequences */
+        return;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct send_result *r = &reply->sent[i];
+        if (r->code == ERR_OK)
+            sim_stored(m, p->first + i, r->sequence, r->duplicate);
+        else
+            sim_violate(m, "message %u was refused: %s %s", p->first + i, error_code_name(r->code), r->message);
+    }
+    p->next_sequence += p->count;
+    p->count = 0;
+}
+
+static void make_batch(struct sim_clients *c, struct producer *p)
+{
+    struct sim_model *m = c->model;
+    do
+        p->queue = (int)random_below(&c->random, SIM_QUEUES);
+    while (sim_queues[p->queue].is_dead);
+    const struct sim_queue *q = &sim_queues[p->queue];
+    p->first = (uint32_t)m->count;
+    p->count = 1 + (uint32_t)random_below(&c->random, BATCH_MAX);
+    for (uint32_t i = 0; i < p->count; i++) {
+        uint32_t id = (uint32_t)m->count++;
+        struct sim_message *x = &m->messages[id];
+        *x = (struct sim_message){.queue = (uint8_t)p->queue, .at = (uint8_t)p->queue};
+        uint8_t body[4 + PADDING_MAX];
+        size_t len = 4 + (chance(c, 4) ? random_below(&c->random, PADDING_MAX) : random_below(&c->random, 64));
+        memset(body, (int)(id & 0xff), len);
+        memcpy(body, &id, 4);
+        struct buffer *out = &p->bodies[i];
+        buffer_clear(out);
+        wire_put_bytes(out, 1, bytes_of(body, len));
+        if (q->groups) {
+            x->group = (uint8_t)(1 + random_below(&c->random, SIM_GROUPS));
+            char group[8];
+            snprintf(group, sizeof group, "g%u", x->group);
+            wire_put_bytes(out, 3, bytes_text(group));
+        }
+        if (q->delays && chance(c, 2)) {
+            uint64_t delay = 1 + random_below(&c->random, DELAY_MAX_MS);
+            wire_put_varint(out, 5, delay);
+            x->due_ms = delay; /* made a point in time by the sent time of its first delivery */
+        }
+        if (q->priorities)
+            wire_put_varint(out, 6, random_below(&c->random, 8));
+    }
+}
+
+static void produce(struct sim_clients *c, struct producer *p)
+{
+    if (p->busy)
+        return;
+    if (p->count == 0) {
+        if (c->calm || c->model->count + BATCH_MAX >= MESSAGES_MAX || !chance(c, 6))
+            return;
+        make_batch(c, p);
+    }
+    struct queue_view q;
+    if (!find_queue(c, p->queue, &q))
+        return;
+    struct bytes messages[BATCH_MAX];
+    for (uint32_t i = 0; i < p->count; i++)
+        messages[i] = buffer_view(&p->bodies[i]);
+    struct entry_send send = {.queue = q.id,
+                              .producer = p->id,
+                              .sequence = p->next_sequence,
+                              .settled_below = p->next_sequence,
+                              .count = p->count};
+    p->command.done = on_sent;
+    p->busy = shard_send(shard_of(c, p->queue), &p->command, &send, messages, NULL) == ERR_OK;
+}
+
+/* ---------------------------------------------------------------- settling */
+
+static uint64_t machine_ms(struct sim_clients *c, int queue)
+{
+    return machine_clock_ms(shard_machine(shard_of(c, queue)));
+}
+
+static void on_settled(struct command *command, const struct reply *reply)
+{
+    struct settle *x = CONTAINER_OF(command, struct settle, command);
+    struct sim_clients *c = x->clients;
+    struct sim_model *m = c->model;
+    const struct sim_delivery *d = &x->held.d;
+    bool answered = reply->code == ERR_OK;
+    int code = answered ? reply->codes[0] : reply->code;
+    uint64_t now = machine_ms(c, x->kind == SETTLE_CANCEL ? m->messages[x->message].queue : d->queue);
+    switch (x->kind) {
+    case SETTLE_ACK:
+        sim_acked(m, d, code, now);
+        break;
+    case SETTLE_NACK:
+        sim_nacked(m, d, code, now, x->delay_ms, x->uncounted);
+        break;
+    case SETTLE_EXTEND:
+        sim_extended(m, d, code, now, now + x->visibility_ms);
+        break;
+    case SETTLE_CANCEL:
+        sim_cancelled(m, x->message, code);
+        break;
+    case SETTLE_KINDS:
+        break;
+    }
+    c->settling--;
+    memory_free(x);
+}
+
+static bool submit(struct sim_clients *c, struct settle *x, int queue)
+{
+    struct queue_view q;
+    if (!find_queue(c, queue, &q))
+        return false;
+    struct shard *s = shard_of(c, queue);
+    struct entry_lease lease = {x->held.d.sequence, x->held.d.lease};
+    struct entry_settle nack = {
+        .queue = q.id, .delay_ms = x->delay_ms, .uncounted = x->uncounted, .count = 1, .error = bytes_text("no luck")};
+    switch (x->kind) {
+    case SETTLE_ACK:
+        return shard_ack(s, &x->command, q.id, &lease, 1, NULL) == ERR_OK;
+    case SETTLE_NACK:
+        return shard_nack(s, &x->command, &nack, &lease, NULL) == ERR_OK;
+    case SETTLE_EXTEND:
+        return shard_extend(s, &x->command, q.id, x->visibility_ms, &lease, 1, NULL) == ERR_OK;
+    case SETTLE_CANCEL:
+        return shard_cancel(s, &x->command, q.id, &c->model->messages[x->message].sequence, 1, NULL) == ERR_OK;
+    case SETTLE_KINDS:
+        break;
+    }
+    return false;
+}
+
+static void settle(struct sim_clients *c, struct settle with, int queue)
+{
+    struct settle *x = memory_alloc(sizeof *x);
+    *x = with;
+    x->command.done = on_settled;
+    x->clients = c;
+    c->settling++;
+    if (submit(c, x, queue))
+        return;
+    c->settling--;
+    memory_free(x);
+}
+
+static void settle_one(struct sim_clients *c, struct taker *t)
+{
+    size_t i = random_below(&c->random, t->held_count);
+    struct held h = t->held[i];
+    t->held[i] = t->held[--t->held_count];
+    struct settle x = {.held = h};
+    uint64_t dice = c->calm ? 0 : random_below(&c->random, 20);
+    if (dice < 11) {
+        x.kind = SETTLE_ACK;
+    } else if (dice < 14) {
+        x.kind = SETTLE_NACK;
+        x.delay_ms = chance(c, 2) ? random_below(&c->random, 2000) : 0;
+        x.uncounted = chance(c, 3);
+    } else if (dice < 16) {
+        x.kind = SETTLE_EXTEND;
+        x.visibility_ms = random_below(&c->random, VISIBILITY_MAX_MS);
+        t->held[t->held_count++] = h;
+    } else {
+        return; /* forgotten: the lease runs out */
+    }
+    settle(c, x, h.d.queue);
+}
+
+static void cancel_one(struct sim_clients *c)
+{
+    struct sim_model *m = c->model;
+    if (m->count == 0)
+        return;
+    uint32_t i = (uint32_t)random_below(&c->random, m->count);
+    const struct sim_message *x = &m->messages[i];
+    if (x->state != SIM_STORED || x->at != x->queue || x->sequence == 0)
+        return;
+    settle(c, (struct settle){.kind = SETTLE_CANCEL, .message = i}, x->queue);
+}
+
+/* ---------------------------------------------------------------- consumers */
+
+static bool body_of(struct bytes message, uint32_t *id)
+{
+    struct cursor cur = cursor_open(message);
+    struct wire_field f;
+    while (wire_next(&cur, &f)) {
+        if (f.number != 1 || f.bytes.len < 4)
+            continue;
+        memcpy(id, f.bytes.data, 4);
+        for (size_t i = 4; i < f.bytes.len; i++)
+            if (f.bytes.data[i] != (uint8_t)*id)
+                return false;
+        return true;
+    }
+    return false;
+}
+
+static void on_deliver(struct consumer *consumer, const struct delivered *messages, size_t count)
+{
+    struct taker *t = CONTAINER_OF(consumer, struct taker, consumer);
+    struct sim_clients *c = t->clients;
+    struct sim_model *m = c->model;
+    if (consumer->once)
+        t->open = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct received *r = &messages[i].is;
+        struct sim_delivery d = {.queue = t->queue,
+                                 .sequence = r->sequence,
+                                 .lease = r->lease,
+                                 .until_ms = r->lease_until_ms,
+                                 .at_ms = r->lease_until_ms - t->visibility_ms,
+                                 .sent_ms = r->sent_ms,
+                                 .count = r->receive_count};
+        if (!body_of(messages[i].message, &d.message)) {
+            sim_violate(m, "a body came back altered (queue %d, sequence %llu)", t->queue,
+                        (unsigned long long)r->sequence);
+            continue;
+        }
+        struct sim_message *x = d.message < m->count ? &m->messages[d.message] : NULL;
+        if (x != NULL && x->due_ms != 0 && x->due_ms <= DELAY_MAX_MS)
+            x->due_ms += r->sent_ms;
+        sim_delivered(m, &d);
+        if (t->held_count < HELD_MAX)
+            t->held[t->held_count++] = (struct held){.d = d, .visibility_ms = t->visibility_ms};
+    }
+}
+
+static void on_ended(struct consumer *consumer, int code, const char *message)
+{
+    struct taker *t = CONTAINER_OF(consumer, struct taker, consumer);
+    (void)code, (void)message;
+    t->open = false;
+}
+
+static void consume(struct sim_clients *c, struct taker *t)
+{
+    struct queue_view q;
+    if (t->open || t->held_count > HELD_MAX / 2) {
+        if (t->open && chance(c, 40)) {
+            shard_consumer_close(shard_of(c, t->queue), &t->consumer);
+            t->open = false;
+        } else if (t->open && !t->consumer.once && t->consumer.credit < 5 && t->held_count < HELD_MAX / 2) {
+            shard_consumer_credit(shard_of(c, t->queue), &t->consumer, 1 + (uint32_t)random_below(&c->random, 10));
+        }
+        return;
+    }
+    t->queue = (int)random_below(&c->random, SIM_QUEUES);
+    if (!find_queue(c, t->queue, &q))
+        return;
+    t->visibility_ms = VISIBILITY_MIN_MS + random_below(&c->random, VISIBILITY_MAX_MS - VISIBILITY_MIN_MS);
+    t->consumer = (struct consumer){.queue = q.id, .visibility_ms = t->visibility_ms};
+    t->consumer.credit = 1 + (uint32_t)random_below(&c->random, 20);
+    t->consumer.batch_max = 1 + (uint32_t)random_below(&c->random, 20);
+    t->consumer.bytes_max = chance(c, 3) ? 2000 : 0;
+    t->consumer.once = chance(c, 2);
+    t->consumer.deliver = on_deliver;
+    t->consumer.ended = on_ended;
+    t->open = shard_consumer_open(shard_of(c, t->queue), &t->consumer, NULL) == ERR_OK;
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+struct sim_clients *sim_clients_create(struct sim_node *node, struct sim_model *model, uint64_t seed)
+{
+    struct sim_clients *c = memory_zero(1, sizeof *c);
+    c->node = node;
+    c->model = model;
+    random_open(&c->random, seed);
+    for (int i = 0; i < PRODUCERS; i++) {
+        c->producers[i].clients = c;
+        c->producers[i].id = 1 + random_next(&c->random) / 2;
+        c->producers[i].next_sequence = 1;
+    }
+    for (int i = 0; i < CONSUMERS; i++)
+        c->takers[i].clients = c;
+    return c;
+}
+
+void sim_clients_destroy(struct sim_clients *c)
+{
+    for (int i = 0; i < PRODUCERS; i++)
+        for (int k = 0; k < BATCH_MAX; k++)
+            buffer_close(&c->producers[i].bodies[k]);
+    memory_free(c);
+}
+
+void sim_clients_step(struct sim_clients *c, bool calm)
+{
+    c->calm = calm;
+    make_queues(c);
+    for (int i = 0; i < PRODUCERS; i++)
+        produce(c, &c->producers[i]);
+    for (int i = 0; i < CONSUMERS; i++) {
+        struct taker *t = &c->takers[i];
+        if (calm || chance(c, 5))
+            consume(c, t);
+        if (t->held_count > 0 && (calm || chance(c, 8)))
+            settle_one(c, t);
+    }
+    if (!calm && chance(c, 30))
+        cancel_one(c);
+}
+
+void sim_clients_crashed(struct sim_clients *c)
+{
+    ASSERT(c->settling == 0);
+    for (int i = 0; i < CONSUMERS; i++)
+        ASSERT(!c->takers[i].open);
+    for (int i = 0; i < PRODUCERS; i++)
+        ASSERT(!c->producers[i].busy);
+}
+
+bool sim_clients_done(struct sim_clients *c)
+{
+    for (int i = 0; i < PRODUCERS; i++)
+        if (c->producers[i].count > 0)
+            return false;
+    for (int i = 0; i < SIM_QUEUES; i++) {
+        struct queue_view q;
+        if (!find_queue(c, i, &q))
+            return false;
+        if (q.counts.ready + q.counts.in_flight + q.counts.delayed + q.counts.moving > 0)
+            return false;
+    }
+    return c->settling == 0;
+}

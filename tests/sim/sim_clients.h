@@ -1,0 +1,24 @@
+/* Producers and consumers of the simulation: they do what clients do, at random, and tell the model what they learn. */
+#ifndef HATO_TESTS_SIM_CLIENTS_H
+#define HATO_TESTS_SIM_CLIENTS_H
+
+#include "sim/sim_model.h"
+#include "sim/sim_node.h"
+
+struct sim_clients;
+
+struct sim_clients *sim_clients_create(struct sim_node *node, struct sim_model *model, uint64_t seed);
+void sim_clients_destroy(struct sim_clients *c);
+
+/* One round of things to do. `calm`: nothing new is sent, everything received is acked. */
+void sim_clients_step(struct sim_clients *c, bool calm);
+
+/* The node is gone: what was in hand has no outcome. Every callback has come by then. */
+void sim_clients_crashed(struct sim_clients *c);
+
+/* Whether every send was answered and all queues are empty. */
+bool sim_clients_done(struct sim_clients *c);
+
+extern const struct sim_queue sim_queues[SIM_QUEUES];
+
+#endif

@@ -1,0 +1,312 @@
+#include "sim/sim_node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "store/store.h"
+
+enum { LOG_SEGMENT = 64 * 1024, LOG_WINDOW = 8 * LOG_SEGMENT };
+
+#define WALL_START_MS UINT64_C(1700000000000)
+
+/* ---------------------------------------------------------------- the environment */
+
+static uint64_t now_ms(void *ctx)
+{
+    struct sim_node *n = ctx;
+    return (uint64_t)((int64_t)(WALL_START_MS + n->now_us / 1000) + n->wall_skew_ms);
+}
+
+static uint64_t monotonic_ns(void *ctx)
+{
+    return ((struct sim_node *)ctx)->now_us * 1000;
+}
+
+static void ask_turn(void *ctx, struct shard *s)
+{
+    struct sim_node *n = ctx;
+    n->turn_asked[shard_number(s)] = true;
+}
+
+static uint64_t soon(struct sim_node *n)
+{
+    return n->now_us + random_below(&n->random, 4000);
+}
+
+static void work(void *ctx, struct work *w)
+{
+    struct sim_node *n = ctx;
+    struct sim_work *x = memory_zero(1, sizeof *x);
+    x->work = w;
+    x->due_us = soon(n);
+    struct sim_work **at = &n->works;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = x;
+}
+
+static void post(void *ctx, uint16_t number, struct task *t)
+{
+    struct sim_node *n = ctx;
+    struct sim_task *x = memory_zero(1, sizeof *x);
+    x->task = t;
+    x->shard = number;
+    x->due_us = soon(n);
+    struct sim_task **at = &n->tasks;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = x;
+}
+
+static void leading(void *ctx, struct shard *s, bool leads)
+{
+    (void)ctx, (void)s, (void)leads;
+}
+
+static void on_queue(void *ctx, struct shard *s, uint64_t queue)
+{
+    (void)ctx, (void)s, (void)queue;
+}
+
+static void on_function(void *ctx, struct shard *s, const char *name)
+{
+    (void)ctx, (void)s, (void)name;
+}
+
+static void stopped(void *ctx, struct shard *s)
+{
+    struct sim_node *n = ctx;
+    snprintf(n->problem, sizeof n->problem, "shard %u stopped: %s", shard_number(s), shard_problem(s));
+}
+
+static void wake(void *ctx)
+{
+    (void)ctx; /* the port is drained at every step */
+}
+
+/* ---------------------------------------------------------------- life */
+
+void sim_node_open(struct sim_node *n, uint64_t seed, struct trace *trace)
+{
+    *n = (struct sim_node){.trace = trace, .disk_latency_us = 200};
+    random_open(&n->random, seed);
+    n->clock = (struct clock){.now_ms = now_ms, .monotonic_ns = monotonic_ns, .context = n};
+    n->disk = sim_disk_create(0);
+    n->store_env = store_env_create();
+    n->env = (struct shard_env){
+        .ctx = n,
+        .clock = n->clock,
+        .ask_turn = ask_turn,
+        .work = work,
+        .leading = leading,
+        .queue_ready = on_queue,
+        .queue_changed = on_queue,
+        .function_changed = on_function,
+        .post = post,
+        .stopped = stopped,
+    };
+}
+
+void sim_node_close(struct sim_node *n)
+{
+    if (n->up)
+        sim_node_crash(n);
+    sim_disk_destroy(n->disk);
+    store_env_destroy(n->store_env);
+}
+
+static int open_all(struct sim_node *n, struct error *e)
+{
+    struct disk *disk = sim_disk_table(n->disk);
+    disk->make_dir(disk, "/data", e);
+    struct log_options log = {.disk = disk,
+                              .dir = "/data/log",
+                              .seed = random_next(&n->random),
+                              .segment_bytes = LOG_SEGMENT,
+                              .window_bytes = LOG_WINDOW,
+                              .compress = true};
+    int rc = log_open(&log, &n->log, e);
+    if (rc != ERR_OK)
+        return rc;
+    n->port = log_port_create(n->log, wake, n);
+    struct store_options store = {
+        .dir = "/store", .in_memory = true, .env = n->store_env, .cache_bytes = 1 << 20, .memtable_bytes = 1 << 20};
+    rc = store_open(&store, &n->store, e);
+    for (uint16_t i = 0; rc == ERR_OK && i <= SIM_SHARDS; i++) {
+        struct shard_options o = {.number = i,
+                                  .shards = SIM_SHARDS,
+                                  .node = 1,
+                                  .log = n->log,
+                                  .port = n->port,
+                                  .store = n->store,
+                                  .env = &n->env,
+                                  .seed = random_next(&n->random),
+                                  .cache_bytes = 32 * 1024,
+                                  .trace = n->trace};
+        rc = shard_open(&o, &n->shards[i], e);
+    }
+    return rc;
+}
+
+bool sim_node_start(struct sim_node *n)
+{
+    struct error e = {0};
+    ASSERT(!n->up);
+    n->up = true;
+    n->log_ready_us = n->now_us;
+    if (open_all(n, &e) == ERR_OK)
+        return true;
+    snprintf(n->problem, sizeof n->problem, "the node did not start: %s", e.message);
+    return false;
+}
+
+/* Work and tasks under way die with the process; here they are run to their end so that their memory is given back, on shards
+ * that answer nobody any more. */
+static void drop_works(struct sim_node *n)
+{
+    while (n->works != NULL || n->tasks != NULL) {
+        struct sim_work *w = n->works;
+        if (w != NULL) {
+            n->works = w->next;
+            w->work->run(w->work);
+            w->work->done(w->work);
+            memory_free(w);
+        }
+        struct sim_task *t = n->tasks;
+        if (t != NULL) {
+            n->tasks = t->next;
+            t->task->run(t->task, NULL);
+            memory_free(t);
+        }
+    }
+}
+
+void sim_node_crash(struct sim_node *n)
+{
+    ASSERT(n->up);
+    n->up = false;
+    n->crashes++;
+    for (int i = 0; i <= SIM_SHARDS; i++)
+        if (n->shards[i] != NULL)
+            shard_abandon_begin(n->shards[i]);
+    drop_works(n);
+    for (int i = 0; i <= SIM_SHARDS; i++) {
+        if (n->shards[i] != NULL)
+            shard_abandon_end(n->shards[i]);
+        n->shards[i] = NULL;
+        n->turn_asked[i] = false;
+    }
+    if (n->log != NULL)
+        log_abandon(n->log);
+    n->log = NULL;
+    store_close(n->store);
+    n->store = NULL;
+    sim_disk_crash(n->disk, random_next(&n->random));
+}
+
+/* ---------------------------------------------------------------- time */
+
+static void run_works(struct sim_node *n)
+{
+    struct sim_work **at = &n->works;
+    while (*at != NULL) {
+        struct sim_work *w = *at;
+        if (w->due_us > n->now_us) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        w->work->run(w->work);
+        w->work->done(w->work);
+        memory_free(w);
+        at = &n->works;
+    }
+}
+
+/* Tasks between two shards keep their order: the first due goes first. */
+static void run_tasks(struct sim_node *n)
+{
+    while (n->tasks != NULL && n->tasks->due_us <= n->now_us) {
+        struct sim_task *t = n->tasks;
+        n->tasks = t->next;
+        t->task->run(t->task, n->shards[t->shard]);
+        memory_free(t);
+    }
+}
+
+static void flush(struct sim_node *n)
+{
+    uint64_t marks[SIM_SHARDS + 1];
+    struct error e = {0};
+    for (int i = 0; i <= SIM_SHARDS; i++)
+        marks[i] = shard_flush_mark(n->shards[i]);
+    int rc = store_flush(n->store, STORE_STATE, &e);
+    if (rc != ERR_OK) {
+        snprintf(n->problem, sizeof n->problem, "flush: %s", e.message);
+        return;
+    }
+    n->flushes++;
+    for (int i = 0; i <= SIM_SHARDS; i++)
+        shard_flushed(n->shards[i], marks[i]);
+}
+
+static bool wants_flush(const struct sim_node *n)
+{
+    for (int i = 0; i <= SIM_SHARDS; i++)
+        if (shard_wants_flush(n->shards[i]))
+            return true;
+    return false;
+}
+
+static void run_timers(struct sim_node *n)
+{
+    if (n->now_us - n->tick_us >= SHARD_TICK_MS * 1000) {
+        n->tick_us = n->now_us;
+        for (int i = 0; i <= SIM_SHARDS; i++) {
+            shard_accept_sends(n->shards[i], log_has_room(n->log));
+            shard_tick(n->shards[i]);
+        }
+    }
+    if (n->now_us - n->upkeep_us >= 1000000) {
+        n->upkeep_us = n->now_us;
+        log_check_space(n->log);
+        for (int i = 0; i <= SIM_SHARDS; i++)
+            shard_upkeep(n->shards[i]);
+        if (wants_flush(n) || random_below(&n->random, 8) == 0)
+            flush(n);
+    }
+    for (int i = 0; i <= SIM_SHARDS; i++)
+        if (shard_due_in_ms(n->shards[i]) == 0)
+            shard_due(n->shards[i]);
+}
+
+void sim_node_step(struct sim_node *n, uint64_t us)
+{
+    n->now_us += us;
+    if (!n->up || n->problem[0] != '\0')
+        return;
+    run_works(n);
+    run_tasks(n);
+    run_timers(n);
+    if (n->now_us >= n->log_ready_us && log_step(n->log))
+        n->log_ready_us = n->now_us + random_below(&n->random, 2 * n->disk_latency_us);
+    log_port_drain(n->port);
+    for (int i = 0; i <= SIM_SHARDS; i++) {
+        if (!n->turn_asked[i])
+            continue;
+        n->turn_asked[i] = false;
+        shard_turn(n->shards[i]);
+    }
+}
+
+bool sim_node_serves(const struct sim_node *n)
+{
+    if (!n->up || n->problem[0] != '\0')
+        return false;
+    for (int i = 0; i <= SIM_SHARDS; i++)
+        if (!shard_leads(n->shards[i]))
+            return false;
+    return true;
+}

@@ -1,0 +1,60 @@
+/* One node in virtual time: the real log, consensus, state machine, store and shard runtime over a simulated disk, driven step
+ * by step from one seed. */
+#ifndef HATO_TESTS_SIM_NODE_H
+#define HATO_TESTS_SIM_NODE_H
+
+#include "shard/shard.h"
+#include "sim/sim_disk.h"
+
+enum { SIM_SHARDS = 2 };
+
+struct sim_work {
+    struct sim_work *next;
+    struct work *work;
+    uint64_t due_us;
+};
+
+struct sim_task {
+    struct sim_task *next;
+    struct task *task;
+    uint16_t shard;
+    uint64_t due_us;
+};
+
+struct sim_node {
+    struct random random;
+    uint64_t now_us;      /* monotonic, since the beginning of the run */
+    int64_t wall_skew_ms; /* of the wall clock: jumps */
+    struct clock clock;
+    struct sim_disk *disk;
+    void *store_env;
+    struct shard_env env;
+    struct log *log;
+    struct log_port *port;
+    struct store *store;
+    struct shard *shards[SIM_SHARDS + 1];
+    bool turn_asked[SIM_SHARDS + 1];
+    struct sim_work *works;
+    struct sim_task *tasks;
+    uint64_t tick_us, upkeep_us, flush_us;
+    uint64_t log_ready_us; /* the disk is busy until then */
+    uint64_t disk_latency_us;
+    uint64_t crashes, flushes;
+    bool up;
+    char problem[ERROR_MESSAGE_MAX + 64]; /* a shard stopped, or the node did not start: "" while all is well */
+    struct trace *trace;
+};
+
+void sim_node_open(struct sim_node *n, uint64_t seed, struct trace *trace);
+void sim_node_close(struct sim_node *n);
+
+/* Power on: opens everything. False and n->problem when it refuses. */
+bool sim_node_start(struct sim_node *n);
+/* Power off: unsynced bytes are lost, torn or kept; what the store has not flushed is gone. */
+void sim_node_crash(struct sim_node *n);
+
+/* One step of virtual time: what is due happens. */
+void sim_node_step(struct sim_node *n, uint64_t us);
+bool sim_node_serves(const struct sim_node *n); /* every shard leads */
+
+#endif
