@@ -4,6 +4,8 @@
 
 enum { SEGMENT_HEADER = 4096, BLOCK = 512 };
 
+#define FORMAT_HASH UINT64_C(0x01cd818c8e6ccbb5)
+
 /* What is known durable, to compare with after the damage. */
 static struct model durable[GROUPS_MAX];
 
@@ -307,6 +309,26 @@ START_TEST(a_format_of_another_version_is_refused_as_such)
 }
 END_TEST
 
+/* A log that any build of this format version writes byte for byte like this. When this fails the format has changed:
+ * proto/LOG-FORMAT.md says what that takes. */
+START_TEST(the_format_is_what_it_was)
+{
+    struct fixture *f = small_log();
+    uint64_t hash = 0;
+    for (uint64_t sequence = 1; sequence <= 2; sequence++) {
+        char path[64];
+        segment_path_of(sequence, path);
+        uint64_t size = sim_disk_size(f->disk, path);
+        uint8_t *bytes = memory_alloc(size);
+        sim_disk_peek(f->disk, path, 0, bytes, size);
+        hash = bytes_hash(bytes_of(bytes, size), hash);
+        memory_free(bytes);
+    }
+    ck_assert_msg(hash == FORMAT_HASH, "%016llx", (unsigned long long)hash);
+    fixture_destroy(f);
+}
+END_TEST
+
 START_TEST(a_damaged_entry_is_seen_when_it_is_read)
 {
     struct fixture *f = small_log();
@@ -341,6 +363,7 @@ int main(void)
     tcase_add_test(t, two_files_exchanged_are_refused);
     tcase_add_test(t, a_refused_log_is_left_as_it_was);
     tcase_add_test(t, a_format_of_another_version_is_refused_as_such);
+    tcase_add_test(t, the_format_is_what_it_was);
     tcase_add_test(t, a_damaged_entry_is_seen_when_it_is_read);
     suite_add_tcase(s, t);
     return run_suite(s);
