@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "library/call.h"
+#include "library/stream.h"
 
 enum { POOL_MAX = 64, POOL_FRAME_BYTES_MAX = 2 * 1024 * 1024 };
 
@@ -101,7 +102,7 @@ void request_fail(struct hato_client *c, struct request *r, const struct error *
     struct hato_call *calls = r->calls;
     r->calls = NULL;
     if (r->stream != NULL)
-        r->stream = NULL;
+        r->stream->request = NULL;
     request_drop(c, r);
     while (calls != NULL) {
         struct hato_call *call = calls;
