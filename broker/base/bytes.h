@@ -45,7 +45,7 @@ struct cursor {
 
 static inline struct cursor cursor_open(struct bytes b)
 {
-    return (struct cursor){b.data, b.data + b.len, false};
+    return (struct cursor){b.data, b.len > 0 ? b.data + b.len : b.data, false}; /* an empty view's data may be NULL */
 }
 
 static inline size_t cursor_left(const struct cursor *c)
