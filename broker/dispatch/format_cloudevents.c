@@ -161,16 +161,17 @@ static void put_data(struct buffer *out, const char *type, struct bytes body)
 {
     if (body.len == 0)
         return;
+    size_t before = out->len;
+    json_put_raw(out, ",\"data\":");
     if (means_json(type) && is_json(body)) {
-        json_put_raw(out, ",\"data\":");
         buffer_put(out, body.data, body.len);
-    } else if (strncasecmp(type, "text/", 5) == 0 && utf8_valid(body)) {
-        json_put_raw(out, ",\"data\":");
-        json_put_string(out, body);
-    } else {
-        json_put_raw(out, ",\"data_base64\":");
-        json_put_base64(out, body);
+        return;
     }
+    if (strncasecmp(type, "text/", 5) == 0 && json_put_string(out, body))
+        return;
+    out->len = before;
+    json_put_raw(out, ",\"data_base64\":");
+    json_put_base64(out, body);
 }
 
 static void encode_structured(struct crypto *crypto, const struct origin *origin, const struct message *m, size_t count,

@@ -5,21 +5,17 @@
 #include <proto/client.pb-c.h>
 #include <string.h>
 
-#include "base/utf8.h"
 #include "dispatch/format.h"
 #include "dispatch/json_put.h"
 #include "net/crypto.h"
 
 static void put_body(struct buffer *out, struct bytes body)
 {
-    if (utf8_valid(body)) {
-        json_put_raw(out, ",\"body\":");
-        json_put_string(out, body);
-    } else {
-        json_put_raw(out, ",\"body\":");
-        json_put_base64(out, body);
-        json_put_raw(out, ",\"isBase64Encoded\":true");
-    }
+    json_put_raw(out, ",\"body\":");
+    if (json_put_string(out, body))
+        return;
+    json_put_base64(out, body);
+    json_put_raw(out, ",\"isBase64Encoded\":true");
 }
 
 static bool is_hex(const char *text, size_t len)

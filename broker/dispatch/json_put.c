@@ -1,7 +1,6 @@
 #include "dispatch/json_put.h"
 
-#include <stdio.h>
-
+#include "base/utf8.h"
 #include "net/crypto.h"
 
 /* For bytes below 0x20, '"' and '\': the letter after the backslash, 'u' for a \u00xx; 0 for those that come as they are. */
@@ -13,45 +12,81 @@ static const char escapes[128] = {
     [0x1c] = 'u', [0x1d] = 'u', [0x1e] = 'u', [0x1f] = 'u', ['"'] = '"',  ['\\'] = '\\', [0x7f] = 'u',
 };
 
-static bool line_separator(const uint8_t *at, const uint8_t *end)
+#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+
+/* Whether one of the eight bytes is not plain: 0x80 and above, 0x7f, below 0x20, a quote or a backslash. May say so of bytes that
+ * follow such a one, never the other way round. */
+static bool any_odd(uint64_t w)
 {
-    return end - at >= 3 && at[0] == 0xe2 && at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9);
+    uint64_t quote = w ^ EACH_BYTE('"');
+    uint64_t backslash = w ^ EACH_BYTE('\\');
+    uint64_t odd = (w - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1)) | (w + EACH_BYTE(1)) | w;
+    return (odd & EACH_BYTE(0x80)) != 0;
 }
 
-static bool plain(const uint8_t *at, const uint8_t *end)
+static const uint8_t *skip_plain(const uint8_t *at, const uint8_t *end)
 {
-    return *at < 0x80 ? escapes[*at] == 0 : !line_separator(at, end);
+    while (end - at >= 8) {
+        uint64_t w;
+        memcpy(&w, at, sizeof w);
+        if (any_odd(w))
+            break;
+        at += 8;
+    }
+    while (at < end && *at < 0x80 && escapes[*at] == 0)
+        at++;
+    return at;
 }
 
-void json_put_string(struct buffer *out, struct bytes text)
+static void put_escape(struct buffer *out, uint8_t c)
 {
+    static const char digits[] = "0123456789abcdef";
+    if (escapes[c] == 'u') {
+        const char text[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+        buffer_put(out, text, sizeof text);
+    } else {
+        const char text[] = {'\\', escapes[c]};
+        buffer_put(out, text, sizeof text);
+    }
+}
+
+bool json_put_string(struct buffer *out, struct bytes text)
+{
+    size_t before = out->len;
     const uint8_t *at = text.data;
     const uint8_t *end = text.data + text.len;
+    buffer_reserve(out, text.len + 2);
     buffer_u8(out, '"');
     while (at < end) {
         const uint8_t *run = at;
-        while (at < end && plain(at, end))
-            at++;
+        at = skip_plain(at, end);
         buffer_put(out, run, (size_t)(at - run));
         if (at == end)
             break;
-        char escape[8];
-        if (*at >= 0x80) {
-            snprintf(escape, sizeof escape, "\\u20%02x", at[2] - 0x80);
-            at += 3;
-        } else if (escapes[*at] == 'u') {
-            snprintf(escape, sizeof escape, "\\u00%02x", *at++);
-        } else {
-            snprintf(escape, sizeof escape, "\\%c", escapes[*at++]);
+        if (*at < 0x80) {
+            put_escape(out, *at++);
+            continue;
         }
-        json_put_raw(out, escape);
+        uint32_t point = 0;
+        size_t len = utf8_next(bytes_of(at, (size_t)(end - at)), &point);
+        if (len == 0) {
+            out->len = before;
+            return false;
+        }
+        if (point == 0x2028 || point == 0x2029)
+            json_put_raw(out, point == 0x2028 ? "\\u2028" : "\\u2029");
+        else
+            buffer_put(out, at, len);
+        at += len;
     }
     buffer_u8(out, '"');
+    return true;
 }
 
 void json_put_text(struct buffer *out, const char *text)
 {
-    json_put_string(out, bytes_text(text));
+    if (!json_put_string(out, bytes_text(text)))
+        json_put_raw(out, "\"\"");
 }
 
 void json_put_base64(struct buffer *out, struct bytes data)

@@ -7,10 +7,10 @@
 
 #include "base/bytes.h"
 
-/* A string with its quotes; `text` is well-formed UTF-8. Control characters are escaped, and U+2028 and U+2029, at which some
- * JavaScript readers break. */
-void json_put_string(struct buffer *out, struct bytes text);
-void json_put_text(struct buffer *out, const char *text);
+/* A string with its quotes. Control characters are escaped, and U+2028 and U+2029, at which some JavaScript readers break. False, and
+ * nothing is written, when `text` is not UTF-8. */
+bool json_put_string(struct buffer *out, struct bytes text);
+void json_put_text(struct buffer *out, const char *text);    /* "" when it is not UTF-8 */
 void json_put_base64(struct buffer *out, struct bytes data); /* a string of base64 */
 void json_put_digits(struct buffer *out, uint64_t v);        /* a string of decimal digits */
 
