@@ -16,10 +16,9 @@ uint64_t timekeeper_now_ms(struct timekeeper *t)
     t->seen_ns += elapsed * 1000000;
     uint64_t wall = clock_now_ms(t->clock);
     uint64_t straight = t->now_ms + elapsed;
-    /* A step below one millisecond is carried by rounding up, so that frequent calls can be slewed as well. */
-    uint64_t slew = (elapsed + TIMEKEEPER_SLEW - 1) / TIMEKEEPER_SLEW;
-    if (elapsed < TIMEKEEPER_SLEW && straight % TIMEKEEPER_SLEW >= elapsed)
-        slew = 0;
+    t->unslewed_ms += elapsed;
+    uint64_t slew = t->unslewed_ms / TIMEKEEPER_SLEW;
+    t->unslewed_ms %= TIMEKEEPER_SLEW;
     if (wall > straight)
         straight += wall - straight < slew ? wall - straight : slew;
     else if (straight > wall)

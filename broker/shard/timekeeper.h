@@ -14,7 +14,8 @@ enum { TIMEKEEPER_SLEW = 20 };
 struct timekeeper {
     const struct clock *clock;
     uint64_t now_ms;
-    uint64_t seen_ns; /* monotonic time of now_ms */
+    uint64_t seen_ns;     /* monotonic time of now_ms */
+    uint64_t unslewed_ms; /* time passed that was too short to be slewed by a whole millisecond */
 };
 
 /* Starts at the wall clock, or at `least_ms` (the machine's clock) where that is later. */
