@@ -3,7 +3,7 @@
 #include "state/identity.h"
 #include "state/keys.h"
 
-enum { VERSION = 1, REASON_MAX = 64 };
+enum { VERSION = 1 };
 
 /* The longest beginning of at most LASTERROR_TEXT_MAX bytes that does not end inside a character. */
 static struct bytes cut(struct bytes text)
@@ -40,7 +40,7 @@ void lasterror_put(struct keys *ks, uint64_t queue, uint64_t sequence, const str
     put_text(v, cut(l->text), LASTERROR_TEXT_MAX);
     buffer_varint(v, l->status);
     put_text(v, l->source, IDENTITY_NAME_MAX);
-    put_text(v, l->reason, REASON_MAX);
+    put_text(v, l->reason, LASTERROR_REASON_MAX);
     keys_put(ks, &k);
 }
 

@@ -11,7 +11,7 @@
 
 struct keys;
 
-enum { LASTERROR_TEXT_MAX = 1024 };
+enum { LASTERROR_TEXT_MAX = 1024, LASTERROR_REASON_MAX = 64 };
 
 struct lasterror {
     struct bytes text;   /* cut at LASTERROR_TEXT_MAX, at a whole UTF-8 character */

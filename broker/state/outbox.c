@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "state/identity.h"
 #include "state/keys.h"
+#include "state/lasterror.h"
 #include "state/settings.h"
 #include "store/store.h"
 
@@ -224,6 +225,8 @@ static void encode_item(struct buffer *v, const struct moving *m)
     buffer_varint(v, m->sent_ms);
     buffer_u8(v, m->priority);
     put_text(v, m->group);
+    put_text(v, m->source);
+    put_text(v, m->reason);
 }
 
 static int decode_item(struct bytes key, struct cursor c, uint64_t sequence, struct moving *m, struct error *e)
@@ -242,13 +245,16 @@ static int decode_item(struct bytes key, struct cursor c, uint64_t sequence, str
     m->sent_ms = cursor_varint(&c);
     m->priority = cursor_u8(&c);
     m->group = take_text(&c);
+    m->source = take_text(&c);
+    m->reason = take_text(&c);
     return value_done(key, &c, e);
 }
 
 uint64_t outbox_put(struct outbox *o, struct keys *ks, uint16_t target, const struct moving *m)
 {
     ASSERT(m->queue.len <= IDENTITY_NAME_MAX && m->provenance.len <= OUTBOX_PROVENANCE_MAX &&
-           m->group.len <= SETTINGS_GROUP_MAX);
+           m->group.len <= SETTINGS_GROUP_MAX && m->source.len <= IDENTITY_NAME_MAX &&
+           m->reason.len <= LASTERROR_REASON_MAX);
     struct channel *c = channel_to(o, target);
     uint64_t sequence = c->next++;
     c->dirty = true;

@@ -50,7 +50,9 @@ static struct moving item(uint64_t n)
                            .from_sequence = n * 64,
                            .sent_ms = 1000 + n,
                            .priority = 3,
-                           .group = bytes_text("tenant")};
+                           .group = bytes_text("tenant"),
+                           .source = bytes_text("000000000000:us-east-1:jobs"),
+                           .reason = bytes_text("max-receives")};
 }
 
 static void put(struct rig *r, uint16_t target, uint64_t from, uint64_t to)
@@ -86,7 +88,8 @@ static int visit(void *ctx, const struct moving *m, bool refused, struct error *
     struct moving expected = item(m->sequence);
     ck_assert_uint_eq(m->sequence, s->next++);
     ck_assert(bytes_equal(m->queue, expected.queue) && bytes_equal(m->provenance, expected.provenance) &&
-              bytes_equal(m->group, expected.group));
+              bytes_equal(m->group, expected.group) && bytes_equal(m->source, expected.source) &&
+              bytes_equal(m->reason, expected.reason));
     ck_assert_int_eq(m->create, expected.create);
     ck_assert_int_eq(m->redriven, expected.redriven);
     ck_assert_uint_eq(m->ref.index, expected.ref.index);
