@@ -40,7 +40,7 @@ struct moving {
     bool redriven; /* by a redrive; else a dead letter */
     uint8_t priority;
     struct bytes group;  /* at most SETTINGS_GROUP_MAX bytes */
-    struct bytes source; /* where it came from before, and why it was moved then: what its error record said; \"\" */
+    struct bytes source; /* where it came from before, and why it was moved then: what its error record said; or "" */
     struct bytes reason;
 };
 enum { OUTBOX_PROVENANCE_MAX = 8192 };
