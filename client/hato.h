@@ -93,6 +93,9 @@ struct hato_error {
 /* The code's stable name in lower case ("receipt_stale"); "unknown" for a number that is none. */
 HATO_API const char *hato_code_name(int code);
 
+/* A sentence for people, where only a code is there (results of ack, cancel, ...). */
+HATO_API const char *hato_code_text(int code);
+
 /* Whether the same request may succeed later without a change. */
 HATO_API bool hato_code_retryable(int code);
 

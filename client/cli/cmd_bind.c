@@ -35,7 +35,7 @@ static enum exit_code finish(struct run *r, struct hato_call *call, const char *
     } else if (q->settings.function == NULL || q->settings.function[0] == '\0') {
         printf("%s %s\n", done, q->name);
     } else {
-        printf("%s %s to %s: batch %u, window %s, concurrency %u%s\n", done, q->name, q->settings.function,
+        printf("%s %s -> %s: batch %u, window %s, concurrency %u%s\n", done, q->name, q->settings.function,
                b->batch_size, human_duration_text(b->window_ms, window), b->max_concurrency,
                b->paused ? ", paused" : "");
     }

@@ -93,6 +93,7 @@ static enum exit_code peek(struct run *r)
         json_list_end(&j);
         json_print(&j);
     } else if (code == EXIT_DONE && after[0] != '\0' && !v->all) {
+        fflush(stdout);
         fprintf(stderr, "more follow: --after %s, or --all\n", after);
     }
     buffer_close(&j.out);

@@ -101,7 +101,7 @@ static void note(struct settling *s, const char *name, int code)
         json_text(&s->json, "code", hato_code_name(code));
         json_object_end(&s->json);
     } else if (code != HATO_OK) {
-        fprintf(stderr, "hato: %s: %s\n", name, hato_code_name(code));
+        fprintf(stderr, "hato: %s: %s\n", name, hato_code_text(code));
     }
 }
 

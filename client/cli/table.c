@@ -51,10 +51,19 @@ void table_cell(struct table *t, const char *format, ...)
     put(t, text);
 }
 
+static void print_line(struct buffer *line)
+{
+    while (line->len > 0 && line->data[line->len - 1] == ' ')
+        line->len--;
+    printf("%.*s\n", (int)line->len, (const char *)line->data);
+    buffer_clear(line);
+}
+
 void table_print(struct table *t)
 {
     ASSERT(t->count % t->columns == 0);
     bool numbers[TABLE_COLUMNS_MAX] = {false};
+    struct buffer line = {0};
     const char *text = (const char *)t->cells.data;
     for (size_t i = 0; i < t->count; i++) {
         size_t column = i % t->columns;
@@ -64,14 +73,14 @@ void table_print(struct table *t)
             shown = text + 1;
         }
         int pad = t->width[column] - width_of(shown);
-        bool last = column + 1 == t->columns;
         if (numbers[column])
-            printf("%*s%s%s", pad, "", shown, last ? "\n" : "  ");
-        else if (last)
-            printf("%s\n", shown);
+            buffer_printf(&line, "%*s%s  ", pad, "", shown);
         else
-            printf("%s%*s  ", shown, pad, "");
+            buffer_printf(&line, "%s%*s  ", shown, pad, "");
+        if (column + 1 == t->columns)
+            print_line(&line);
         text += strlen(text) + 1;
     }
+    buffer_close(&line);
     buffer_close(&t->cells);
 }

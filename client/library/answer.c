@@ -6,24 +6,6 @@
 #include "library/reply.h"
 #include "library/stream.h"
 
-static const char *code_sentence(int code)
-{
-    switch (code) {
-    case HATO_RECEIPT_STALE:
-        return "the lease behind the receipt is over; the message may have been given to another";
-    case HATO_RECEIPT_INVALID:
-        return "not a receipt of this queue, or altered";
-    case HATO_UNKNOWN_OUTCOME:
-        return "repeated after a lost connection and gone by then: the first request most likely did it";
-    case HATO_NOT_FOUND:
-        return "no such message";
-    case HATO_CONFLICT:
-        return "the message is in flight: its holder decides";
-    default:
-        return hato_code_name(code);
-    }
-}
-
 static void finish_batch(struct request *r, struct reply_view *whole, const struct hato_sent *sent, const int *codes)
 {
     while (r->calls != NULL) {
@@ -36,7 +18,7 @@ static void finish_batch(struct request *r, struct reply_view *whole, const stru
             if (sent != NULL)
                 part.reply.error = sent[i].error;
             else if (codes[i] != HATO_OK)
-                part.reply.error = (struct hato_error){codes[i], "", code_sentence(codes[i])};
+                part.reply.error = (struct hato_error){codes[i], "", hato_code_text(codes[i])};
         }
         part.reply.sent = sent != NULL ? sent + call->first : NULL;
         part.reply.sent_count = sent != NULL ? call->count : 0;

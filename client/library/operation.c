@@ -436,20 +436,3 @@ struct hato_call *hato_ping(struct hato_client *c, hato_done_cb done, void *user
     m.message.ping = &ping;
     return submit(&m);
 }
-
-/* ---------------------------------------------------------------- codes */
-
-const char *hato_code_name(int code)
-{
-    return error_code_name(code);
-}
-
-bool hato_code_retryable(int code)
-{
-    return error_retryable(code) != 0;
-}
-
-const char *hato_version(void)
-{
-    return HATO_VERSION;
-}

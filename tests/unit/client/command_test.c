@@ -247,7 +247,8 @@ START_TEST(some_of_several_refused_ends_with_five)
     ck_assert_str_eq(err, "hato: message 2: the queue is full\n");
     ck_assert_int_eq(RUN("ack", "jobs", "AAAA", "BBBB"), EXIT_PARTLY);
     ck_assert_str_eq(out, "acked 1\n");
-    ck_assert_str_eq(err, "hato: BBBB: receipt_stale\n");
+    ck_assert_str_eq(err,
+                     "hato: BBBB: the lease behind the receipt is over; the message may have been given to another\n");
 }
 END_TEST
 

@@ -583,6 +583,9 @@ START_TEST(codes_have_the_names_and_numbers_of_the_wire)
     ck_assert_int_eq(HATO_RECEIPT_STALE, HATO__CODE__RECEIPT_STALE);
     ck_assert_str_eq(hato_code_name(HATO_RECEIPT_STALE), "receipt_stale");
     ck_assert_str_eq(hato_code_name(4711), "unknown");
+    for (int code = 0; code <= HATO_NO_MEMORY; code++)
+        ck_assert_ptr_nonnull(hato_code_text(code));
+    ck_assert_ptr_nonnull(strstr(hato_code_text(-1), "does not know"));
     ck_assert(hato_code_retryable(HATO_OVERLOADED));
     ck_assert(!hato_code_retryable(HATO_INVALID));
 }
