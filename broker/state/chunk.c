@@ -87,7 +87,8 @@ void chunk_mark(struct machine *m, struct chunk *c)
     m->dirty_chunks = c;
 }
 
-int chunk_load(struct machine *m, struct queue *q, uint64_t number, struct chunk **out, struct error *e)
+static int load(struct machine *m, struct queue *q, uint64_t number, bool known_fresh, struct chunk **out,
+                struct error *e)
 {
     struct chunk *c = tree_find(&q->chunks, number);
     if (c != NULL || number >> 1 < q->purged_below || number >> 1 >= q->next_number) {
@@ -102,13 +103,23 @@ int chunk_load(struct machine *m, struct queue *q, uint64_t number, struct chunk
         return ERR_OK;
     if (code == ERR_OK)
         code = chunk_record_read(m, q, number, key_view(&key), buffer_view(&m->scratch), &c, e);
-    if (code == ERR_OK && (c->due_ms != 0 || q->cold_fresh > 0 || c->state == CHUNK_COLD))
+    if (code == ERR_OK && (!known_fresh || q->cold_fresh > 0))
         code = chunk_load_cold(m, c, e);
     if (code != ERR_OK)
         return code;
     chunk_mark(m, c);
     *out = c;
     return ERR_OK;
+}
+
+int chunk_load(struct machine *m, struct queue *q, uint64_t number, struct chunk **out, struct error *e)
+{
+    return load(m, q, number, false, out, e);
+}
+
+int chunk_load_fresh(struct machine *m, struct queue *q, uint64_t number, struct chunk **out, struct error *e)
+{
+    return load(m, q, number, true, out, e);
 }
 
 int chunk_load_cold(struct machine *m, struct chunk *c, struct error *e)

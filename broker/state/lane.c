@@ -305,7 +305,7 @@ static int scan_load(struct machine *m, const struct scan *s, struct lane *l, st
     struct chunk *c = tree_find(&q->chunks, number);
     int code = ERR_OK;
     if (c == NULL && s->by_index) {
-        code = chunk_load(m, q, number, &c, e);
+        code = chunk_load_fresh(m, q, number, &c, e);
         if (code == ERR_OK && c == NULL)
             code =
                 error_set(e, ERR_CORRUPT,

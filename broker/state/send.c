@@ -76,7 +76,8 @@ struct stored send_store(struct machine *m, struct queue *q, const struct incomi
         q->counts.ready++;
     } else {
         chunk_make_delayed(m, c, chunk_bit(slot));
-        l->last_due_ms = due_ms;
+        if (q->fifo)
+            l->last_due_ms = due_ms;
     }
     q->counts.bytes += in->ref.len;
     return (struct stored){c, slot, chunk_sequence(c->number, slot)};

@@ -298,7 +298,7 @@ RIG uint64_t rig_send(struct rig *r, uint64_t queue, struct rig_message in)
 RIG void rig_send_many(struct rig *r, uint64_t queue, const char *group, size_t count)
 {
     struct rig_message *in = memory_zero(count, sizeof *in);
-    char (*bodies)[16] = memory_zero(count, sizeof *bodies);
+    char(*bodies)[16] = memory_zero(count, sizeof *bodies);
     for (size_t i = 0; i < count; i++) {
         snprintf(bodies[i], sizeof bodies[i], "%zu", i);
         in[i] = (struct rig_message){.body = bodies[i], .group = group};
