@@ -190,11 +190,19 @@ void port_post(struct log_work *w); /* writer: hands a completed work over */
 void port_wake_all(struct log *log);
 void port_destroy(struct log_port *port);
 
+/* batch.c: what the writer has in hand, as bytes */
+uint64_t batch_work_bytes(const struct log_work *work); /* an upper bound; 0 when it has no records */
+void batch_put_work(struct log *log, const struct log_work *work);
+uint64_t batch_checkpoint_bytes(struct log *log); /* an upper bound */
+void batch_put_checkpoint(struct log *log);       /* the first record of a segment */
+size_t batch_vector(struct writer *w);            /* fills w->vector; returns its length */
+void batch_forget(struct writer *w);
+void batch_close(struct writer *w);
+
 /* writer.c */
 bool writer_turn(struct log *log);                  /* true when it did anything */
 int writer_begin(struct log *log, struct error *e); /* at open: a segment and its checkpoint, synced */
 void writer_finish(struct log *log);                /* at close: what was synced is proven */
-void writer_close(struct writer *w);
 void *writer_main(void *log);
 
 /* keeper.c */

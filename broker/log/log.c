@@ -282,7 +282,7 @@ static void log_destroy(struct log *log)
     }
     work_list_close(&log->queue);
     work_list_close(&log->stalled);
-    writer_close(&log->writer);
+    batch_close(&log->writer);
     for (size_t i = 0; i < log->groups_n; i++)
         group_destroy(log->groups[i]);
     memory_free(log->groups);

@@ -44,14 +44,6 @@ static void let_go(struct log *log, struct log_segment *s)
     pthread_mutex_unlock(&log->lock);
 }
 
-static int damaged(const struct log_segment *s, uint64_t at, const char *flaw, struct error *e)
-{
-    return error_set(e, ERR_CORRUPT,
-                     "%s: the record at offset %" PRIu64 " %s; restore the data directory from a backup, or let this "
-                     "replica start anew from its peers",
-                     s->file->path, at, flaw);
-}
-
 static int unpack(const struct log_segment *s, uint64_t at, const struct record *r, const uint8_t *header,
                   struct log_entry *out, struct error *e)
 {
@@ -63,7 +55,7 @@ static int unpack(const struct log_segment *s, uint64_t at, const struct record 
         b = blob_create(r->raw);
         if (!pack_open(stored, b->data, r->raw)) {
             blob_unref(b);
-            return damaged(s, at, "does not decompress", e);
+            return segment_damaged(s, at, "does not decompress", NULL, e);
         }
     }
     *out =
@@ -98,7 +90,7 @@ static int take(struct run *run, struct scan *scan, const struct log_segment *s,
     if (code != ERR_OK)
         return code;
     if (flaw != NULL)
-        return damaged(s, at, flaw, e);
+        return segment_damaged(s, at, flaw, NULL, e);
     if (!wanted(run, &r)) {
         *done = true;
         return ERR_OK;
@@ -122,13 +114,13 @@ static int walk(struct run *run, struct scan *scan, const struct spot_found *fro
         if (code != ERR_OK)
             return code;
         if (flaw != NULL)
-            return damaged(from->segment, at, flaw, e);
+            return segment_damaged(from->segment, at, flaw, NULL, e);
         bool ours = r.group == run->group && r.kind != RECORD_CHECKPOINT;
         if (ours && (r.kind == RECORD_TRUNCATE || r.kind == RECORD_RESET))
             break; /* what follows has places of its own */
         if (ours && r.kind == RECORD_ENTRY) {
             if (r.index != run->next)
-                return damaged(from->segment, at, "is another entry than belongs there", e);
+                return segment_damaged(from->segment, at, "is another entry than belongs there", NULL, e);
             if (r.index >= run->lo)
                 code = take(run, scan, from->segment, at, &done, e);
             if (code != ERR_OK)
@@ -138,7 +130,7 @@ static int walk(struct run *run, struct scan *scan, const struct spot_found *fro
         at += record_bytes(&r);
     }
     if (run->n == 0 && run->must)
-        return damaged(from->segment, at, "is missing", e);
+        return segment_damaged(from->segment, at, "is missing", NULL, e);
     return ERR_OK;
 }
 

@@ -1,15 +1,12 @@
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
-#include "log/inside.h"
+#include "log/inventory.h"
 #include "log/scan.h"
 
-enum { PIECE_BYTES = 1 << 20, FIRST_PIECE_BYTES = 64 << 10 };
-
-#define ADVICE "restore the data directory from a backup, or let this replica start anew from its peers"
+enum { PIECE_BYTES = 1 << 20 };
 
 /* A record of a write whose last record was not met yet. */
 struct pending {
@@ -21,14 +18,7 @@ struct pending {
 
 struct recovery {
     struct log *log;
-    struct segment_list files; /* all .seg, in order */
-    uint64_t *sequences;       /* what the directory holds */
-    size_t sequences_n, sequences_capacity;
-    uint64_t *made; /* .new files */
-    size_t made_n, made_capacity;
-
-    size_t started;   /* how many of `files` hold records; the last of them may have a torn tail */
-    uint64_t *ends;   /* of files[i], as the checkpoint of the next one says */
+    struct inventory files;
     uint64_t *absent; /* for each group the last entry that lies before the oldest file */
     struct scan scan;
     struct pending *pending;
@@ -39,142 +29,6 @@ struct recovery {
     uint64_t trace; /* how far what was written reaches at least, torn or not */
     bool marked;    /* the records end at a mark that says no more than they do */
 };
-
-/* ---------------------------------------------------------------- files */
-
-static void push_number(uint64_t **at, size_t *n, size_t *capacity, uint64_t v)
-{
-    if (*n == *capacity) {
-        *capacity = *capacity * 2 + 16;
-        *at = memory_grow(*at, *capacity, sizeof **at);
-    }
-    (*at)[(*n)++] = v;
-}
-
-static void each_name(void *ctx, const char *name)
-{
-    struct recovery *r = ctx;
-    uint64_t v;
-    if (segment_name(name, "seg", &v))
-        push_number(&r->sequences, &r->sequences_n, &r->sequences_capacity, v);
-    else if (segment_name(name, "new", &v))
-        push_number(&r->made, &r->made_n, &r->made_capacity, v);
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
-}
-
-static int open_all(struct recovery *r, struct error *e)
-{
-    const struct log *log = r->log;
-    int code = log->disk->list(log->disk, log->dir, each_name, r, e);
-    if (code != ERR_OK)
-        return code;
-    if (r->sequences_n > 0)
-        qsort(r->sequences, r->sequences_n, sizeof *r->sequences, by_number);
-    for (size_t i = 0; i < r->sequences_n; i++) {
-        if (i > 0 && r->sequences[i] != r->sequences[i - 1] + 1)
-            return error_set(e, ERR_CORRUPT,
-                             "%s: the segment files from %016" PRIx64 ".seg to %016" PRIx64 ".seg are missing; " ADVICE,
-                             log->dir, r->sequences[i - 1] + 1, r->sequences[i] - 1);
-        struct log_segment *s;
-        code = segment_open(log->disk, log->dir, r->sequences[i], &s, e);
-        if (code != ERR_OK)
-            return code;
-        segment_list_push(&r->files, s);
-    }
-    return ERR_OK;
-}
-
-static int damaged(const struct log_segment *s, uint64_t at, const char *flaw, const char *proof, struct error *e)
-{
-    return error_set(e, ERR_CORRUPT, "%s: the record at offset %" PRIu64 " %s, %s; " ADVICE, s->file->path, at, flaw,
-                     proof);
-}
-
-/* ---------------------------------------------------------------- which segments hold records */
-
-/* A segment holds records when its first one, the checkpoint, is good. *end: where the segment before ends. */
-static int read_first(const struct log_segment *s, bool *started, uint64_t *end, const char **flaw, struct error *e)
-{
-    struct record record;
-    const uint8_t *header;
-    struct scan scan;
-    scan_open(&scan, s->file, s->id, s->bytes, FIRST_PIECE_BYTES);
-    int code = scan_record(&scan, SEGMENT_HEADER_BYTES, &record, &header, flaw, e);
-    *started = code == ERR_OK && *flaw == NULL;
-    if (*started) {
-        struct cursor c = cursor_open(bytes_of(header + RECORD_HEADER_BYTES, record.stored));
-        *end = cursor_u64(&c);
-        if (record.kind != RECORD_CHECKPOINT || c.failed)
-            code = damaged(s, SEGMENT_HEADER_BYTES, "is not a checkpoint", "which every segment begins with", e);
-    }
-    scan_close(&scan);
-    return code;
-}
-
-/* The first without a checkpoint: made in advance and never used, or a power cut took what was being written; or else
- * something synced is gone. */
-static int check_unused(struct recovery *r, size_t i, const char *flaw, struct error *e)
-{
-    const struct log_segment *s = r->files.at[i];
-    struct scan_traces traces;
-    scan_aim(&r->scan, s->file, s->id, s->bytes);
-    int code = scan_traces(&r->scan, SEGMENT_HEADER_BYTES + RECORD_ALIGN, SEGMENT_HEADER_BYTES, &traces, e);
-    if (code != ERR_OK)
-        return code;
-    if (traces.proof == 0)
-        return ERR_OK;
-    char proof[96];
-    snprintf(proof, sizeof proof, "although the record at offset %" PRIu64 " proves that it was on disk", traces.proof);
-    return damaged(s, SEGMENT_HEADER_BYTES, flaw, proof, e);
-}
-
-static int check_size(const struct log_segment *s, uint64_t bytes, struct error *e)
-{
-    if (s->bytes >= bytes)
-        return ERR_OK;
-    return error_set(e, ERR_CORRUPT,
-                     "%s: the file ends at offset %" PRIu64 " but had at least %" PRIu64 " bytes; " ADVICE,
-                     s->file->path, s->bytes, bytes);
-}
-
-static int find_started(struct recovery *r, struct error *e)
-{
-    const char *flaw_before = NULL;
-    for (size_t i = 0; i < r->files.n; i++) {
-        const struct log_segment *s = r->files.at[i];
-        bool started;
-        uint64_t end = 0;
-        const char *flaw;
-        int code = read_first(s, &started, &end, &flaw, e);
-        if (code != ERR_OK)
-            return code;
-        if (started && flaw_before != NULL)
-            return damaged(r->files.at[i - 1], SEGMENT_HEADER_BYTES, flaw_before,
-                           "although the next segment was written to later", e);
-        if (started && i > 0)
-            r->ends[i - 1] = end;
-        if (!started && flaw_before == NULL)
-            code = check_unused(r, i, flaw, e);
-        if (code != ERR_OK)
-            return code;
-        r->started += started;
-        flaw_before = started ? NULL : flaw;
-    }
-    for (size_t i = r->files.n; i-- > 0;) { /* from the newest on: one that lost its records shortens those before */
-        bool last = i + 1 >= r->started;
-        int code = check_size(r->files.at[i], last ? r->files.at[i]->made_bytes : r->ends[i], e);
-        if (code != ERR_OK)
-            return code;
-    }
-    return ERR_OK;
-}
 
 /* ---------------------------------------------------------------- records */
 
@@ -208,7 +62,7 @@ static int apply(struct recovery *r, const struct log_segment *s, const struct r
     struct log_group *g = log_group_made(r->log, record->group);
     const char *flaw = log_written(g, record, payload, s->sequence, (uint32_t)at);
     if (flaw != NULL)
-        return damaged(s, at, flaw, "although its checksum holds", e);
+        return segment_damaged(s, at, flaw, "although its checksum holds", e);
     follow(r, g, record);
     return ERR_OK;
 }
@@ -257,15 +111,15 @@ static void adopt(struct recovery *r, struct log_group *g, const struct face *f)
 static int checkpoint(struct recovery *r, const struct log_segment *s, struct bytes payload, struct error *e)
 {
     struct cursor c = cursor_open(payload);
-    bool first = s == r->files.at[0];
+    bool first = s == r->files.files.at[0];
     cursor_u64(&c);
     uint32_t n = cursor_u32(&c);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t number;
         struct face f;
         if (!face_decode(&c, &number, &f))
-            return damaged(s, SEGMENT_HEADER_BYTES, "is a checkpoint that cannot be read",
-                           "although its checksum holds", e);
+            return segment_damaged(s, SEGMENT_HEADER_BYTES, "is a checkpoint that cannot be read",
+                                   "although its checksum holds", e);
         struct log_group *g = log_group_made(r->log, number);
         if (first) {
             adopt(r, g, &f);
@@ -274,14 +128,15 @@ static int checkpoint(struct recovery *r, const struct log_segment *s, struct by
         bool equal = face_equal(&f, &g->face);
         face_close(&f);
         if (!equal)
-            return damaged(s, SEGMENT_HEADER_BYTES, "disagrees with the records before it",
-                           "although its checksum holds", e);
+            return segment_damaged(s, SEGMENT_HEADER_BYTES, "disagrees with the records before it",
+                                   "although its checksum holds", e);
     }
     size_t used = 0;
     for (size_t i = 0; i < r->log->groups_n; i++)
         used += r->log->groups[i] != NULL && r->log->groups[i]->face.used;
     if (c.failed || cursor_left(&c) > 0 || used != n)
-        return damaged(s, SEGMENT_HEADER_BYTES, "is a checkpoint of other groups", "although its checksum holds", e);
+        return segment_damaged(s, SEGMENT_HEADER_BYTES, "is a checkpoint of other groups",
+                               "although its checksum holds", e);
     return ERR_OK;
 }
 
@@ -291,7 +146,7 @@ static int take(struct recovery *r, const struct log_segment *s, const struct re
     struct bytes payload = bytes_of(header + RECORD_HEADER_BYTES, record->stored);
     bool first = at == SEGMENT_HEADER_BYTES;
     if (first != (record->kind == RECORD_CHECKPOINT))
-        return damaged(s, at, "is out of place", "although its checksum holds", e);
+        return segment_damaged(s, at, "is out of place", "although its checksum holds", e);
     if (first)
         return checkpoint(r, s, payload, e);
     if ((record->flags & RECORD_END) == 0) {
@@ -346,18 +201,18 @@ static int read_records(struct recovery *r, const struct log_segment *s, uint64_
 /* Of a segment that another follows every byte up to its end was synced. */
 static int read_whole(struct recovery *r, size_t i, struct error *e)
 {
-    struct log_segment *s = r->files.at[i];
+    struct log_segment *s = r->files.files.at[i];
     uint64_t at;
     const char *flaw;
-    s->end = r->ends[i];
+    s->end = r->files.ends[i];
     scan_aim(&r->scan, s->file, s->id, s->end);
     int code = read_records(r, s, &at, &flaw, e);
     if (code != ERR_OK)
         return code;
     if (at != s->end)
-        return damaged(s, at, flaw, "although a later segment proves that it was on disk", e);
+        return segment_damaged(s, at, flaw, "although a later segment proves that it was on disk", e);
     if (r->pending_n > 0)
-        return damaged(s, r->good, "begins a write that has no end", "although a later segment follows", e);
+        return segment_damaged(s, r->good, "begins a write that has no end", "although a later segment follows", e);
     return ERR_OK;
 }
 
@@ -374,7 +229,7 @@ static void note_cut(struct recovery *r, const struct log_segment *s, uint64_t t
 /* The last one: what follows the good records is a torn tail, unless a later record proves that it was synced. */
 static int read_last(struct recovery *r, struct error *e)
 {
-    struct log_segment *s = r->files.at[r->started - 1];
+    struct log_segment *s = r->files.files.at[r->files.started - 1];
     uint64_t at;
     const char *flaw;
     scan_aim(&r->scan, s->file, s->id, s->bytes);
@@ -389,7 +244,7 @@ static int read_last(struct recovery *r, struct error *e)
         char proof[96];
         snprintf(proof, sizeof proof, "although the record at offset %" PRIu64 " proves that it was on disk",
                  traces.proof);
-        return damaged(s, at, flaw, proof, e);
+        return segment_damaged(s, at, flaw, proof, e);
     }
     note_cut(r, s, traces.trace_end);
     forget_pending(r);
@@ -405,10 +260,11 @@ static int check_complete(struct recovery *r, struct error *e)
         if (g == NULL)
             continue;
         if (g->face.first <= r->absent[i] && g->face.first <= g->face.last)
-            return error_set(e, ERR_CORRUPT,
-                             "%s: entries %" PRIu64 " to %" PRIu64
-                             " of group %zu are missing: they were in a segment file before it that is gone; " ADVICE,
-                             r->files.at[0]->file->path, g->face.first, r->absent[i], i);
+            return error_set(
+                e, ERR_CORRUPT,
+                "%s: entries %" PRIu64 " to %" PRIu64
+                " of group %zu are missing: they were in a segment file before it that is gone; " SEGMENT_ADVICE,
+                r->files.files.at[0]->file->path, g->face.first, r->absent[i], i);
         r->log->summary.entries += g->face.last + 1 - g->face.first;
     }
     return ERR_OK;
@@ -416,13 +272,13 @@ static int check_complete(struct recovery *r, struct error *e)
 
 static int read_all(struct recovery *r, struct error *e)
 {
-    for (size_t i = 0; i + 1 < r->started; i++) {
+    for (size_t i = 0; i + 1 < r->files.started; i++) {
         int code = read_whole(r, i, e);
         if (code != ERR_OK)
             return code;
     }
     int code = read_last(r, e);
-    r->log->summary.segments = r->started;
+    r->log->summary.segments = r->files.started;
     return code == ERR_OK ? check_complete(r, e) : code;
 }
 
@@ -447,17 +303,17 @@ static void hand_over_groups(struct log *log)
 static int hand_over_files(struct recovery *r, struct error *e)
 {
     struct log *log = r->log;
-    for (size_t i = 0; i < r->files.n; i++) {
-        struct log_segment *s = r->files.at[i];
+    for (size_t i = 0; i < r->files.files.n; i++) {
+        struct log_segment *s = r->files.files.at[i];
         log->last_sequence = s->sequence;
-        if (i < r->started) {
+        if (i < r->files.started) {
             segment_list_push(&log->segments, s);
             continue;
         }
         segment_list_push(&log->ready, s);
         s->end = SEGMENT_HEADER_BYTES;
     }
-    r->files.n = 0;
+    r->files.files.n = 0;
     for (size_t i = 0; i < log->ready.n; i++) {
         struct log_segment *s = log->ready.at[i];
         int code = segment_stamp(s, keeper_id(log, s->sequence, s->id), s->made_bytes, e);
@@ -470,9 +326,9 @@ static int hand_over_files(struct recovery *r, struct error *e)
 static int remove_half_made(struct recovery *r, struct error *e)
 {
     struct disk *disk = r->log->disk;
-    for (size_t i = 0; i < r->made_n; i++) {
+    for (size_t i = 0; i < r->files.made_n; i++) {
         char path[DISK_PATH_MAX];
-        segment_path(r->log->dir, r->made[i], "new", path);
+        segment_path(r->log->dir, r->files.made[i], "new", path);
         int code = disk->unlink(disk, path, e);
         if (code != ERR_OK)
             return code;
@@ -505,7 +361,7 @@ static int trim(struct log *log, struct log_segment *s, struct error *e)
 static int begin(struct recovery *r, struct error *e)
 {
     struct log *log = r->log;
-    struct log_segment *last = r->started > 0 ? r->files.at[r->started - 1] : NULL;
+    struct log_segment *last = r->files.started > 0 ? r->files.files.at[r->files.started - 1] : NULL;
     hand_over_groups(log);
     int code = hand_over_files(r, e);
     if (code == ERR_OK)
@@ -542,27 +398,23 @@ static int remember_birth(struct log *log, struct error *e)
 
 static int check_birth(struct recovery *r, struct error *e)
 {
-    if (r->started > 0)
+    if (r->files.started > 0)
         return ERR_OK;
     uint64_t size;
     int code = r->log->disk->size(r->log->lock_file, &size, e);
     if (code == ERR_OK && size > 0)
-        code = error_set(e, ERR_CORRUPT, "%s: all segment files with records are gone, and there were some; " ADVICE,
-                         r->log->dir);
+        code =
+            error_set(e, ERR_CORRUPT,
+                      "%s: all segment files with records are gone, and there were some; " SEGMENT_ADVICE, r->log->dir);
     return code;
 }
 
 static int recover(struct recovery *r, struct error *e)
 {
-    int code = open_all(r, e);
-    if (code != ERR_OK)
-        return code;
-    r->ends = memory_zero(r->files.n + 1, sizeof *r->ends);
-    r->absent = memory_zero(LOG_GROUP_MAX + 1, sizeof *r->absent);
-    code = find_started(r, e);
+    int code = inventory_open(&r->files, r->log, e);
     if (code == ERR_OK)
         code = check_birth(r, e);
-    if (code == ERR_OK && r->started > 0)
+    if (code == ERR_OK && r->files.started > 0)
         code = read_all(r, e);
     if (code == ERR_OK)
         code = begin(r, e);
@@ -572,15 +424,13 @@ static int recover(struct recovery *r, struct error *e)
 int log_recover(struct log *log, struct error *e)
 {
     struct recovery r = {.log = log};
+    r.absent = memory_zero(LOG_GROUP_MAX + 1, sizeof *r.absent);
     scan_open(&r.scan, NULL, 0, 0, PIECE_BYTES);
     int code = recover(&r, e);
     scan_close(&r.scan);
     forget_pending(&r);
-    segment_list_close(&r.files);
+    inventory_close(&r.files);
     memory_free(r.pending);
-    memory_free(r.sequences);
-    memory_free(r.made);
-    memory_free(r.ends);
     memory_free(r.absent);
     if (code != ERR_OK)
         return code;

@@ -61,10 +61,7 @@ static int write_header(struct log_segment *s, struct error *e)
 
 static int bad_header(const struct log_segment *s, const char *what, struct error *e)
 {
-    return error_set(e, ERR_CORRUPT,
-                     "%s: the segment header at offset 0 %s; restore the data directory from a backup, or let this "
-                     "replica start anew from its peers",
-                     s->file->path, what);
+    return error_set(e, ERR_CORRUPT, "%s: the segment header at offset 0 %s; " SEGMENT_ADVICE, s->file->path, what);
 }
 
 static int read_header(struct log_segment *s, uint64_t sequence, struct error *e)
@@ -229,6 +226,12 @@ int segment_remove(struct log_segment *s, const char *dir, struct error *e)
     struct disk *disk = s->file->disk;
     int code = disk->unlink(disk, s->file->path, e);
     return code == ERR_OK ? disk->sync_dir(disk, dir, e) : code;
+}
+
+int segment_damaged(const struct log_segment *s, uint64_t at, const char *flaw, const char *proof, struct error *e)
+{
+    return error_set(e, ERR_CORRUPT, "%s: the record at offset %" PRIu64 " %s%s%s; " SEGMENT_ADVICE, s->file->path, at,
+                     flaw, proof != NULL ? ", " : "", proof != NULL ? proof : "");
 }
 
 void segment_close(struct log_segment *s)

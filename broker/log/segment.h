@@ -18,6 +18,9 @@ enum {
     SEGMENT_VERSION = 1,
 };
 
+/* How every message about damage ends. */
+#define SEGMENT_ADVICE "restore the data directory from a backup, or let this replica start anew from its peers"
+
 struct log_segment {
     struct disk_file *file;
     uint64_t sequence;
@@ -52,6 +55,9 @@ int segment_shrink(struct log_segment *s, struct error *e);
 
 /* Removes the file, durably. `s` stays open. */
 int segment_remove(struct log_segment *s, const char *dir, struct error *e);
+
+/* ERR_CORRUPT: "FILE: the record at offset N FLAW, PROOF; advice". `proof` may be NULL. */
+int segment_damaged(const struct log_segment *s, uint64_t at, const char *flaw, const char *proof, struct error *e);
 
 void segment_close(struct log_segment *s); /* accepts NULL */
 
