@@ -32,33 +32,39 @@ struct bytes cursor_take(struct cursor *c, size_t len)
     return b;
 }
 
-static uint64_t take_little(struct cursor *c, size_t len)
-{
-    struct bytes b = cursor_take(c, len);
-    uint64_t v = 0;
-    for (size_t i = b.len; i > 0; i--)
-        v = v << 8 | b.data[i - 1];
-    return v;
-}
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "integers are read and written as they lie in memory");
 
 uint8_t cursor_u8(struct cursor *c)
 {
-    return (uint8_t)take_little(c, 1);
+    struct bytes b = cursor_take(c, 1);
+    return b.len == 1 ? *b.data : 0;
 }
 
 uint16_t cursor_u16(struct cursor *c)
 {
-    return (uint16_t)take_little(c, 2);
+    uint16_t v = 0;
+    struct bytes b = cursor_take(c, sizeof v);
+    if (b.len == sizeof v)
+        memcpy(&v, b.data, sizeof v);
+    return v;
 }
 
 uint32_t cursor_u32(struct cursor *c)
 {
-    return (uint32_t)take_little(c, 4);
+    uint32_t v = 0;
+    struct bytes b = cursor_take(c, sizeof v);
+    if (b.len == sizeof v)
+        memcpy(&v, b.data, sizeof v);
+    return v;
 }
 
 uint64_t cursor_u64(struct cursor *c)
 {
-    return take_little(c, 8);
+    uint64_t v = 0;
+    struct bytes b = cursor_take(c, sizeof v);
+    if (b.len == sizeof v)
+        memcpy(&v, b.data, sizeof v);
+    return v;
 }
 
 uint64_t cursor_u64be(struct cursor *c)
@@ -72,6 +78,8 @@ uint64_t cursor_u64be(struct cursor *c)
 
 uint64_t cursor_varint(struct cursor *c)
 {
+    if (!c->failed && c->at < c->end && *c->at < 0x80)
+        return *c->at++; /* most are short */
     uint64_t v = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         uint8_t byte = cursor_u8(c);
@@ -117,32 +125,25 @@ void buffer_put(struct buffer *b, const void *data, size_t len)
     b->len += len;
 }
 
-static void put_little(struct buffer *b, uint64_t v, size_t len)
-{
-    uint8_t *at = buffer_reserve(b, len);
-    for (size_t i = 0; i < len; i++)
-        at[i] = (uint8_t)(v >> (8 * i));
-    b->len += len;
-}
-
 void buffer_u8(struct buffer *b, uint8_t v)
 {
-    put_little(b, v, 1);
+    *buffer_reserve(b, 1) = v;
+    b->len++;
 }
 
 void buffer_u16(struct buffer *b, uint16_t v)
 {
-    put_little(b, v, 2);
+    buffer_put(b, &v, sizeof v);
 }
 
 void buffer_u32(struct buffer *b, uint32_t v)
 {
-    put_little(b, v, 4);
+    buffer_put(b, &v, sizeof v);
 }
 
 void buffer_u64(struct buffer *b, uint64_t v)
 {
-    put_little(b, v, 8);
+    buffer_put(b, &v, sizeof v);
 }
 
 void buffer_u64be(struct buffer *b, uint64_t v)

@@ -183,10 +183,17 @@ uint16_t identity_shard_of(struct bytes full_name, uint16_t shards)
 
 static const uint8_t GROUPS[] = {8, 4, 4, 4, 12}; /* digits between the hyphens */
 
+static void put_digits(char out[16], uint64_t v)
+{
+    for (int i = 15; i >= 0; i--, v >>= 4)
+        out[i] = "0123456789abcdef"[v & 15];
+}
+
 void identity_message_id(char out[IDENTITY_MESSAGE_ID_LEN + 1], uint64_t queue, uint64_t sequence)
 {
-    char digits[33];
-    snprintf(digits, sizeof digits, "%016llx%016llx", (unsigned long long)queue, (unsigned long long)sequence);
+    char digits[32];
+    put_digits(digits, queue);
+    put_digits(digits + 16, sequence);
     const char *from = digits;
     for (size_t g = 0; g < sizeof GROUPS; g++) {
         if (g > 0)
