@@ -1,16 +1,18 @@
 #!/bin/sh
 # Installs what is missing, by apt, on Debian 12 or newer. Quick and silent when nothing is.
 #
-#   deploy/install-deps.sh [build|test|bench]
+#   deploy/install-deps.sh [build|quickstart|test|bench]
 #
-# build (default): what the broker is built with. test: that, and what ./tests/run.sh needs. bench: build, and the peers
-# that bench/compare.sh measures against; their services are not started.
+# build (default): what the broker is built with. quickstart: that, and what the example function runs on. test:
+# build, and what ./tests/run.sh needs. bench: build, and the peers that bench/compare.sh measures against; their
+# services are not started.
 set -eu
 
 rust_min=1.85
 
 build="gcc libc6-dev cmake make ninja-build pkg-config ca-certificates libuv1-dev libprotobuf-c-dev protobuf-c-compiler
     libzstd-dev libcurl4-openssl-dev libjansson-dev libssl-dev libxxhash-dev libinih-dev librocksdb-dev node-llhttp"
+quickstart="python3"
 test="check clang clang-format clang-tidy libclang-rt-dev shellcheck python3"
 bench="redis-server rabbitmq-server beanstalkd default-jre-headless curl python3"
 
@@ -21,13 +23,14 @@ die() {
 
 case "${1-build}" in
 build) wanted=$build ;;
+quickstart) wanted="$build $quickstart" ;;
 test) wanted="$build $test" ;;
 bench) wanted="$build $bench" ;;
 -h | --help)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
     exit 0
     ;;
-*) die "unknown set \"$1\"; use build, test or bench" ;;
+*) die "unknown set \"$1\"; use build, quickstart, test or bench" ;;
 esac
 
 # Whether a cargo that is new enough can be run.
