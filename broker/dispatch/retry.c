@@ -12,7 +12,7 @@ uint64_t retry_delay_ms(uint64_t min_ms, uint64_t max_ms, uint32_t receive_count
     ASSERT(receive_count > 0);
     uint64_t top = min_ms > 0 ? min_ms : 1;
     for (uint32_t i = 0; i < receive_count && top < max_ms; i++)
-        top *= 2;
+        top = top > max_ms / 2 ? max_ms : top * 2;
     if (top > max_ms)
         top = max_ms;
     return top <= min_ms ? top : min_ms + random_below(random, top - min_ms + 1);

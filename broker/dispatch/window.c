@@ -2,10 +2,9 @@
 
 #include "base/assert.h"
 
-/* The long-term mean moves by this share of each answer's distance from it. */
-#define LATENCY_SHARE (1.0 / 256)
-/* When answers are much faster than the mean, it is an old truth: forget it sooner. */
-#define LATENCY_FORGET 0.95
+/* The long-term mean moves by this share of each round's distance from it; by half when answers have become much faster, since
+ * it is then an old truth. */
+#define LATENCY_SHARE (1.0 / 16)
 
 static void keep_in_bounds(struct window *w)
 {
@@ -37,6 +36,7 @@ void window_restart(struct window *w)
     w->latency_mean_us = 0;
     w->latency_round_us = 0;
     w->round_answers = 0;
+    w->round_size = 1;
     w->round_full = false;
 }
 
@@ -64,26 +64,28 @@ static bool latency_rose(const struct window *w, double round_us)
            round_us > WINDOW_LATENCY_RISE * w->latency_mean_us;
 }
 
-static void learn_latency(struct window *w, double latency_us)
+static void learn_latency(struct window *w, double round_us)
 {
+    bool old = w->latency_mean_us > WINDOW_LATENCY_RISE * round_us;
     if (w->latency_mean_us <= 0)
-        w->latency_mean_us = latency_us;
-    w->latency_mean_us += (latency_us - w->latency_mean_us) * LATENCY_SHARE;
-    if (w->latency_mean_us > WINDOW_LATENCY_RISE * latency_us)
-        w->latency_mean_us *= LATENCY_FORGET;
+        w->latency_mean_us = round_us;
+    else
+        w->latency_mean_us += (round_us - w->latency_mean_us) * (old ? 0.5 : LATENCY_SHARE);
 }
 
-/* A round is as many answers as the window is wide. */
+/* A round is as many answers as the window was wide when it began. */
 static void end_round(struct window *w)
 {
-    double mean_us = w->latency_round_us / w->round_answers;
-    if (w->round_full && latency_rose(w, mean_us)) {
+    double round_us = w->latency_round_us / w->round_answers;
+    if (w->round_full && latency_rose(w, round_us)) {
         w->slow_start = false;
         if (w->size * 0.9 >= WINDOW_START)
             w->size *= 0.9;
     }
+    learn_latency(w, round_us);
     w->latency_round_us = 0;
     w->round_answers = 0;
+    w->round_size = window_size(w);
     w->round_full = false;
 }
 
@@ -96,9 +98,8 @@ void window_success(struct window *w, uint64_t request, uint64_t latency_us, boo
     if (full && !rising && request >= w->decided)
         w->size += w->slow_start ? 1 : 1 / w->size;
     keep_in_bounds(w);
-    if (w->round_answers >= window_size(w))
+    if (w->round_answers >= w->round_size)
         end_round(w);
-    learn_latency(w, (double)latency_us);
 }
 
 void window_trouble(struct window *w, uint64_t request)

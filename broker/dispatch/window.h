@@ -18,10 +18,11 @@ struct window {
     bool slow_start;
     uint64_t next_request;  /* number of the next request to leave */
     uint64_t decided;       /* requests with a lower number were out before the last decrease: no second one for them */
-    double latency_mean_us; /* over some hundreds of answers; 0: none yet */
+    double latency_mean_us; /* over some dozen rounds; 0: none yet */
     double latency_round_us; /* summed over the round in progress */
     uint32_t round_answers;
-    bool round_full; /* the window held delivery back during the round */
+    uint32_t round_size; /* answers after which it ends */
+    bool round_full;     /* the window held delivery back during the round */
 };
 
 void window_open(struct window *w, uint32_t max);

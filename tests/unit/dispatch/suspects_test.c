@@ -1,0 +1,79 @@
+#include "dispatch/suspects.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct suspects known;
+
+static void setup(void)
+{
+    memset(&known, 0, sizeof known);
+}
+
+static void teardown(void)
+{
+    suspects_close(&known);
+}
+
+START_TEST(while_nobody_is_answered_nobody_is_guilty)
+{
+    for (int round = 0; round < 100; round++)
+        for (uint64_t m = 1; m <= 300; m++)
+            ck_assert(!suspects_silent(&known, 1, m, 5, 5));
+}
+END_TEST
+
+START_TEST(who_got_no_answer_while_others_did_is_guilty_at_once)
+{
+    ck_assert(suspects_silent(&known, 1, 1, 5, 6));
+}
+END_TEST
+
+START_TEST(who_got_no_answer_before_and_after_others_did_is_guilty)
+{
+    ck_assert(!suspects_silent(&known, 1, 1, 5, 5));
+    ck_assert(!suspects_silent(&known, 1, 2, 5, 5));
+    ck_assert(suspects_silent(&known, 1, 1, 8, 8));
+    ck_assert(suspects_silent(&known, 1, 1, 8, 8));
+    ck_assert(!suspects_silent(&known, 2, 1, 8, 8));
+}
+END_TEST
+
+START_TEST(an_answer_clears_the_suspicion)
+{
+    ck_assert(!suspects_silent(&known, 1, 1, 5, 5));
+    suspects_clear(&known, 1, 1);
+    suspects_clear(&known, 1, 99);
+    ck_assert(!suspects_silent(&known, 1, 1, 9, 9));
+}
+END_TEST
+
+START_TEST(only_so_many_are_remembered)
+{
+    ck_assert(!suspects_silent(&known, 1, 1, 0, 0));
+    for (uint64_t m = 2; m <= SUSPECTS_MAX; m++)
+        suspects_silent(&known, 1, m, 0, 0);
+    ck_assert(suspects_silent(&known, 1, 1, 1, 1));
+    suspects_silent(&known, 1, 1000, 1, 1);
+    ck_assert(!suspects_silent(&known, 1, 1, 1, 1));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("suspects");
+    TCase *c = tcase_create("suspects");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, while_nobody_is_answered_nobody_is_guilty);
+    tcase_add_test(c, who_got_no_answer_while_others_did_is_guilty_at_once);
+    tcase_add_test(c, who_got_no_answer_before_and_after_others_did_is_guilty);
+    tcase_add_test(c, an_answer_clears_the_suspicion);
+    tcase_add_test(c, only_so_many_are_remembered);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
