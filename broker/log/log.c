@@ -51,7 +51,7 @@ static void segment_list_room(struct segment_list *l)
     if (l->n < l->capacity)
         return;
     l->capacity = l->capacity * 2 + 16;
-    l->at = memory_grow(l->at, l->capacity, sizeof *l->at);
+    l->at = memory_grow(l->at, l->capacity, sizeof(struct log_segment *));
 }
 
 void segment_list_push(struct segment_list *l, struct log_segment *s)
@@ -66,14 +66,14 @@ struct log_segment *segment_list_shift(struct segment_list *l)
         return NULL;
     struct log_segment *s = l->at[0];
     l->n--;
-    memmove(l->at, l->at + 1, l->n * sizeof *l->at);
+    memmove(l->at, l->at + 1, l->n * sizeof(struct log_segment *));
     return s;
 }
 
 void segment_list_unshift(struct segment_list *l, struct log_segment *s)
 {
     segment_list_room(l);
-    memmove(l->at + 1, l->at, l->n * sizeof *l->at);
+    memmove(l->at + 1, l->at, l->n * sizeof(struct log_segment *));
     l->at[0] = s;
     l->n++;
 }
@@ -93,8 +93,8 @@ struct log_group *log_group_made(struct log *log, uint32_t number)
     ASSERT(number <= LOG_GROUP_MAX);
     if (number >= log->groups_n) {
         size_t n = (size_t)number + 1;
-        log->groups = memory_grow(log->groups, n, sizeof *log->groups);
-        memset(log->groups + log->groups_n, 0, (n - log->groups_n) * sizeof *log->groups);
+        log->groups = memory_grow(log->groups, n, sizeof(struct log_group *));
+        memset(log->groups + log->groups_n, 0, (n - log->groups_n) * sizeof(struct log_group *));
         log->groups_n = n;
     }
     struct log_group *g = log->groups[number];

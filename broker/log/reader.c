@@ -30,9 +30,10 @@ static int locate(struct log *log, uint32_t group, uint64_t index, struct spot_f
         *out = (struct spot_found){s, s->id, s->end, *p, g->face.last};
     }
     pthread_mutex_unlock(&log->lock);
-    if (p == NULL)
-        return error_set(e, ERR_NOT_FOUND, "entry %" PRIu64 " of group %u is compacted or not on disk", index, group);
-    return ERR_OK;
+    if (p != NULL)
+        return ERR_OK;
+    error_set(e, ERR_NOT_FOUND, "entry %" PRIu64 " of group %u is compacted or not on disk", index, group);
+    return ERR_NOT_FOUND;
 }
 
 static void let_go(struct log *log, struct log_segment *s)

@@ -22,6 +22,76 @@ static void count(void *ctx, const char *name)
     ++*(size_t *)ctx;
 }
 
+/* More parts than one call of the system takes, some of them empty. */
+static void exercise_parts(struct disk_file *f)
+{
+    enum { PARTS = IOV_MAX * 2 + 100 };
+    static struct iovec parts[PARTS];
+    struct disk *d = f->disk;
+    struct error e;
+    size_t total = 0;
+    for (size_t i = 0; i < PARTS; i++) {
+        parts[i] = part("0123456789", i % 11);
+        total += parts[i].iov_len;
+    }
+    ck_assert_int_eq(d->write(f, 7, parts, PARTS, &e), ERR_OK);
+    ck_assert_int_eq(d->sync(f, &e), ERR_OK);
+    uint8_t *back = memory_alloc(total);
+    ck_assert_int_eq(disk_read_exact(f, 7, back, total, &e), ERR_OK);
+    size_t at = 0;
+    for (size_t i = 0; i < PARTS; at += parts[i++].iov_len) {
+        struct bytes written = bytes_of(parts[i].iov_base, parts[i].iov_len);
+        ck_assert(bytes_equal(bytes_of(back + at, written.len), written));
+    }
+    memory_free(back);
+}
+
+static void exercise_size(struct disk_file *f)
+{
+    struct disk *d = f->disk;
+    struct error e;
+    uint64_t size;
+    ck_assert_int_eq(d->allocate(f, 100000, &e), ERR_OK);
+    ck_assert_int_eq(d->size(f, &size, &e), ERR_OK);
+    ck_assert_uint_eq(size, 100000);
+    exercise_parts(f);
+    uint8_t back[100];
+    size_t got;
+    ck_assert_int_eq(d->read(f, 99990, back, sizeof back, &got, &e), ERR_OK);
+    ck_assert_uint_eq(got, 10);
+    ck_assert_int_eq(disk_read_exact(f, 99990, back, 11, &e), ERR_IO);
+    ck_assert_int_eq(d->truncate(f, 10, &e), ERR_OK);
+    ck_assert_int_eq(d->size(f, &size, &e), ERR_OK);
+    ck_assert_uint_eq(size, 10);
+}
+
+static void exercise_lock(struct disk *d, const char *path)
+{
+    struct error e;
+    struct disk_file *held, *second;
+    ck_assert_int_eq(d->lock(d, path, &held, &e), ERR_OK);
+    ck_assert_int_eq(d->lock(d, path, &second, &e), ERR_EXISTS);
+    d->close(held);
+    ck_assert_int_eq(d->lock(d, path, &held, &e), ERR_OK);
+    d->close(held);
+    ck_assert_int_eq(d->unlink(d, path, &e), ERR_OK);
+}
+
+static void exercise_names(struct disk *d, const char *dir, const char *a, const char *b)
+{
+    struct error e;
+    struct disk_file *other;
+    ck_assert_int_eq(d->open(d, a, DISK_CREATE | DISK_EXCLUSIVE, &other, &e), ERR_EXISTS);
+    ck_assert_int_eq(d->rename(d, a, b, &e), ERR_OK);
+    ck_assert_int_eq(d->sync_dir(d, dir, &e), ERR_OK);
+    ck_assert_int_eq(d->rename(d, a, b, &e), ERR_NOT_FOUND);
+    size_t names = 0;
+    ck_assert_int_eq(d->list(d, dir, count, &names, &e), ERR_OK);
+    ck_assert_uint_eq(names, 1);
+    ck_assert_int_eq(d->unlink(d, b, &e), ERR_OK);
+    ck_assert_int_eq(d->unlink(d, b, &e), ERR_NOT_FOUND);
+}
+
 static void exercise(struct disk *d, const char *dir)
 {
     char a[128], b[128], lock[128];
@@ -30,63 +100,18 @@ static void exercise(struct disk *d, const char *dir)
     snprintf(lock, sizeof lock, "%s/lock", dir);
     struct error e;
     struct disk_file *f;
+    uint64_t space;
     ck_assert_int_eq(d->make_dir(d, dir, &e), ERR_OK);
     ck_assert_int_eq(d->make_dir(d, dir, &e), ERR_OK);
     ck_assert_int_eq(d->open(d, a, 0, &f, &e), ERR_NOT_FOUND);
     ck_assert_msg(strstr(e.message, a) != NULL, "%s", e.message);
     ck_assert_int_eq(d->open(d, a, DISK_CREATE, &f, &e), ERR_OK);
-    ck_assert_int_eq(d->allocate(f, 100000, &e), ERR_OK);
-    uint64_t size;
-    ck_assert_int_eq(d->size(f, &size, &e), ERR_OK);
-    ck_assert_uint_eq(size, 100000);
-
-    /* More parts than one call of the system takes, some of them empty. */
-    enum { PARTS = IOV_MAX * 2 + 100 };
-    static struct iovec parts[PARTS];
-    for (size_t i = 0; i < PARTS; i++)
-        parts[i] = part("0123456789", i % 11);
-    size_t total = 0;
-    for (size_t i = 0; i < PARTS; i++)
-        total += parts[i].iov_len;
-    ck_assert_int_eq(d->write(f, 7, parts, PARTS, &e), ERR_OK);
-    ck_assert_int_eq(d->sync(f, &e), ERR_OK);
-    uint8_t *back = memory_alloc(total);
-    ck_assert_int_eq(disk_read_exact(f, 7, back, total, &e), ERR_OK);
-    size_t at = 0;
-    for (size_t i = 0; i < PARTS; at += parts[i++].iov_len) {
-        if (parts[i].iov_len > 0)
-            ck_assert_int_eq(memcmp(back + at, parts[i].iov_base, parts[i].iov_len), 0);
-    }
-    size_t got;
-    ck_assert_int_eq(d->read(f, 99990, back, 100, &got, &e), ERR_OK);
-    ck_assert_uint_eq(got, 10);
-    ck_assert_int_eq(disk_read_exact(f, 99990, back, 11, &e), ERR_IO);
-    memory_free(back);
-
-    struct disk_file *other;
-    ck_assert_int_eq(d->open(d, a, DISK_CREATE | DISK_EXCLUSIVE, &other, &e), ERR_EXISTS);
-    ck_assert_int_eq(d->truncate(f, 10, &e), ERR_OK);
-    ck_assert_int_eq(d->size(f, &size, &e), ERR_OK);
-    ck_assert_uint_eq(size, 10);
-    ck_assert_int_eq(d->rename(d, a, b, &e), ERR_OK);
-    ck_assert_int_eq(d->sync_dir(d, dir, &e), ERR_OK);
-    ck_assert_int_eq(d->rename(d, a, b, &e), ERR_NOT_FOUND);
-    size_t names = 0;
-    ck_assert_int_eq(d->list(d, dir, count, &names, &e), ERR_OK);
-    ck_assert_uint_eq(names, 1);
-    uint64_t space;
+    exercise_size(f);
+    exercise_names(d, dir, a, b);
+    d->close(f);
     ck_assert_int_eq(d->space(d, dir, &space, &e), ERR_OK);
     ck_assert_uint_gt(space, 0);
-    struct disk_file *held, *second;
-    ck_assert_int_eq(d->lock(d, lock, &held, &e), ERR_OK);
-    ck_assert_int_eq(d->lock(d, lock, &second, &e), ERR_EXISTS);
-    d->close(held);
-    ck_assert_int_eq(d->lock(d, lock, &held, &e), ERR_OK);
-    d->close(held);
-    d->close(f);
-    ck_assert_int_eq(d->unlink(d, b, &e), ERR_OK);
-    ck_assert_int_eq(d->unlink(d, b, &e), ERR_NOT_FOUND);
-    ck_assert_int_eq(d->unlink(d, lock, &e), ERR_OK);
+    exercise_lock(d, lock);
 }
 
 START_TEST(the_machines_disk_keeps_the_contract)

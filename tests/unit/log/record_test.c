@@ -2,6 +2,8 @@
 
 #include "log_fixture.h"
 
+static const char PAYLOAD[13] = {"thirteen byte"};
+
 static struct record sample(void)
 {
     return (struct record){.segment = 0x1122334455667788,
@@ -20,7 +22,7 @@ static struct record sample(void)
 static void encode(struct record *r, uint8_t *out)
 {
     memset(out, 0, RECORD_HEADER_BYTES + 16);
-    memcpy(out + RECORD_HEADER_BYTES, "thirteen byte", 13);
+    memcpy(out + RECORD_HEADER_BYTES, PAYLOAD, sizeof PAYLOAD);
     record_encode(r, bytes_of(out + RECORD_HEADER_BYTES, 13), out);
 }
 
