@@ -59,7 +59,7 @@ static void compress(uint32_t h[8], const uint8_t *block)
 static void finish(uint32_t h[8], const uint8_t *rest, size_t len, uint64_t bits)
 {
     uint8_t block[2 * BLOCK] = {0};
-    if (len > 0)
+    if (rest != NULL)
         memcpy(block, rest, len);
     block[len] = 0x80;
     size_t size = len < LENGTH_AT ? BLOCK : 2 * BLOCK;

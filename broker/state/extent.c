@@ -119,7 +119,7 @@ static struct extent *append(struct extents *x, uint64_t first)
 {
     if (x->count == x->capacity) {
         x->capacity = x->capacity == 0 ? 16 : x->capacity * 2;
-        x->all = memory_grow(x->all, x->capacity, sizeof *x->all);
+        x->all = memory_grow(x->all, x->capacity, sizeof(struct extent *));
     }
     struct extent *g = memory_zero(1, sizeof *g);
     g->first = first;
@@ -307,7 +307,7 @@ static void drop_extent(struct extents *x, struct keys *ks, struct extent *g)
     uint64_t end = at + 1 < x->count ? x->all[at + 1]->first - 1 : g->last;
     add_dead(x, at > 0 ? x->all[at - 1]->last + 1 : g->first, end);
     x->count--;
-    memmove(x->all + at, x->all + at + 1, (x->count - at) * sizeof *x->all);
+    memmove(x->all + at, x->all + at + 1, (x->count - at) * sizeof(struct extent *));
     memory_free(g);
 }
 

@@ -309,7 +309,7 @@ int outbox_settle(struct outbox *o, struct keys *ks, uint16_t target, uint64_t u
     int code = ERR_OK;
     for (uint64_t s = from; s <= to && code == ERR_OK; s++) {
         struct key k = key_of2(ks->shard, KEY_OUTBOX, target, s);
-        struct moving m;
+        struct moving m = {0};
         code = get_item(o, ks, &k, s, &m, e);
         if (code != ERR_OK)
             break;
@@ -331,7 +331,7 @@ static int list_one(struct outbox *o, struct keys *ks, uint16_t target, uint64_t
                     struct outbox_item *out, struct error *e)
 {
     struct key k = key_of2(ks->shard, KEY_OUTBOX, target, sequence);
-    struct moving m;
+    struct moving m = {0};
     int code = get_item(o, ks, &k, sequence, &m, e);
     if (code != ERR_OK)
         return code;

@@ -48,6 +48,7 @@ static void insert_run(struct producer *p, uint32_t at, struct run r)
         p->run_capacity = p->run_capacity == 0 ? 2 : p->run_capacity * 2;
         p->runs = memory_grow(p->runs, p->run_capacity, sizeof *p->runs);
     }
+    ASSERT(p->runs != NULL);
     memmove(p->runs + at + 1, p->runs + at, (p->run_count - at) * sizeof *p->runs);
     p->runs[at] = r;
     p->run_count++;
@@ -150,7 +151,8 @@ static int load_one(struct producers *ps, struct bytes key, struct bytes value, 
 int producer_open(struct keys *ks, struct producers **out, struct error *e)
 {
     struct producers *ps = memory_zero(1, sizeof *ps);
-    ps->by_id.seed = bytes_hash(bytes_of(&ps, sizeof ps), ks->shard); /* an address: nobody outside knows it */
+    uintptr_t secret = (uintptr_t)ps; /* nobody outside knows an address */
+    ps->by_id.seed = bytes_hash(bytes_of(&secret, sizeof secret), ks->shard);
     struct key from = key_of(ks->shard, KEY_PRODUCER);
     struct key to = key_after(&from);
     int code = ERR_OK;
@@ -263,6 +265,7 @@ static int drop_blocks(struct keys *ks, struct producer *p, struct error *e)
         code = take_block(key, store_iterator_value(i), runs, &count, e);
         if (code != ERR_OK)
             break;
+        ASSERT(count > 0);
         uint64_t last = runs[count - 1].first + runs[count - 1].count - 1;
         if (last < p->settled_below)
             store_delete(ks->batch, STORE_STATE, key);
@@ -297,6 +300,7 @@ static int look_at_runs(const struct run *runs, uint32_t run_count, uint64_t que
                         struct producer_seen *seen, struct error *e)
 {
     int code = ERR_OK;
+    ASSERT(run_count == 0 || runs != NULL);
     for (uint32_t i = run_at(runs, run_count, first); i < run_count && runs[i].first < first + count && code == ERR_OK;
          i++)
         code = notice(&runs[i], queue, first, count, seen, e);

@@ -251,7 +251,7 @@ static void append(struct history *h, struct redrive *d)
     if (h->count == REDRIVE_KEPT) {
         destroy(h->redrives[0]);
         h->count--;
-        memmove(h->redrives, h->redrives + 1, h->count * sizeof h->redrives[0]);
+        memmove(h->redrives, h->redrives + 1, h->count * sizeof(struct redrive *));
     }
     h->redrives[h->count++] = d;
 }
@@ -378,7 +378,8 @@ struct step {
 
 static bool contains(struct bytes text, const char *what)
 {
-    return what[0] == '\0' || memmem(text.data, text.len, what, strlen(what)) != NULL;
+    size_t len = strlen(what);
+    return len == 0 || (text.len >= len && memmem(text.data, text.len, what, len) != NULL);
 }
 
 /* Where the message is to go; empty when it stays. */

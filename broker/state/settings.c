@@ -48,13 +48,8 @@ struct draft {
     Hato__BindingSettings binding;
     Hato__GroupWeight *weights;
     Hato__GroupWeight **sorted;
+    char empty[1];
 };
-
-/* protobuf-c does not write to them. */
-static char *constant(const char *text)
-{
-    return (char *)(uintptr_t)text;
-}
 
 /* ---------------------------------------------------------------- checks */
 
@@ -145,9 +140,10 @@ static void begin_draft(struct draft *d)
     hato__binding_settings__init(&d->binding);
     d->weights = NULL;
     d->sorted = NULL;
+    d->empty[0] = '\0';
     settings_fields_default(QUEUE_FIELDS, QUEUE_COUNT, &d->queue);
-    d->queue.dead_letter_queue = constant("");
-    d->queue.binding_function = constant("");
+    d->queue.dead_letter_queue = d->empty;
+    d->queue.binding_function = d->empty;
     d->queue.has_user_data = true;
 }
 
@@ -193,9 +189,9 @@ static int merge_weights(struct draft *d, const Hato__QueueSettings *given, stru
 /* A binding begins anew when the function changes, and goes with it. */
 static int merge_binding(struct draft *d, const Hato__QueueSettings *given, struct error *e)
 {
-    const char *function = given->binding_function;
+    char *function = given->binding_function;
     if (function != NULL && strcmp(function, d->queue.binding_function) != 0) {
-        d->queue.binding_function = constant(function);
+        d->queue.binding_function = function;
         settings_fields_default(BINDING_FIELDS, BINDING_COUNT, &d->binding);
     }
     bool bound = d->queue.binding_function[0] != '\0';

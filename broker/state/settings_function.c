@@ -6,6 +6,7 @@
 
 #define FUNCTION(member, low, high, first, text) SETTINGS_FIELD(Hato__FunctionSettings, member, low, high, first, text)
 #define SECRET_BEGIN "whsec_"
+#define CONTENT_TYPE "application/octet-stream"
 
 enum { HOST_MAX = 253, PORT_MAX = 65535, SECRET_MIN_BYTES = 24, SECRET_MAX_BYTES = 64 };
 
@@ -17,11 +18,6 @@ static const struct settings_field FIELDS[] = {
     FUNCTION(retry_max_ms, 1, SETTINGS_DAY_MS, 300 * SETTINGS_SECOND_MS, "1 ms to 1 day"),
 };
 enum { COUNT = sizeof FIELDS / sizeof FIELDS[0] };
-
-static char *constant(const char *text)
-{
-    return (char *)(uintptr_t)text;
-}
 
 static bool is_digit(char c)
 {
@@ -246,14 +242,23 @@ int settings_function_check(const Hato__FunctionSettings *given, struct error *e
 
 /* ---------------------------------------------------------------- merging */
 
-/* Pointers are borrowed from what is merged, then all is copied at once. */
-static void begin_draft(Hato__FunctionSettings *d)
+/* Settings under construction: texts are borrowed from what is merged, then all is copied at once. */
+struct draft {
+    Hato__FunctionSettings settings;
+    char url[1];
+    char content_type[sizeof CONTENT_TYPE];
+};
+
+static void begin_draft(struct draft *d)
 {
-    hato__function_settings__init(d);
-    settings_fields_default(FIELDS, COUNT, d);
-    d->url = constant("");
-    d->content_type = constant("application/octet-stream");
-    d->has_rate = true;
+    Hato__FunctionSettings *s = &d->settings;
+    hato__function_settings__init(s);
+    settings_fields_default(FIELDS, COUNT, s);
+    d->url[0] = '\0';
+    memcpy(d->content_type, CONTENT_TYPE, sizeof CONTENT_TYPE);
+    s->url = d->url;
+    s->content_type = d->content_type;
+    s->has_rate = true;
 }
 
 static void merge(Hato__FunctionSettings *d, const Hato__FunctionSettings *given)
@@ -288,17 +293,17 @@ static int check_whole(const Hato__FunctionSettings *d, struct error *e)
 static int make(const Hato__FunctionSettings *now, const Hato__FunctionSettings *given, Hato__FunctionSettings **out,
                 struct error *e)
 {
-    Hato__FunctionSettings d;
+    struct draft d;
     begin_draft(&d);
     if (now != NULL)
-        merge(&d, now);
+        merge(&d.settings, now);
     int code = given != NULL ? settings_function_check(given, e) : ERR_OK;
     if (code == ERR_OK && given != NULL)
-        merge(&d, given);
+        merge(&d.settings, given);
     if (code == ERR_OK)
-        code = check_whole(&d, e);
+        code = check_whole(&d.settings, e);
     if (code == ERR_OK)
-        *out = settings_function_copy(&d);
+        *out = settings_function_copy(&d.settings);
     return code;
 }
 

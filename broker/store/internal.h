@@ -23,6 +23,10 @@ struct store {
     atomic_uint bulks; /* names their files */
 };
 
+struct store_snapshot {
+    const rocksdb_snapshot_t *at;
+};
+
 /* options.c: what RocksDB is told. */
 rocksdb_options_t *store_options_create(enum store_family f, const struct store_options *o, rocksdb_env_t *env,
                                         rocksdb_cache_t *cache, struct error *e);

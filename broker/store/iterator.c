@@ -26,7 +26,7 @@ struct store_iterator *store_iterate(struct store *s, enum store_family f, struc
     rocksdb_readoptions_set_iterate_lower_bound(i->options, lower, from.len);
     rocksdb_readoptions_set_iterate_upper_bound(i->options, lower + from.len, to.len);
     if (snapshot != NULL)
-        rocksdb_readoptions_set_snapshot(i->options, (const rocksdb_snapshot_t *)(const void *)snapshot);
+        rocksdb_readoptions_set_snapshot(i->options, snapshot->at);
     i->at = rocksdb_create_iterator_cf(s->db, i->options, s->families[f]);
     rocksdb_iter_seek_to_first(i->at);
     return i;

@@ -52,15 +52,14 @@ static int damaged(const char *status, const char *dir, const char *what, struct
 int store_status(char *status, const char *dir, const char *what, struct error *e)
 {
     int code;
-    if (begins(status, "Corruption"))
+    bool missing = strstr(status, ".sst") != NULL && strstr(status, "No such file") != NULL;
+    if (begins(status, "Corruption") || missing)
         code = damaged(status, dir, what, e);
     else if (strstr(status, "No space left on device") != NULL)
         code = error_set(e, ERR_STORAGE_FULL, "%s: no space left on the disk of %s", what, dir);
     else if (strstr(status, "While lock file") != NULL || strstr(status, "lock hold by current process") != NULL)
         code = error_set(e, ERR_CONFLICT, "%s is in use: another broker runs on this directory (%.*s)", dir, TOLD_MAX,
                          status);
-    else if (strstr(status, ".sst") != NULL && strstr(status, "No such file") != NULL)
-        code = damaged(status, dir, what, e);
     else
         code = error_set(e, ERR_IO, "%s in %s: %.*s", what, dir, TOLD_MAX, status);
     rocksdb_free(status);

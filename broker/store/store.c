@@ -220,7 +220,8 @@ int store_get_at(struct store *s, enum store_family f, struct bytes key, const s
                  struct buffer *out, struct error *e)
 {
     rocksdb_readoptions_t *options = rocksdb_readoptions_create();
-    rocksdb_readoptions_set_snapshot(options, (const rocksdb_snapshot_t *)(const void *)snapshot);
+    if (snapshot != NULL)
+        rocksdb_readoptions_set_snapshot(options, snapshot->at);
     int code = get(s, options, f, key, out, e);
     rocksdb_readoptions_destroy(options);
     return code;
@@ -228,13 +229,17 @@ int store_get_at(struct store *s, enum store_family f, struct bytes key, const s
 
 struct store_snapshot *store_snapshot_open(struct store *s)
 {
-    return (struct store_snapshot *)(void *)(uintptr_t)rocksdb_create_snapshot(s->db);
+    struct store_snapshot *snapshot = memory_alloc(sizeof *snapshot);
+    snapshot->at = rocksdb_create_snapshot(s->db);
+    return snapshot;
 }
 
 void store_snapshot_close(struct store *s, struct store_snapshot *snapshot)
 {
-    if (snapshot != NULL)
-        rocksdb_release_snapshot(s->db, (const rocksdb_snapshot_t *)(void *)snapshot);
+    if (snapshot == NULL)
+        return;
+    rocksdb_release_snapshot(s->db, snapshot->at);
+    memory_free(snapshot);
 }
 
 /* ---------------------------------------------------------------- figures */

@@ -83,7 +83,7 @@ int store_iterator_error(const struct store_iterator *i, struct error *e);
 void store_iterator_close(struct store_iterator *i);
 
 struct store_snapshot *store_snapshot_open(struct store *s);
-void store_snapshot_close(struct store *s, struct store_snapshot *snapshot);
+void store_snapshot_close(struct store *s, struct store_snapshot *snapshot); /* accepts NULL */
 
 /* Blocking: memtables to files, fsynced. */
 int store_flush(struct store *s, enum store_family f, struct error *e);
