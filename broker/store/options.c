@@ -40,6 +40,7 @@ static void set_common(rocksdb_options_t *o, uint64_t memtable_bytes, rocksdb_en
     rocksdb_options_set_paranoid_checks(o, 1);
     rocksdb_options_set_env(o, env);
     rocksdb_options_set_db_write_buffer_size(o, memtable_bytes);
+    rocksdb_options_set_max_write_buffer_number(o, 3); /* one full stalls all writers, the loops too: two may wait */
     rocksdb_options_set_max_open_files(o, OPEN_FILES_MAX);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_bytes_per_sync(o, 1 << 20);
@@ -69,7 +70,6 @@ static rocksdb_block_based_table_options_t *tables(rocksdb_cache_t *cache)
 static void set_state(rocksdb_options_t *o, uint64_t memtable_bytes, rocksdb_cache_t *cache)
 {
     rocksdb_options_set_write_buffer_size(o, memtable_bytes / 2);
-    rocksdb_options_set_max_write_buffer_number(o, 2);
     rocksdb_options_set_memtable_whole_key_filtering(o, 1);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.02);
     rocksdb_options_set_target_file_size_base(o, STATE_FILE_BYTES);
@@ -86,7 +86,6 @@ static void set_state(rocksdb_options_t *o, uint64_t memtable_bytes, rocksdb_cac
 static void set_bodies(rocksdb_options_t *o, uint64_t memtable_bytes, rocksdb_cache_t *cache)
 {
     rocksdb_options_set_write_buffer_size(o, memtable_bytes / 4);
-    rocksdb_options_set_max_write_buffer_number(o, 2);
     rocksdb_options_set_target_file_size_base(o, BODIES_FILE_BYTES);
     rocksdb_options_set_max_bytes_for_level_base(o, BODIES_LEVEL_BYTES);
     rocksdb_block_based_table_options_t *t = tables(cache);
