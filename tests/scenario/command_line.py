@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Every command of `hato`, in the order in which somebody would meet them, with what --json prints; and what it says, and with
+which exit code, when something is wrong."""
+import json
+
+from lib import scenario
+
+REFUSED, USAGE, UNREACHABLE, PARTLY = 1, 2, 3, 5
+
+
+def error_of(done):
+    return json.loads(done.stderr)["error"]
+
+
+def queues(s, b):
+    made = b.json("queue", "create", "jobs", "--visibility", "5s", "--dead-letter", "jobs-dead", "--max-receives", 2)
+    s.equal("queue create tells name, counts and settings",
+            (made["name"], made["ready"], made["settings"]["visibility_ms"], made["settings"]["dead_letter_queue"]),
+            ("jobs", 0, 5000, "jobs-dead"))
+    s.equal("its ARN is AWS's", made["arn"], "arn:aws:sqs:us-east-1:000000000000:jobs")
+    again = b.json("queue", "create", "jobs", "--visibility", "5s", "--dead-letter", "jobs-dead", "--max-receives", 2)
+    s.equal("creating it again with the same settings changes nothing", again["created_ms"], made["created_ms"])
+    done = b.run("queue", "create", "jobs", "--visibility", "6s", "--json")
+    s.equal("with other settings it is refused", (done.returncode, error_of(done)["code"]), (REFUSED, "exists"))
+    s.equal("the dead-letter queue was made along", [q["name"] for q in b.json("queue", "list")], ["jobs", "jobs-dead"])
+    changed = b.json("queue", "set", "jobs", "--visibility", "1m", "--max-messages", 100)
+    s.equal("queue set changes what it names and leaves the rest",
+            (changed["settings"]["visibility_ms"], changed["settings"]["max_messages"], changed["settings"]["max_receives"]),
+            (60000, 100, 2))
+    shown = b.json("queue", "show", "jobs")
+    s.equal("queue show tells the same, and what messages waited", (shown["settings"], shown["waited"]["count"]),
+            (changed["settings"], 0))
+    s.contains("for people there is a table", b.hato("queue", "list"), "READY  IN FLIGHT  DELAYED")
+
+
+def messages(s, b):
+    sent = b.json("send", "jobs", "one", "two", "--attr", "kind=new", "--attr", "size:number=3", "--attr", "raw:binary=AAH/")
+    s.equal("send answers for each message", [one["code"] for one in sent], ["ok", "ok"])
+    got = b.json("receive", "jobs", "--max", 10, "--visibility", "30s")
+    s.equal("receive brings them, in order", [one["body"] for one in got], ["one", "two"])
+    s.equal("with their attributes", got[0]["attributes"],
+            {"kind": {"type": "text", "value": "new"}, "size": {"type": "number", "value": "3"},
+             "raw": {"type": "binary", "value_base64": "AAH/"}})
+    s.equal("with the ids that send gave", [one["message_id"] for one in got], [one["message_id"] for one in sent])
+    s.equal("and says when the lease ends", got[0]["lease_until_ms"] - got[0]["first_received_ms"], 30000)
+    s.equal("a leased message is in flight", [one["state"] for one in b.json("peek", "jobs")], ["in-flight", "in-flight"])
+    first, second = got[0]["receipt"], got[1]["receipt"]
+    s.equal("extend answers for each receipt", b.json("extend", "jobs", first, second, "--visibility", "2m"),
+            [{"receipt": first, "code": "ok"}, {"receipt": second, "code": "ok"}])
+    s.equal("and the lease is longer",
+            b.json("peek", "jobs")[0]["due_ms"] > got[0]["lease_until_ms"], True)
+    s.equal("ack deletes", b.json("ack", "jobs", first), [{"receipt": first, "code": "ok"}])
+    done = b.run("ack", "jobs", first, second, "--json")
+    s.equal("of several receipts the good are acked, the stale named",
+            (done.returncode, [one["code"] for one in json.loads(done.stdout)]), (PARTLY, ["receipt_stale", "ok"]))
+    b.hato("send", "jobs", "third")
+    third = b.json("receive", "jobs")[0]
+    b.hato("nack", "jobs", third["receipt"], "--delay", "1h", "--error", "no such user", "--status", 404)
+    s.equal("nack gives it back, after its delay and with its error",
+            [(one["state"], one["last_error"]) for one in b.json("peek", "jobs")], [("delayed", "no such user")])
+    s.equal("cancel deletes what nobody holds", b.json("cancel", "jobs", third["message_id"]),
+            [{"message_id": third["message_id"], "code": "ok"}])
+    s.equal("and then nothing is there", b.json("peek", "jobs"), [])
+
+
+def input_and_output(s, b):
+    b.hato("send", "jobs", "-", stdin="all of\nthe input")
+    s.equal("send - takes all of the input as one message", b.hato("receive", "jobs", "--ack", "--body"), "all of\nthe input\n")
+    told = b.json("send", "jobs", "--lines", stdin="".join(f"line {i}\n" for i in range(50)))
+    s.equal("send --lines takes each line as one", (told["sent"], told["failed"]), (50, 0))
+    got = b.hato("receive", "jobs", "--max", 50, "--follow", "--ack", "--body")
+    s.equal("receive --follow --max ends with the last of them", got.splitlines(), [f"line {i}" for i in range(50)])
+    b.hato("send", "jobs", "x", "y")
+    s.equal("purge says how many it deleted", b.json("purge", "jobs"), {"purged": 2})
+    s.equal("receipts may come from the input", b.json("ack", "jobs", "-", stdin=""), [])
+
+
+def redrives(s, b):
+    b.hato("send", "jobs", "doomed")
+    for _ in range(2):
+        b.hato("nack", "jobs", b.json("receive", "jobs", "--wait", "10s")[0]["receipt"], "--error", "boom")
+    s.wait_for("the dead letter", lambda: b.json("queue", "show", "jobs-dead")["ready"] == 1)
+    dead = b.json("peek", "jobs-dead")[0]
+    s.equal("a dead letter says where it comes from and why",
+            (dead["provenance"]["reason"], dead["provenance"]["attempts"], dead["last_error"]), ("max-receives", 2, "boom"))
+    moved = b.json("redrive", "jobs-dead", "--reason", "boom")
+    s.equal("redrive moves it back and waits for its end", (moved["state"], moved["moved"], moved["skipped"]),
+            ("completed", 1, 0))
+    s.equal("redrive --list tells of it", [one["id"] for one in b.json("redrive", "jobs-dead", "--list")], [moved["id"]])
+    s.equal("and it is where it was", b.hato("receive", "jobs", "--ack", "--body"), "doomed\n")
+    done = b.run("redrive", "jobs-dead", "--cancel", "--json")
+    s.equal("there is none to cancel now", (done.returncode, error_of(done)["code"]), (REFUSED, "not_found"))
+
+
+def functions(s, b):
+    made = b.json("function", "create", "resize", "--url", "http://127.0.0.1:9/", "--format", "lambda", "--header",
+                  "X-Key: 1", "--secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    s.equal("function create tells its settings", (made["settings"]["format"], made["settings"]["headers"]), ("lambda", ["X-Key: 1"]))
+    s.check("a secret is never shown", "MfKQ9r8G" not in json.dumps(made) + json.dumps(b.json("function", "show", "resize")))
+    s.equal("function set changes", b.json("function", "set", "resize", "--timeout", "5s")["settings"]["timeout_ms"], 5000)
+    bound = b.json("bind", "jobs", "resize", "--batch", 3, "--paused")
+    s.equal("bind is the queue's", bound["settings"]["binding"],
+            {"function": "resize", "batch_size": 3, "window_ms": 0, "max_concurrency": 1000, "paused": True})
+    s.equal("the function knows its queues", b.json("function", "list")[0]["queues"], ["jobs"])
+    s.equal("resume and pause", (b.json("resume", "jobs")["settings"]["binding"]["paused"],
+                                 b.json("pause", "jobs")["settings"]["binding"]["paused"]), (False, True))
+    done = b.run("function", "delete", "resize", "--json")
+    s.equal("a bound function is not deleted", (done.returncode, error_of(done)["code"]), (REFUSED, "conflict"))
+    s.check("unbind", "binding" not in b.json("unbind", "jobs")["settings"])
+    s.equal("then it is", b.json("function", "delete", "resize"), {"deleted": "resize"})
+
+
+def broker_itself(s, b):
+    status = b.json("status")
+    s.equal("status counts", (status["queues"], status["functions"], status["accepts_sends"], len(status["shards"])),
+            (2, 0, True, 9))
+    s.check("ping", b.json("ping")["us"] > 0)
+    top = b.json("top", "--once", "--interval", "100ms")
+    s.equal("top has the queues", [queue["name"] for queue in top["queues"]], ["jobs", "jobs-dead"])
+    s.contains("completion for bash", b.hato("completion", "bash"), "_hato()")
+    s.equal("queue delete", b.json("queue", "delete", "jobs"), {"deleted": "jobs"})
+    s.equal("and it is gone", [queue["name"] for queue in b.json("queue", "list")], ["jobs-dead"])
+
+
+def wrong(s, b):
+    s.refused("an unknown command", b.run("frob"), "no command 'frob'", "hato --help")
+    s.equal("ends with the code for usage", b.run("frob").returncode, USAGE)
+    s.refused("an unknown option", b.run("send", "jobs-dead", "--bogus", "x"), "--bogus")
+    s.refused("an option without its value", b.run("queue", "create", "q", "--visibility"), "--visibility")
+    s.refused("a duration that is none", b.run("queue", "create", "q", "--visibility", "soon"), "soon")
+    s.refused("a number that is none", b.run("receive", "jobs-dead", "--max", "ten"), "ten")
+    s.refused("too few words", b.run("send"), "hato send QUEUE")
+    for name in ("a.b", "a b", "a/b", "é", "x" * 81, ".fifo"):
+        done = b.run("queue", "create", name, "--json")
+        s.check(f"the queue name {name[:10]!r} is refused with its field", done.returncode == REFUSED
+                and error_of(done)["code"] == "invalid" and error_of(done)["field"] == "name", done.stderr)
+    done = b.run("send", "nowhere", "x", "--json")
+    s.equal("sending to a queue that is not there", (done.returncode, error_of(done)["code"]), (REFUSED, "not_found"))
+    s.contains("says how to make it", error_of(done)["message"], "hato queue create nowhere")
+    done = b.run("ping", "--server", "127.0.0.1:1", "--json")
+    s.equal("a broker that is not there", (done.returncode, error_of(done)["code"]), (UNREACHABLE, "io"))
+    for words in (["queue", "create"], ["send"], ["receive"], ["redrive"], ["function", "create"], ["top"]):
+        done = b.run(*words, "--help")
+        s.check(f"{' '.join(words)} --help", done.returncode == 0 and f"hato {words[0]}" in done.stdout, done.stdout)
+
+
+with scenario() as scene:
+    broker = scene.broker()
+    for part in (queues, messages, input_and_output, redrives, functions, broker_itself, wrong):
+        part(scene, broker)
