@@ -44,7 +44,7 @@ int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, 
     }
     for (; bits != 0; bits &= bits - 1) {
         unsigned slot = chunk_first_slot(bits);
-        int code = exhaust_move(m, c, slot, bytes_text(q->settings->dead_letter_queue), true, "max-receives", e);
+        int code = exhaust_move(m, c, slot, bytes_text(q->settings->dead_letter_queue), false, e);
         if (code != ERR_OK)
             return code;
         *moved |= chunk_bit(slot);
@@ -53,60 +53,66 @@ int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, 
     return ERR_OK;
 }
 
+static int read_error(struct machine *m, const struct chunk *c, unsigned slot, struct lasterror *out, struct error *e)
+{
+    *out = (struct lasterror){0};
+    if ((c->errors & chunk_bit(slot)) == 0)
+        return ERR_OK;
+    int code = lasterror_get(&m->keys, c->queue->id, chunk_sequence(c->number, slot), out, e);
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
 /* The field `provenance` as it is appended to a Message. What it doesn't say stays as an earlier move said it. */
-static int put_provenance(struct machine *m, const struct chunk *c, unsigned slot, const char *reason,
-                          struct buffer *out, struct error *e)
+static void put_provenance(struct machine *m, const struct chunk *c, unsigned slot, const struct lasterror *last,
+                           const char *reason, struct buffer *out)
 {
     struct queue *q = c->queue;
-    uint64_t sequence = chunk_sequence(c->number, slot);
     char id[IDENTITY_MESSAGE_ID_LEN + 1];
-    char text[LASTERROR_TEXT_MAX + 1] = "";
-    struct lasterror last = {0};
-    if ((c->errors & chunk_bit(slot)) != 0) {
-        int code = lasterror_get(&m->keys, q->id, sequence, &last, e);
-        if (code != ERR_OK && code != ERR_NOT_FOUND)
-            return code;
-        size_t len = last.text.len < LASTERROR_TEXT_MAX ? last.text.len : LASTERROR_TEXT_MAX;
-        if (len > 0)
-            memcpy(text, last.text.data, len);
-        text[len] = '\0';
-    }
-    identity_message_id(id, q->id, sequence);
+    char text[LASTERROR_TEXT_MAX + 1];
+    size_t len = last->text.len < LASTERROR_TEXT_MAX ? last->text.len : LASTERROR_TEXT_MAX;
+    if (len > 0)
+        memcpy(text, last->text.data, len);
+    text[len] = '\0';
+    identity_message_id(id, q->id, chunk_sequence(c->number, slot));
     Hato__Provenance p = HATO__PROVENANCE__INIT;
     p.source_queue = q->name;
     p.message_id = id;
-    p.sent_ms = last.source.len == 0 ? c->sent_ms : 0;
+    p.sent_ms = last->source.len == 0 ? c->sent_ms : 0;
     p.attempts = c->touches != NULL ? c->touches[slot].receives : 0;
     p.first_received_ms = c->touches != NULL ? c->touches[slot].first_ms : 0;
     p.moved_ms = m->clock_ms;
     p.reason = (char *)(uintptr_t)reason;
     p.last_error = text;
-    p.last_status = last.status;
+    p.last_status = last->status;
     size_t size = hato__provenance__get_packed_size(&p);
     buffer_varint(out, PROVENANCE_TAG);
     buffer_varint(out, size);
     hato__provenance__pack(&p, buffer_reserve(out, size));
     out->len += size;
-    return ERR_OK;
 }
 
-int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, bool create,
-                 const char *reason, struct error *e)
+int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, bool redriven,
+                 struct error *e)
 {
+    struct lasterror last;
     struct buffer *provenance = &m->scratch;
-    buffer_clear(provenance);
-    int code = put_provenance(m, c, slot, reason, provenance, e);
+    int code = read_error(m, c, slot, &last, e);
     if (code != ERR_OK)
         return code;
+    buffer_clear(provenance);
+    put_provenance(m, c, slot, &last, redriven ? "redrive" : "max-receives", provenance);
     uint16_t target = identity_shard_of(destination, m->options.shards);
     struct moving moving = {
         .queue = destination,
-        .create = create,
+        .create = !redriven, /* a dead letter is not lost because its queue is */
         .ref = {c->index, c->slots[slot].offset, c->slots[slot].len},
         .provenance = buffer_view(provenance),
         .from = c->queue->id,
         .from_sequence = chunk_sequence(c->number, slot),
         .sent_ms = c->sent_ms,
+        .redriven = redriven,
+        .source = last.source,
+        .reason = last.reason,
         .priority = c->lane->priority,
         .group = lane_group(c->lane),
     };

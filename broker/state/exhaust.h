@@ -10,9 +10,10 @@ uint64_t exhaust_bits(const struct chunk *c, uint64_t bits);
 /* Does it. The bits are live and in no state; `*moved` are those that left the queue. */
 int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, struct error *e);
 
-/* A message leaves for another queue: into the outbox, with its provenance; it is in no state. `reason` as in Provenance. */
-int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, bool create,
-                 const char *reason, struct error *e);
+/* A message leaves for another queue: into the outbox, with its provenance; it is in no state. A dead letter unless
+ * `redriven`. */
+int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, bool redriven,
+                 struct error *e);
 
 /* A halted group goes on: its messages' receives count anew. False when it is not halted. */
 bool exhaust_resume(struct machine *m, struct queue *q, struct bytes group);

@@ -13,8 +13,10 @@
 
 /* ---------------------------------------------------------------- why a message is here */
 
-/* Keeps what a message's provenance says as its error record, for redrives and peeks. `raw` holds the provenance field. */
-static void keep_provenance(struct machine *m, struct queue *q, struct stored s, struct bytes raw)
+/* Keeps what a message's provenance says as its error record, for redrives and peeks. `raw` holds the provenance field. For one
+ * that is back where it was, `back` says where it had come from before. */
+static void keep_provenance(struct machine *m, struct queue *q, struct stored s, struct bytes raw,
+                            const struct moving *back)
 {
     struct buffer *all = &m->scratch;
     buffer_clear(all);
@@ -27,8 +29,8 @@ static void keep_provenance(struct machine *m, struct queue *q, struct stored s,
     struct lasterror l = {
         .text = bytes_text(p->last_error),
         .status = p->last_status,
-        .source = bytes_text(p->source_queue),
-        .reason = bytes_text(p->reason),
+        .source = back != NULL ? back->source : bytes_text(p->source_queue),
+        .reason = back != NULL ? back->reason : bytes_text(p->reason),
     };
     if (l.source.len > IDENTITY_NAME_MAX)
         return;
@@ -89,7 +91,7 @@ static int take_item(struct machine *m, const struct item *item)
         return code;
     struct stored s = send_store(m, q, &in, 0);
     q->counts.sent_total++;
-    keep_provenance(m, q, s, item->message);
+    keep_provenance(m, q, s, item->message, NULL);
     return ERR_OK;
 }
 
@@ -177,7 +179,9 @@ static void take_back(struct machine *m, struct queue *q, const struct moving *i
         .priority = q->fifo ? 0 : item->priority,
         .group = item->group,
     };
-    keep_provenance(m, q, send_store(m, q, &in, 0), item->provenance);
+    keep_provenance(m, q, send_store(m, q, &in, 0), item->provenance, item);
+    if (item->redriven)
+        redrive_returned(m->redrives, &m->keys, q->id);
 }
 
 static int settled_one(void *ctx, const struct moving *item, bool refused, struct error *e)
@@ -252,7 +256,7 @@ static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct byt
     if (code != ERR_OK || c == NULL || (c->ready & chunk_bit(slot)) == 0)
         return code;
     chunk_take_ready(m, c, chunk_bit(slot));
-    code = exhaust_move(m, c, slot, destination, false, "redrive", e);
+    code = exhaust_move(m, c, slot, destination, true, e);
     return code == ERR_OK ? chunk_thinned(m, c, e) : code;
 }
 
