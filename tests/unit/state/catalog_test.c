@@ -35,7 +35,7 @@ static void rig_close(struct rig *r)
 static int create(struct rig *r, const char *name, const char *url, bool *changed, struct error *e)
 {
     Hato__FunctionSettings g = HATO__FUNCTION_SETTINGS__INIT;
-    g.url = (char *)(uintptr_t)url;
+    g.url = (char *)url;
     return catalog_create(r->c, &r->k.keys, bytes_text(name), &g, 1000, changed, e);
 }
 

@@ -43,8 +43,11 @@ START_TEST(a_long_error_is_cut_between_characters)
     keyspace_open(&k);
     for (size_t shift = 0; shift < 3; shift++) {
         memset(text, 'x', sizeof text);
-        for (size_t i = shift; i + 3 <= sizeof text; i += 3)
-            memcpy(text + i, "\xe9\xb3\xa9", 3);
+        for (size_t i = shift; i + 3 <= sizeof text; i += 3) { /* U+9CE9 */
+            text[i] = (char)0xe9;
+            text[i + 1] = (char)0xb3;
+            text[i + 2] = (char)0xa9;
+        }
         l.text = bytes_of(text, sizeof text);
         lasterror_put(&k.keys, QUEUE, 64, &l);
         ck_assert_int_eq(lasterror_get(&k.keys, QUEUE, 64, &got, NULL), ERR_OK);
