@@ -32,6 +32,7 @@ struct seat_inside {
     uv_timer_cb on_due;
     struct mail ready;
     struct mail stop;
+    struct mail close;
     atomic_bool stop_asked;
 };
 

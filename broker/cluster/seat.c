@@ -226,10 +226,17 @@ static void on_stop(struct mail *mail)
         seat_let_go(seat);
 }
 
+/* The last of them may have closed inside a reply, that is inside of a shard: the shards go in a turn of their own. */
 void seat_let_go(struct seat *seat)
 {
     seat->inside->let_go = true;
-    try_to_close(seat);
+    loop_post(&seat->loop, &seat->inside->close);
+}
+
+static void on_close(struct mail *mail)
+{
+    struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, close);
+    try_to_close(in->env.ctx);
 }
 
 /* Work that is out has to come back before its shard may go: looked at again with every tick. */
@@ -281,6 +288,7 @@ static void fill_env(struct seat *seat)
     };
     in->ready.run = on_ready;
     in->stop.run = on_stop;
+    in->close.run = on_close;
     in->due_turn.run = set_due_timer;
     in->on_due = on_due;
 }

@@ -76,27 +76,6 @@ static const struct raft_storage storage = {
     .snapshot = make_snapshot,
 };
 
-int shard_raft_open(struct shard *s, struct error *e)
-{
-    struct raft_options o;
-    raft_options_default(&o);
-    struct log_hard_state hard = log_hard_state(s->log);
-    o.group = s->options.number;
-    o.node = s->options.node;
-    o.hard = (struct raft_hard_state){.term = hard.term, .vote = hard.vote, .commit = hard.commit};
-    o.applied = machine_applied(s->machine);
-    o.max_uncommitted_size = 2 * (uint64_t)ENTRY_BYTES_MAX;
-    o.random = &s->random;
-    o.storage = &storage;
-    o.storage_context = s;
-    membership_add(&o.membership.voters, s->options.node);
-    s->hard = o.hard;
-    int rc = raft_create(&o, &s->raft, e);
-    if (rc == ERR_OK)
-        raft_campaign(s->raft);
-    return rc;
-}
-
 /* ---------------------------------------------------------------- writing */
 
 static void on_written(struct log_write *write, int code)
@@ -110,7 +89,7 @@ static void on_written(struct log_write *write, int code)
     }
     uint64_t number = w->number;
     memory_free(w);
-    if (s->stopped)
+    if (s->stopped || (number == 0 && code == ERR_OK))
         return;
     if (code != ERR_OK) {
         struct error e = {0};
@@ -121,6 +100,53 @@ static void on_written(struct log_write *write, int code)
     raft_persisted(s->raft, number);
     shard_drain(s);
     shard_ask_turn(s);
+}
+
+/* A new group's log begins behind RAFT_BIRTH_INDEX, so that who joins it later has to take a snapshot and learns the membership
+ * from it (consensus/raft.h). */
+static void be_born(struct shard *s, const struct membership *first)
+{
+    struct buffer members = {0};
+    membership_encode(first, &members);
+    struct log_snapshot birth = {
+        .index = RAFT_BIRTH_INDEX, .term = RAFT_BIRTH_TERM, .membership = buffer_view(&members)};
+    struct log_hard_state hard = {.term = RAFT_BIRTH_TERM, .commit = RAFT_BIRTH_INDEX};
+    struct shard_write *w = memory_zero(1, sizeof *w);
+    w->shard = s;
+    w->write = (struct log_write){.reset = &birth, .state = &hard, .done = on_written, .ctx = w};
+    list_append(&s->writes, &w->link);
+    log_submit(s->log, &w->write);
+    w->write.reset = NULL;
+    w->write.state = NULL;
+    buffer_close(&members);
+}
+
+int shard_raft_open(struct shard *s, struct error *e)
+{
+    struct raft_options o;
+    raft_options_default(&o);
+    membership_add(&o.membership.voters, s->options.node);
+    if (log_snapshot(s->log).index == 0)
+        be_born(s, &o.membership);
+    int rc = membership_decode(log_snapshot(s->log).membership, &o.membership, e);
+    if (rc == ERR_OK && machine_applied(s->machine) == 0)
+        rc = machine_skip(s->machine, RAFT_BIRTH_INDEX, e);
+    if (rc != ERR_OK)
+        return rc;
+    struct log_hard_state hard = log_hard_state(s->log);
+    o.group = s->options.number;
+    o.node = s->options.node;
+    o.hard = (struct raft_hard_state){.term = hard.term, .vote = hard.vote, .commit = hard.commit};
+    o.applied = machine_applied(s->machine);
+    o.max_uncommitted_size = 2 * (uint64_t)ENTRY_BYTES_MAX;
+    o.random = &s->random;
+    o.storage = &storage;
+    o.storage_context = s;
+    s->hard = o.hard;
+    rc = raft_create(&o, &s->raft, e);
+    if (rc == ERR_OK)
+        raft_campaign(s->raft);
+    return rc;
 }
 
 void shard_write_again(struct shard *s)

@@ -29,7 +29,8 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
     s->log = log_group(options->log, options->number, options->port);
     struct machine_options m = {.shard = options->number, .shards = options->shards, .store = options->store};
     int rc = machine_open(&m, &s->machine, e);
-    if (rc == ERR_OK && machine_applied(s->machine) + 1 < log_first(s->log))
+    bool new_store = rc == ERR_OK && machine_applied(s->machine) == 0 && log_first(s->log) <= RAFT_BIRTH_INDEX + 1;
+    if (rc == ERR_OK && !new_store && machine_applied(s->machine) + 1 < log_first(s->log))
         rc = error_set(
             e, ERR_CORRUPT,
             "the store has shard %u up to entry %llu but the log begins at %llu: restore this node from a backup",
