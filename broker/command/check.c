@@ -37,6 +37,12 @@ static int check_attribute_name(struct bytes name, struct error *e)
     return ERR_OK;
 }
 
+/* Where messages are unpacked, texts become C strings, which end there. */
+static bool has_zero(struct bytes text)
+{
+    return text.len > 0 && memchr(text.data, 0, text.len) != NULL;
+}
+
 /* [+-] digits [. digits] [e [+-] digits] */
 static bool is_number(struct bytes text)
 {
@@ -70,8 +76,9 @@ static int check_attribute_field(const struct wire_field *f, struct error *e)
 {
     switch (f->number) {
     case ATTRIBUTE_TEXT:
-        if (!utf8_valid(f->bytes))
-            return error_field(e, ERR_INVALID, "attributes", "a text attribute is not valid UTF-8: use a binary one");
+        if (!utf8_valid(f->bytes) || has_zero(f->bytes))
+            return error_field(e, ERR_INVALID, "attributes",
+                               "a text attribute is not UTF-8 without zero bytes: use a binary one");
         return ERR_OK;
     case ATTRIBUTE_NUMBER:
         if (f->bytes.len > CHECK_NUMBER_MAX || !is_number(f->bytes))
@@ -79,10 +86,11 @@ static int check_attribute_field(const struct wire_field *f, struct error *e)
                                "a number attribute is not a decimal number of at most %d characters", CHECK_NUMBER_MAX);
         return ERR_OK;
     case ATTRIBUTE_SUFFIX:
-        if (f->bytes.len > CHECK_TYPE_SUFFIX_MAX || !utf8_valid(f->bytes))
+        if (f->bytes.len > CHECK_TYPE_SUFFIX_MAX || !utf8_valid(f->bytes) || has_zero(f->bytes))
             return error_field(e, ERR_INVALID, "attributes",
-                               "an attribute's type suffix has %zu bytes; at most %d are allowed", f->bytes.len,
-                               CHECK_TYPE_SUFFIX_MAX);
+                               "an attribute's type suffix has %zu bytes; at most %d of UTF-8 without zero bytes are "
+                               "allowed",
+                               f->bytes.len, CHECK_TYPE_SUFFIX_MAX);
         return ERR_OK;
     default:
         return ERR_OK;

@@ -1,0 +1,17 @@
+/* The text fields of a request, before it is unpacked. Pure. */
+#ifndef HATO_COMMAND_TEXT_H
+#define HATO_COMMAND_TEXT_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+enum { TEXT_DEPTH_MAX = 8 }; /* of messages within messages */
+
+/* Every text field of an encoded message of type `d`, at any depth, has to be UTF-8 without a zero byte: protobuf-c hands texts
+ * on as C strings, where a zero byte would make one name of another. Bytes that are no such message pass: unpacking refuses them.
+ * Errors: ERR_INVALID, naming the field. */
+int text_check(const ProtobufCMessageDescriptor *d, struct bytes raw, struct error *e);
+
+#endif
