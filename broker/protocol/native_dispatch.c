@@ -1,5 +1,6 @@
 /* From a frame to its operation, by a table. */
 #include "base/wire.h"
+#include "command/text.h"
 #include "protocol/native_session.h"
 
 enum { REQUEST_ID = 1, REQUEST_SEND = HATO__REQUEST__OP_SEND };
@@ -79,7 +80,16 @@ static const native_operation operations[] = {
     [HATO__REQUEST__OP_GROUP_RESUME] = native_group_resume,
 };
 
-/* The id and the one operation of a request, without decoding it. */
+enum { OPERATIONS = sizeof operations / sizeof operations[0] };
+
+static bool is_known(uint32_t number)
+{
+    return (number < OPERATIONS && operations[number] != NULL) || number == REQUEST_SEND ||
+           number == HATO__REQUEST__OP_STREAM_CREDIT || number == HATO__REQUEST__OP_STREAM_CLOSE;
+}
+
+/* The id and the one operation of a request, without decoding it. Beside an operation that is known, one that is not is a
+ * field of a later version, and ignored. */
 static bool look_at(struct bytes frame, uint64_t *id, uint32_t *number, struct bytes *body)
 {
     struct cursor c = cursor_open(frame);
@@ -89,7 +99,7 @@ static bool look_at(struct bytes frame, uint64_t *id, uint32_t *number, struct b
     while (wire_next(&c, &f)) {
         if (f.number == REQUEST_ID && f.type == WIRE_VARINT) {
             *id = f.value;
-        } else if (f.type == WIRE_BYTES) {
+        } else if (f.type == WIRE_BYTES && (is_known(f.number) || !is_known(*number))) {
             *number = f.number;
             *body = f.bytes;
         }
@@ -97,10 +107,13 @@ static bool look_at(struct bytes frame, uint64_t *id, uint32_t *number, struct b
     return !c.failed && *id != 0;
 }
 
-static void start(struct op *op, uint32_t number)
+static void start(struct op *op, uint32_t number, struct bytes frame)
 {
-    size_t count = sizeof operations / sizeof operations[0];
-    if (number < count && operations[number] != NULL && op->request->op_case == number) {
+    if (text_check(&hato__request__descriptor, frame, &op->error) != ERR_OK) {
+        op_answer(op);
+        return;
+    }
+    if (number < OPERATIONS && operations[number] != NULL && op->request->op_case == number) {
         operations[number](op);
         return;
     }
@@ -136,7 +149,7 @@ bool native_dispatch(struct session *s, struct bytes frame)
         native_stream_close(s, request->stream_close);
         op_free(op);
     } else {
-        start(op, number);
+        start(op, number, frame);
     }
     return true;
 }
