@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""Bytes no proper client would send. Each is refused in the way proto/client.proto says; meanwhile another client is served, and
+the broker neither ends nor grows."""
+import random
+import socket
+import struct
+import threading
+
+import native
+from lib import scenario
+
+SEED = 20  # of the random bytes: the same in each run
+
+
+class Bystander(threading.Thread):
+    """A well-behaved client, which sends, receives and acks all the while."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.connection = native.Connection(port)
+        self.connection.call("queue_create", name="bystander")
+        self.rounds = 0
+        self.problem = None
+        self.stopping = threading.Event()
+
+    def run(self):
+        try:
+            while not self.stopping.is_set():
+                body = b"round %d" % self.rounds
+                self.connection.send("bystander", body)
+                got = self.connection.receive("bystander", wait_ms=60000)
+                if [one["message"]["body"] for one in got] != [body] or self.connection.ack("bystander", *got):
+                    self.problem = f"sent {body!r}, got {got!r}"
+                    return
+                self.rounds += 1
+        except Exception as problem:  # pylint: disable=broad-except
+            self.problem = repr(problem)
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
+        return self.problem
+
+
+def refusal(connection):
+    """The reply about the connection itself, if the connection is closed after it."""
+    reply = connection.read_reply()
+    return reply["id"], reply["error"]["code"], connection.reads_end()
+
+
+WRONG = (0, native.PROTOCOL, True)
+
+
+def prefaces(s, b):
+    with native.Connection(b.port, preface=native.PREFACE) as c:
+        s.equal("the broker answers with its own version", c.preface, native.PREFACE)
+    with native.Connection(b.port, preface=struct.pack("<4sHH", b"HATO", 1, 99)) as c:
+        s.equal("a later minor version is served", c.call("ping"), {})
+    with native.Connection(b.port, preface=struct.pack("<4sHH", b"HATO", 2, 0)) as c:
+        s.equal("another major version is refused by its code", refusal(c), (0, native.VERSION, True))
+    with native.Connection(b.port, preface=b"GET / HT") as c:
+        c.write(b"TP/1.1\r\n\r\n")
+        reply = c.read_reply()
+        s.check("HTTP on the native port is told where HTTP is", "--http" in reply["error"]["message"]
+                and reply["error"]["code"] == native.PROTOCOL, reply)
+    for size in range(8):
+        with native.Connection(b.port, preface=None) as c:
+            c.write(native.PREFACE[:size])
+    with native.Connection(b.port, preface=None) as c:
+        for byte in native.PREFACE + native.request(7, "ping"):
+            c.write(bytes([byte]))
+        s.equal("byte by byte is served as well", (c.read(8), c.read_reply()["id"]), (native.PREFACE, 7))
+
+
+def frames(s, b):
+    good = native.encode("Request", {"id": 1, "ping": {}})
+    cases = {
+        "of length 0": native.frame(b""),
+        "of 4 GiB": struct.pack("<I", 0xFFFFFFFF) + good,
+        "one byte above the limit": struct.pack("<I", 68 * 1024 * 1024 + 1),
+        "that is no protobuf": native.frame(b"\xff" * 20),
+        "whose varint does not end": native.frame(b"\x08" + b"\x80" * 10 + b"\x01"),
+        "whose field goes beyond it": native.frame(b"\x08\x01\x1a\x7f"),
+        "of a wire type that is none": native.frame(b"\x08\x01\x1f"),
+        "of field number 0": native.frame(b"\x00\x01"),
+        "without an id": native.frame(native.encode("Request", {"ping": {}})),
+        "with id 0": native.frame(native.encode("Request", {"id": 0, "ping": {}})),
+        "whose operation is a number": native.frame(b"\x08\x01" + native.tagged(6, native.VARINT, b"\x01")),
+        "whose operation is cut": native.frame(b"\x08\x01" + native.tagged(6, native.LENGTH, b"\x05\x0a\x7f\x61\x61\x61")),
+    }
+    for name, raw in cases.items():
+        with native.Connection(b.port) as c:
+            c.write(raw)
+            s.equal(f"a frame {name} ends the connection", refusal(c), WRONG)
+    with native.Connection(b.port) as c:
+        c.write(native.request(1 << 60, "ping") + native.frame(b""))
+        s.equal("what came before it is answered", c.read_reply()["id"], 1 << 60)
+        s.equal("before the connection ends", refusal(c), WRONG)
+
+
+def unknown(s, b):
+    with native.Connection(b.port) as c:
+        c.write(native.frame(b"\x08\x05" + native.tagged(99, native.LENGTH, b"\x00")))
+        reply = c.read_reply()
+        s.equal("an unknown operation is refused, and the connection goes on",
+                (reply["id"], reply["error"]["code"], c.call("ping")), (5, native.INVALID, {}))
+        c.write(native.frame(b"\x08\x06"))
+        s.equal("no operation at all likewise", (c.read_reply()["error"]["code"], c.call("ping")), (native.INVALID, {}))
+        later = native.tagged(77, native.VARINT, b"\x05") + native.tagged(78, native.LENGTH, b"\x03abc") \
+            + native.tagged(79, native.FIXED64, b"12345678") + native.tagged(80, native.FIXED32, b"1234")
+        c.call("queue_create", name="unknown")
+        message = native.encode("Message", {"body": b"x"}) + later
+        send = native.encode("Send", {"queue": "unknown"}) + native.tagged(2, native.LENGTH, native.varint(len(message)) + message)
+        c.write(native.frame(b"\x08\x09" + native.tagged(5, native.LENGTH, native.varint(len(send + later)) + send + later) + later))
+        reply = c.read_reply()
+        s.check("fields of a later version are ignored in a send", reply["error"] is None
+                and reply["send"]["results"][0]["error"] is None, reply)
+        receive = native.encode("Receive", {"queue": "unknown"}) + later
+        c.write(native.frame(b"\x08\x0a" + native.tagged(6, native.LENGTH, native.varint(len(receive)) + receive) + later))
+        reply = c.read_reply()
+        s.check("and in others", reply["error"] is None and reply["receive"]["deliveries"][0]["message"]["body"] == b"x", reply)
+
+
+def names(s, b):
+    with native.Connection(b.port) as c:
+        allowed = {chr(code) for code in range(128) if chr(code).isalnum() or chr(code) in "_-"}
+        served = {chr(code) for code in range(128) if c.code("queue_create", name=f"a{chr(code)}b") == native.OK}
+        s.equal("a queue's name may hold letters, digits, _ and - alone", sorted(served), sorted(allowed))
+        for name in ("", "a" * 81, "a.fifo.fifo", ".fifo", "é", "a\u0000b", "..", b"\xff\xfe", "x" * 100000):
+            s.equal(f"the name {name[:12]!r} is refused wherever one is given",
+                    {c.code(op, **{field: name}) for op, field in
+                     (("queue_create", "name"), ("queue_show", "name"), ("queue_delete", "name"), ("queue_purge", "name"),
+                      ("receive", "queue"), ("peek", "queue"), ("redrive_start", "queue"), ("stream_open", "queue"))},
+                    {native.INVALID})
+        functions = {chr(code) for code in range(128)
+                     if c.code("function_create", name=f"a{chr(code)}b", settings={"url": "http://127.0.0.1/"}) == native.OK}
+        s.equal("a function's name likewise", sorted(functions), sorted(allowed))
+        refused = {account: c2 for account, c2 in ((account, hello_code(b, account)) for account in
+                                                   ("1", "12345678901a", "0" * 13, "a:b", "../../../.."))}
+        s.equal("an account is 12 digits", set(refused.values()), {native.INVALID})
+
+
+def hello_code(b, account):
+    with native.Connection(b.port, hello=False) as c:
+        return c.code("hello", account=account)
+
+
+def messages(s, b):
+    with native.Connection(b.port) as c:
+        c.call("queue_create", name="messages")
+
+        def result(**fields):
+            error = c.call("send", queue="messages", messages=[fields])["results"][0]["error"]
+            return native.OK if error is None else (error["code"], error["field"])
+
+        s.equal("an empty body is a body", result(), native.OK)
+        for what, fields, field in (
+                ("an attribute without a name", {"attributes": [{"name": "", "text": "x"}]}, "attributes"),
+                ("an attribute's name with a space", {"attributes": [{"name": "a b", "text": "x"}]}, "attributes"),
+                ("an attribute of ours", {"attributes": [{"name": "hato.x", "text": "x"}]}, "attributes"),
+                ("an attribute of AWS's", {"attributes": [{"name": "AWS.x", "text": "x"}]}, "attributes"),
+                ("an attribute twice", {"attributes": [{"name": "a", "text": "x"}, {"name": "a", "text": "y"}]}, "attributes"),
+                ("an attribute without a value", {"attributes": [{"name": "a"}]}, "attributes"),
+                ("a number that is none", {"attributes": [{"name": "a", "number": "twelve"}]}, "attributes"),
+                ("a text with a zero byte", {"attributes": [{"name": "a", "text": "x\0y"}]}, "attributes"),
+                ("65 attributes", {"attributes": [{"name": f"a{i}", "text": "x"} for i in range(65)]}, "attributes"),
+                ("a group of 129 bytes", {"group": "g" * 129}, "group"),
+                ("a deduplication id of 129 bytes", {"deduplication_id": "d" * 129}, "deduplication_id"),
+                ("a delay of 11 years", {"delay_ms": 11 * 365 * 86400 * 1000}, "delay_ms"),
+                ("priority 8", {"priority": 8}, "priority"),
+                ("a traceparent that is none", {"traceparent": "00-abc"}, "traceparent"),
+                ("a provenance", {"provenance": {"source_queue": "elsewhere"}}, "provenance"),
+                ("a group that is not UTF-8", {"group": b"\xff"}, "group")):
+            got = result(**fields)
+            s.check(f"{what} is refused, and its field named", got != native.OK and got[0] in (native.INVALID, native.TOO_LARGE)
+                    and field in got[1], got)
+        mixed = c.call("send", queue="messages", messages=[{"body": b"good"}, {"priority": 9}, {"body": b"good, too"}])
+        s.equal("one bad message does not spoil the others", [one["error"] is None for one in mixed["results"]],
+                [True, False, True])
+        s.equal("a message above the queue's limit is refused", result(body=bytes(1024 * 1024 + 1))[0], native.TOO_LARGE)
+
+
+def batches(s, b):
+    with native.Connection(b.port) as c:
+        c.call("queue_create", name="batches")
+        s.equal("1,000 messages are a batch", len(c.send("batches", *[b"x"] * 1000)), 1000)
+        s.equal("1,001 are not", c.code("send", queue="batches", messages=[{"body": b"x"}] * 1001), native.INVALID)
+        s.equal("none are none", c.code("send", queue="batches", messages=[]), native.INVALID)
+        s.equal("1,000 are received at once", len(c.receive("batches", 1000)), 1000)
+        for op, fields in (("receive", {"max_messages": 1001}), ("ack", {"receipts": []}), ("ack", {"receipts": [b"x"] * 1001}),
+                           ("nack", {"receipts": [b"x"] * 1001}), ("extend", {"receipts": [b"x"] * 1001}),
+                           ("cancel", {"message_ids": ["x"] * 1001}), ("peek", {"max_messages": 1001}),
+                           ("receive", {"visibility_ms": 7 * 86400 * 1000 + 1}), ("receive", {"wait_ms": 3600 * 1000 + 1}),
+                           ("nack", {"receipts": [b"x"], "delay_ms": 8 * 86400 * 1000}), ("stream_open", {"credit": 0}),
+                           ("stream_open", {"credit": 100001}), ("stream_open", {"credit": 1, "max_batch": 1001}),
+                           ("receive", {"max_messages": (1 << 32) - 1}), ("extend", {"receipts": [b"x"], "visibility_ms": (1 << 64) - 1})):
+            s.equal(f"{op} of {', '.join(fields)} beyond the limit is refused", c.code(op, queue="batches", **fields), native.INVALID)
+        s.equal("queue_list of 1,001", c.code("queue_list", max=1001), native.INVALID)
+
+
+def receipts(s, b):
+    with native.Connection(b.port) as c:
+        for name in ("mine", "yours"):
+            c.call("queue_create", name=name)
+        c.send("mine", b"1", b"2")
+        mine, other = c.receive("mine", 2)
+        c.send("yours", b"x")
+        yours, = c.receive("yours")
+
+        def codes(*these):
+            return [(c.call(op, queue="mine", receipts=list(these), **more)["codes"] or [native.OK] * len(these))
+                    for op, more in (("nack", {"delay_ms": 1000}), ("extend", {"visibility_ms": 1000}), ("ack", {}))]
+
+        receipt = mine["receipt"]
+        forged = [bytes([*receipt[:i], receipt[i] ^ 1 << bit, *receipt[i + 1:]]) for i in range(len(receipt)) for bit in (0, 5)]
+        s.equal("a receipt with any bit changed is invalid", codes(*forged), [[native.RECEIPT_INVALID] * len(forged)] * 3)
+        odd = [b"", receipt[:-1], receipt + b"\0", bytes(33), b"\xff" * 33, b"x" * 10000]
+        s.equal("so is one of another length, or of nothing", codes(*odd), [[native.RECEIPT_INVALID] * len(odd)] * 3)
+        s.equal("so is one of another queue", codes(yours["receipt"]), [[native.RECEIPT_INVALID]] * 3)
+        c.ack("mine", mine)
+        s.equal("one of a deleted message is stale", codes(receipt), [[native.RECEIPT_STALE]] * 3)
+        c.call("nack", queue="mine", receipts=[other["receipt"]])
+        again, = c.receive("mine")
+        s.equal("one of an earlier receive is stale", codes(other["receipt"]), [[native.RECEIPT_STALE]] * 3)
+        s.equal("and harms the present one in no way", (c.counts("mine")["in_flight"], c.ack("mine", again)), (1, []))
+        s.equal("the other queue's message is still held", c.ack("yours", yours), [])
+
+
+def random_bytes(s, b):
+    pick = random.Random(SEED)
+    patterns = [native.request(3, "send", queue="bystander", messages=[{"body": b"x" * 50, "group": "g"}] * 3),
+                native.request(4, "receive", queue="random", max_messages=10, wait_ms=5),
+                native.request(5, "queue_create", name="random", settings={"visibility_ms": 5, "group_weights": [{"group": "a", "weight": 1}]}),
+                native.request(6, "ack", queue="random", receipts=[bytes(33)] * 3),
+                native.request(7, "stream_open", queue="random", credit=10),
+                native.request(8, "function_create", name="f", settings={"url": "http://127.0.0.1/", "headers": ["A: b"]})]
+    for turn in range(300):
+        with native.Connection(b.port) as c:
+            try:
+                if turn % 3 == 0:
+                    c.write(pick.randbytes(pick.randrange(1, 2000)))
+                else:
+                    raw = bytearray(pick.choice(patterns))
+                    if turn % 3 == 1:
+                        for _ in range(pick.randrange(1, 6)):
+                            raw[pick.randrange(4, len(raw))] = pick.randrange(256)
+                        raw = raw.replace(b"bystander", b"elsewhere")
+                    else:
+                        del raw[pick.randrange(1, len(raw)):]
+                    c.write(bytes(raw))
+                if pick.random() < 0.5:
+                    c.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the broker was quicker
+    s.check("after 300 connections of random and damaged bytes the broker lives", b.running() and b.get("/healthz")[0] == 200)
+
+
+with scenario() as scene:
+    broker = scene.broker()
+    bystander = Bystander(broker.port)
+    bystander.start()
+    for part in (prefaces, frames, unknown, names, messages, batches, receipts):
+        part(scene, broker)
+    before = broker.json("status")["memory_bytes"]
+    random_bytes(scene, broker)
+    after = broker.json("status")["memory_bytes"]
+    scene.check("and has grown by less than 64 MiB", after - before < 64 << 20, f"from {before} to {after}")
+    scene.equal("meanwhile another client was served without a hitch", bystander.stop(), None)
+    scene.check("all the while", bystander.rounds > 0, bystander.rounds)
