@@ -1,25 +1,45 @@
-/* Bodies: from the entries in memory, else on another thread from the log, else from the store (spilled). */
+/* Bodies: from the entries in memory, else on another thread from the log, else from the store (spilled).
+ *
+ * An entry is read once however many fetches want it at the time: receives of a deep queue take neighbours from the same entry.
+ *
+ *   fetch --wants--> reading (an entry) --log--> all its fetches get it
+ *                                       --gone from the log: spilled--> each fetch reads its own messages from the store */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "shard/internal.h"
 #include "state/keys.h"
 #include "store/store.h"
 
-struct cold {
+/* An entry on its way from the log. */
+struct reading {
     struct work work;
     struct shard *shard;
-    struct fetch *fetch;
     struct log *log;
+    uint64_t index;
+    struct list waiting; /* struct want */
+    struct blob *entry;
+    int code;
+    struct error error;
+};
+
+struct want {
+    struct list_link link;
+    struct fetch *fetch;
+};
+
+/* Messages of one fetch and one entry on their way from the store. */
+struct spilled {
+    struct work work;
+    struct shard *shard;
     struct store *store;
-    uint32_t group;
+    struct fetch *fetch;
     size_t count;
     int code;
     struct error error;
     struct {
         size_t message; /* of the fetch */
         struct message_ref ref;
-        struct blob *blob; /* the entry, or the spilled message alone */
-        bool alone;
+        struct blob *body;
     } items[];
 };
 
@@ -32,111 +52,174 @@ static int point_into(struct delivered *d, struct blob *entry, struct error *e)
     return ERR_OK;
 }
 
-static void finish(struct fetch *f, int code, const struct error *e)
+static void finish(struct fetch *f)
 {
-    struct delivered *messages = f->messages;
+    /* `done` may free the messages: their owners are taken first. */
     size_t count = f->count;
-    struct blob **owners = memory_alloc((count > 0 ? count : 1) * sizeof *owners);
-    size_t owned = 0;
+    struct blob *few[64];
+    struct blob **owners = count <= 64 ? few : memory_alloc(count * sizeof *owners);
     for (size_t i = 0; i < count; i++)
-        if (messages[i].owner != NULL)
-            owners[owned++] = messages[i].owner;
-    f->done(f, code, e);
-    for (size_t i = 0; i < owned; i++)
+        owners[i] = f->messages[i].owner;
+    f->done(f, f->code, &f->error);
+    for (size_t i = 0; i < count; i++)
         blob_unref(owners[i]);
-    memory_free(owners);
+    if (owners != few)
+        memory_free(owners);
 }
 
-static int read_spilled(struct cold *c, size_t i)
+/* One entry less to wait for. */
+static void settle(struct fetch *f, int code, const struct error *e)
 {
-    struct buffer value = {0};
-    struct message_ref ref = c->items[i].ref;
-    struct key key = key_of2((uint16_t)c->group, KEY_BODY, ref.index, ref.offset);
-    int rc = store_get(c->store, STORE_BODIES, key_view(&key), &value, &c->error);
-    if (rc == ERR_OK && value.len != ref.len)
-        rc = error_set(&c->error, ERR_CORRUPT, "the spilled message %llu+%u has the wrong length",
-                       (unsigned long long)ref.index, ref.offset);
-    if (rc == ERR_NOT_FOUND)
-        rc = error_set(&c->error, ERR_CORRUPT,
-                       "message %llu+%u is neither in the log nor in the store: restore this node from a backup",
-                       (unsigned long long)ref.index, ref.offset);
-    if (rc != ERR_OK) {
-        buffer_close(&value);
-        return rc;
+    if (code != ERR_OK && f->code == ERR_OK) {
+        f->code = code;
+        f->error = *e;
     }
-    c->items[i].blob = blob_adopt(&value);
-    c->items[i].alone = true;
-    return ERR_OK;
+    ASSERT(f->missing > 0);
+    if (--f->missing == 0)
+        finish(f);
 }
 
-static void cold_run(struct work *w)
+/* ---------------------------------------------------------------- from the store */
+
+static void spilled_run(struct work *w)
 {
-    struct cold *c = CONTAINER_OF(w, struct cold, work);
-    for (size_t i = 0; i < c->count && c->code == ERR_OK; i++) {
-        if (i > 0 && c->items[i - 1].ref.index == c->items[i].ref.index && !c->items[i - 1].alone) {
-            c->items[i].blob = blob_ref(c->items[i - 1].blob);
-            continue;
-        }
-        c->code = log_read(c->log, c->group, c->items[i].ref.index, &c->items[i].blob, &c->error);
-        if (c->code == ERR_NOT_FOUND)
-            c->code = read_spilled(c, i);
+    struct spilled *sp = CONTAINER_OF(w, struct spilled, work);
+    for (size_t i = 0; i < sp->count && sp->code == ERR_OK; i++) {
+        struct buffer value = {0};
+        struct message_ref ref = sp->items[i].ref;
+        struct key key = key_of2(sp->shard->options.number, KEY_BODY, ref.index, ref.offset);
+        sp->code = store_get(sp->store, STORE_BODIES, key_view(&key), &value, &sp->error);
+        if (sp->code == ERR_OK && value.len != ref.len)
+            sp->code = error_set(&sp->error, ERR_CORRUPT, "the spilled message %llu+%u has the wrong length",
+                                 (unsigned long long)ref.index, ref.offset);
+        if (sp->code == ERR_NOT_FOUND)
+            sp->code =
+                error_set(&sp->error, ERR_CORRUPT,
+                          "message %llu+%u is neither in the log nor in the store: restore this node from a backup",
+                          (unsigned long long)ref.index, ref.offset);
+        if (sp->code == ERR_OK)
+            sp->items[i].body = blob_adopt(&value);
+        else
+            buffer_close(&value);
     }
 }
 
-static void cold_done(struct work *w)
+static void spilled_done(struct work *w)
 {
-    struct cold *c = CONTAINER_OF(w, struct cold, work);
-    struct fetch *f = c->fetch;
-    for (size_t i = 0; i < c->count; i++) {
-        struct delivered *d = &f->messages[c->items[i].message];
-        if (c->code == ERR_OK && c->items[i].alone) {
-            d->owner = c->items[i].blob;
+    struct spilled *sp = CONTAINER_OF(w, struct spilled, work);
+    struct shard *s = sp->shard;
+    for (size_t i = 0; i < sp->count; i++) {
+        struct delivered *d = &sp->fetch->messages[sp->items[i].message];
+        d->owner = sp->items[i].body;
+        if (d->owner != NULL)
             d->message = blob_view(d->owner);
-            continue;
-        }
-        if (c->code == ERR_OK)
-            c->code = point_into(d, c->items[i].blob, &c->error);
-        if (c->items[i].blob != NULL && c->code == ERR_OK)
-            bodies_put(&c->shard->bodies, c->items[i].ref.index, c->items[i].blob);
-        blob_unref(c->items[i].blob);
     }
-    struct shard *s = c->shard;
-    finish(f, c->code, &c->error);
-    memory_free(c);
+    settle(sp->fetch, sp->code, &sp->error);
+    memory_free(sp);
     shard_work_done(s);
+}
+
+static void read_spilled(struct shard *s, struct fetch *f, uint64_t index)
+{
+    struct spilled *sp = memory_zero(1, sizeof *sp + f->count * sizeof sp->items[0]);
+    sp->work.run = spilled_run;
+    sp->work.done = spilled_done;
+    sp->shard = s;
+    sp->store = s->options.store;
+    sp->fetch = f;
+    for (size_t i = 0; i < f->count; i++) {
+        if (f->messages[i].is.ref.index != index)
+            continue;
+        sp->items[sp->count].message = i;
+        sp->items[sp->count++].ref = f->messages[i].is.ref;
+    }
+    shard_work(s, &sp->work);
+}
+
+/* ---------------------------------------------------------------- from the log */
+
+static void reading_run(struct work *w)
+{
+    struct reading *r = CONTAINER_OF(w, struct reading, work);
+    r->code = log_read(r->log, r->shard->options.number, r->index, &r->entry, &r->error);
+}
+
+static void hand_over(struct reading *r, struct fetch *f)
+{
+    struct error e = r->error;
+    int code = r->code;
+    for (size_t i = 0; i < f->count && code == ERR_OK; i++)
+        if (f->messages[i].is.ref.index == r->index)
+            code = point_into(&f->messages[i], r->entry, &e);
+    settle(f, code, &e);
+}
+
+static void reading_done(struct work *w)
+{
+    struct reading *r = CONTAINER_OF(w, struct reading, work);
+    struct shard *s = r->shard;
+    idmap_remove(&s->readings, r->index);
+    if (r->code == ERR_OK)
+        bodies_put(&s->bodies, r->index, r->entry);
+    while (!list_empty(&r->waiting)) {
+        struct want *want = CONTAINER_OF(list_first(&r->waiting), struct want, link);
+        list_remove(&r->waiting, &want->link);
+        struct fetch *f = want->fetch;
+        memory_free(want);
+        if (r->code == ERR_NOT_FOUND)
+            read_spilled(s, f, r->index);
+        else
+            hand_over(r, f);
+    }
+    blob_unref(r->entry);
+    memory_free(r);
+    shard_work_done(s);
+}
+
+static void want_entry(struct shard *s, struct fetch *f, uint64_t index)
+{
+    struct reading *r = idmap_find(&s->readings, index);
+    bool start = r == NULL;
+    if (start) {
+        r = memory_zero(1, sizeof *r);
+        r->work.run = reading_run;
+        r->work.done = reading_done;
+        r->shard = s;
+        r->log = s->options.log;
+        r->index = index;
+        list_init(&r->waiting);
+        idmap_put(&s->readings, index, r);
+    }
+    struct want *want = memory_zero(1, sizeof *want);
+    want->fetch = f;
+    list_append(&r->waiting, &want->link);
+    f->missing++;
+    if (start)
+        shard_work(s, &r->work);
+}
+
+static bool wanted_before(const struct fetch *f, size_t i)
+{
+    uint64_t index = f->messages[i].is.ref.index;
+    for (size_t k = i; k > 0; k--) /* neighbours mostly share their entry */
+        if (f->messages[k - 1].is.ref.index == index)
+            return true;
+    return false;
 }
 
 void shard_fetch(struct shard *s, struct fetch *f)
 {
-    struct error e = {0};
-    size_t missing = 0;
-    int rc = ERR_OK;
-    for (size_t i = 0; i < f->count && rc == ERR_OK; i++) {
-        struct blob *entry = bodies_find(&s->bodies, f->messages[i].is.ref.index);
-        f->messages[i].owner = NULL;
-        if (entry == NULL)
-            missing++;
-        else
-            rc = point_into(&f->messages[i], entry, &e);
+    f->code = ERR_OK;
+    f->error = (struct error){0};
+    f->missing = 1; /* until all are looked at */
+    for (size_t i = 0; i < f->count && f->code == ERR_OK; i++) {
+        struct delivered *d = &f->messages[i];
+        d->owner = NULL;
+        struct blob *entry = bodies_find(&s->bodies, d->is.ref.index);
+        if (entry != NULL)
+            f->code = point_into(d, entry, &f->error);
+        else if (!wanted_before(f, i))
+            want_entry(s, f, d->is.ref.index);
     }
-    if (missing == 0 || rc != ERR_OK) {
-        finish(f, rc, &e);
-        return;
-    }
-    struct cold *c = memory_zero(1, sizeof *c + missing * sizeof c->items[0]);
-    c->work.run = cold_run;
-    c->work.done = cold_done;
-    c->shard = s;
-    c->fetch = f;
-    c->log = s->options.log;
-    c->store = s->options.store;
-    c->group = s->options.number;
-    for (size_t i = 0; i < f->count; i++) {
-        if (f->messages[i].owner != NULL)
-            continue;
-        c->items[c->count].message = i;
-        c->items[c->count].ref = f->messages[i].is.ref;
-        c->count++;
-    }
-    shard_work(s, &c->work);
+    settle(f, ERR_OK, NULL);
 }

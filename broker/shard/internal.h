@@ -56,6 +56,7 @@ struct shard {
     struct bodies bodies;
     struct idmap lines; /* queue id -> struct line: who waits for what */
     struct list dirty_lines;
+    struct idmap readings; /* entry index -> struct reading, on its way from the log */
     size_t works_out;
 
     uint64_t applied_bytes; /* of entries since the last flush */

@@ -10,6 +10,7 @@ static void destroy(struct shard *s)
     machine_close(s->machine);
     machine_output_close(&s->output);
     bodies_close(&s->bodies);
+    idmap_close(&s->readings);
     memory_free(s);
 }
 

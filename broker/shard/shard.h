@@ -177,8 +177,8 @@ struct fetch {
     size_t count;
     void (*done)(struct fetch *f, int code, const struct error *e);
     size_t missing; /* inside, as what follows */
-    struct shard *shard;
-    struct list_link link;
+    int code;
+    struct error error;
 };
 void shard_fetch(struct shard *s, struct fetch *f);
 
