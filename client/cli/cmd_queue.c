@@ -78,8 +78,8 @@ static enum exit_code take_weights(struct run *r, struct queue_values *v)
 static void free_weights(struct queue_values *v)
 {
     for (size_t i = 0; i < v->settings.group_weight_count; i++)
-        memory_free((char *)(uintptr_t)v->settings.group_weights[i].group);
-    memory_free((void *)(uintptr_t)v->settings.group_weights);
+        memory_free((char *)v->settings.group_weights[i].group);
+    memory_free((void *)v->settings.group_weights);
 }
 
 static enum exit_code finish_change(struct run *r, struct hato_call *call, const char *what)

@@ -41,6 +41,7 @@ struct top {
     size_t first;
     char problem[300];
     char server[300];
+    char typed[64];
     bool quit;
     bool due;
     bool redraw;
@@ -175,9 +176,9 @@ static void on_key(struct top *t, const char *key, size_t len)
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
-    (void)handle;
     (void)suggested;
-    *buf = uv_buf_init(malloc(64), 64);
+    struct top *t = handle->data;
+    *buf = uv_buf_init(t->typed, sizeof t->typed);
 }
 
 static void on_keys(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -187,7 +188,6 @@ static void on_keys(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         on_key(t, buf->base, (size_t)n);
     else if (n < 0)
         quit(t);
-    free(buf->base);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

@@ -120,10 +120,10 @@ static void draw_queues(struct page *p, const struct top_frame *f, int width, in
     static int (*const orders[TOP_ORDERS])(const void *, const void *) = {by_name, by_ready, by_rate};
     const struct top_look *l = f->look;
     char line[LINE_BYTES];
-    const struct top_queue **sorted = memory_alloc(l->queue_count * sizeof *sorted);
+    const struct top_queue **sorted = memory_alloc(l->queue_count * sizeof(void *));
     for (size_t i = 0; i < l->queue_count; i++)
         sorted[i] = &l->queues[i];
-    qsort(sorted, l->queue_count, sizeof *sorted, orders[f->order]);
+    qsort(sorted, l->queue_count, sizeof(void *), orders[f->order]);
     snprintf(line, sizeof line, "%-*s %12s %10s %10s %10s %10s %10s %8s  %s", width, "QUEUE", "READY", "IN FLIGHT",
              "DELAYED", "SENT/S", "RECV/S", "ACK/S", "OLDEST", "FUNCTION");
     put_line(p, line);

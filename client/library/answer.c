@@ -1,19 +1,21 @@
 #include "library/answer.h"
 
+#include "base/assert.h"
 #include "library/call.h"
 #include "library/decode.h"
 #include "library/reach.h"
 #include "library/reply.h"
 #include "library/stream.h"
 
-static void finish_batch(struct request *r, struct reply_view *whole, const struct hato_sent *sent, const int *codes)
+/* The results of a send, or the codes of a settlement, to the calls they belong to. */
+static void finish_batch(struct hato_call *calls, const struct hato_sent *sent, const int *codes)
 {
-    while (r->calls != NULL) {
-        struct hato_call *call = r->calls;
-        r->calls = call->next;
+    ASSERT((sent != NULL) != (codes != NULL));
+    while (calls != NULL) {
+        struct hato_call *call = calls;
+        calls = call->next;
         struct reply_view part;
         reply_view_open(&part, NULL);
-        part.reply.error = whole->reply.error;
         for (uint32_t i = call->first; i < call->first + call->count && part.reply.error.code == HATO_OK; i++) {
             if (sent != NULL)
                 part.reply.error = sent[i].error;
@@ -58,8 +60,7 @@ static void finish_refused(struct hato_client *c, struct request *r, const Hato_
         if (v.reply.error.code == HATO_OK)
             v.reply.error = (struct hato_error){HATO_OK, "", ""};
     }
-    struct hato_call *calls = r->calls;
-    r->calls = NULL;
+    struct hato_call *calls = request_take_calls(r);
     request_drop(c, r);
     while (calls != NULL) {
         struct hato_call *call = calls;
@@ -70,8 +71,6 @@ static void finish_refused(struct hato_client *c, struct request *r, const Hato_
 
 static bool finish_shared(struct hato_client *c, struct request *r, const Hato__Reply *reply, struct error *e)
 {
-    struct reply_view v;
-    reply_view_open(&v, NULL);
     const struct hato_sent *sent = NULL;
     const int *codes = NULL;
     if (reply->op_case == HATO__REPLY__OP_SEND) {
@@ -85,17 +84,15 @@ static bool finish_shared(struct hato_client *c, struct request *r, const Hato__
         if (codes == NULL)
             return malformed(e, r, "has a wrong number of results");
     }
-    struct request calls = {.calls = r->calls};
-    r->calls = NULL;
+    struct hato_call *calls = request_take_calls(r);
     request_drop(c, r);
-    finish_batch(&calls, &v, sent, codes);
+    finish_batch(calls, sent, codes);
     return true;
 }
 
 static void finish_single(struct hato_client *c, struct request *r, const Hato__Reply *reply)
 {
-    struct hato_call *call = r->calls;
-    r->calls = NULL;
+    struct hato_call *call = request_take_calls(r);
     if (call == NULL && reply->op_case == HATO__REPLY__OP_RECEIVE)
         stream_give_back(c, (const char *)r->key.data, reply->receive);
     request_drop(c, r);

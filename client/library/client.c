@@ -16,6 +16,7 @@
 enum {
     WRITE_REQUESTS_MAX = 256, /* frames in one vectored write */
     EXPIRE_PAUSE_MIN_MS = 5,  /* between two looks at all deadlines */
+    LISTS = 8,                /* of a client */
 };
 static const uint64_t WRITE_BYTES_MAX = 8u << 20;
 
@@ -42,7 +43,7 @@ static struct write *gather(struct hato_client *c)
     size_t count = list_count(&c->queued);
     if (count > WRITE_REQUESTS_MAX)
         count = WRITE_REQUESTS_MAX;
-    struct write *w = memory_alloc(sizeof *w + count * sizeof *w->requests);
+    struct write *w = memory_alloc(sizeof *w + count * sizeof(void *));
     w->client = c;
     w->count = 0;
     for (uint64_t bytes = 0; w->count < count && bytes < WRITE_BYTES_MAX;) {
@@ -331,9 +332,9 @@ struct hato_client *hato_client_create(uv_loop_t *loop, const struct hato_option
     c->max_frame_bytes = CLIENT_FRAME_DEFAULT;
     c->next_id = LINK_FIRST_ID;
     c->next_sequence = 1;
-    struct list *lists[] = {&c->queued, &c->sent,    &c->unsettled,     &c->failed,
-                            &c->kept,   &c->streams, &c->dirty_streams, &c->request_pool};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+    struct list *lists[LISTS] = {&c->queued, &c->sent,    &c->unsettled,     &c->failed,
+                                 &c->kept,   &c->streams, &c->dirty_streams, &c->request_pool};
+    for (size_t i = 0; i < LISTS; i++)
         list_init(lists[i]);
     open_handles(c);
     reach_begin(c);

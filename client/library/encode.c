@@ -4,12 +4,12 @@
 
 static ProtobufCBinaryData binary(const void *data, size_t len)
 {
-    return (ProtobufCBinaryData){len, (uint8_t *)(uintptr_t)data};
+    return (ProtobufCBinaryData){len, (uint8_t *)data};
 }
 
 char *encode_text(const char *text)
 {
-    return (char *)(uintptr_t)(text != NULL ? text : "");
+    return (char *)(text != NULL ? text : "");
 }
 
 /* ---------------------------------------------------------------- messages */

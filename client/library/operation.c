@@ -206,7 +206,7 @@ struct hato_call *hato_cancel(struct hato_client *c, const char *queue, const ch
     Hato__Cancel cancel = HATO__CANCEL__INIT;
     cancel.queue = encode_text(queue);
     cancel.n_message_ids = m.rc == ERR_OK ? count : 0;
-    cancel.message_ids = (char **)(uintptr_t)message_ids;
+    cancel.message_ids = (char **)message_ids;
     m.message.cancel = &cancel;
     m.items = (uint32_t)cancel.n_message_ids;
     return submit(&m);

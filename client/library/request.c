@@ -97,10 +97,18 @@ void request_written(struct hato_client *c, struct request *r)
     }
 }
 
-void request_fail(struct hato_client *c, struct request *r, const struct error *e)
+struct hato_call *request_take_calls(struct request *r)
 {
     struct hato_call *calls = r->calls;
+    for (struct hato_call *call = calls; call != NULL; call = call->next)
+        call->request = NULL;
     r->calls = NULL;
+    return calls;
+}
+
+void request_fail(struct hato_client *c, struct request *r, const struct error *e)
+{
+    struct hato_call *calls = request_take_calls(r);
     if (r->stream != NULL)
         r->stream->request = NULL;
     request_drop(c, r);

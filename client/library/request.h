@@ -50,6 +50,9 @@ void request_pack(struct request *r, struct hato_client *c, Hato__Request *messa
 
 void request_add_call(struct request *r, struct hato_call *call);
 
+/* The calls, linked by next; the request has none then. Whoever finishes one may find another cancelled meanwhile. */
+struct hato_call *request_take_calls(struct request *r);
+
 /* To the end of what is to be written. */
 void request_queue(struct hato_client *c, struct request *r);
 

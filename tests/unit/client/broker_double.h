@@ -104,10 +104,10 @@ static inline void double_greet(struct double_peer *p, const Hato__Request *requ
     Hato__Error error = HATO__ERROR__INIT;
     if (b->refuse_hello != NULL) {
         error.code = HATO__CODE__FORBIDDEN;
-        error.message = (char *)(uintptr_t)b->refuse_hello;
+        error.message = (char *)b->refuse_hello;
         reply.error = &error;
     } else {
-        hello.broker = (char *)(uintptr_t) "double";
+        hello.broker = (char *)"double";
         hello.max_frame_bytes = b->max_frame_bytes;
         reply.op_case = HATO__REPLY__OP_HELLO;
         reply.hello = &hello;
@@ -235,8 +235,8 @@ static inline void double_refuse(struct double_peer *p, uint64_t id, int code, c
     Hato__Error error = HATO__ERROR__INIT;
     reply.id = id;
     error.code = (Hato__Code)code;
-    error.field = (char *)(uintptr_t)field;
-    error.message = (char *)(uintptr_t)message;
+    error.field = (char *)field;
+    error.message = (char *)message;
     reply.error = &error;
     double_reply(p, &reply);
 }
@@ -245,11 +245,11 @@ static inline void double_refuse(struct double_peer *p, uint64_t id, int code, c
 static inline void double_stored(struct double_peer *p, uint64_t id, const Hato__Send *send)
 {
     Hato__SendResult *results = calloc(send->n_messages, sizeof *results);
-    Hato__SendResult **pointers = calloc(send->n_messages, sizeof *pointers);
+    Hato__SendResult **pointers = calloc(send->n_messages, sizeof(void *));
     char(*ids)[24] = calloc(send->n_messages, sizeof *ids);
     Hato__Error error = HATO__ERROR__INIT;
     error.code = HATO__CODE__LIMIT;
-    error.message = (char *)(uintptr_t) "the queue is full";
+    error.message = (char *)"the queue is full";
     for (size_t i = 0; i < send->n_messages; i++) {
         results[i] = (Hato__SendResult)HATO__SEND_RESULT__INIT;
         pointers[i] = &results[i];
@@ -291,7 +291,7 @@ static inline void double_settled(struct double_peer *p, uint64_t id, Hato__Code
 static inline void double_deliver(struct double_peer *p, uint64_t id, bool stream, unsigned first, unsigned count)
 {
     Hato__Delivery *deliveries = calloc(count, sizeof *deliveries);
-    Hato__Delivery **pointers = calloc(count, sizeof *pointers);
+    Hato__Delivery **pointers = calloc(count, sizeof(void *));
     Hato__Message *messages = calloc(count, sizeof *messages);
     char(*texts)[3][32] = calloc(count, sizeof *texts);
     for (unsigned i = 0; i < count; i++) {
@@ -326,7 +326,7 @@ static inline void double_stream_end(struct double_peer *p, uint64_t id, int cod
     Hato__StreamEnd end = HATO__STREAM_END__INIT;
     Hato__Error error = HATO__ERROR__INIT;
     error.code = (Hato__Code)code;
-    error.message = (char *)(uintptr_t) "over";
+    error.message = (char *)"over";
     end.error = code != 0 ? &error : NULL;
     Hato__Reply reply = HATO__REPLY__INIT;
     reply.id = id;

@@ -495,6 +495,30 @@ START_TEST(a_callback_may_close_the_client)
 }
 END_TEST
 
+static struct hato_call *other_call;
+
+static void cancel_other(void *user, const struct hato_reply *reply)
+{
+    record(user, reply);
+    hato_call_cancel(other_call);
+}
+
+START_TEST(a_callback_may_cancel_a_call_that_the_same_answer_ends)
+{
+    struct harness *h = harness_open(answer_well, NULL);
+    struct outcome o[2] = {0};
+    struct hato_message m = {0};
+    hato_send(h->client, "jobs", &m, 1, cancel_other, &o[0]);
+    other_call = send_text(h, "jobs", "x", &o[1]);
+    RUN_UNTIL(h, o[1].times > 0);
+    ck_assert_int_eq(o[1].code, HATO_OK);
+    hato_ping(h->client, record, &o[0]);
+    RUN_UNTIL(h, o[0].times == 2);
+    ck_assert_uint_eq(o[1].times, 1);
+    harness_close(h);
+}
+END_TEST
+
 START_TEST(wrong_options_are_refused_with_a_reason)
 {
     const char *servers[] = {"", ":9325", "host:", "host:99999", "host:12x", "[::1", "[::1]9325", "a:1,,b:2", "host:0"};
@@ -537,6 +561,7 @@ int main(void)
     tcase_add_test(tc, messages_brought_by_a_cancelled_receive_are_given_back_uncounted);
     tcase_add_test(tc, closing_ends_calls_in_flight_and_those_made_meanwhile_once_each);
     tcase_add_test(tc, a_callback_may_close_the_client);
+    tcase_add_test(tc, a_callback_may_cancel_a_call_that_the_same_answer_ends);
     tcase_add_test(tc, wrong_options_are_refused_with_a_reason);
     suite_add_tcase(suite, tc);
     return harness_run(suite);

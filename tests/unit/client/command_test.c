@@ -23,7 +23,7 @@ static void put_queue(struct double_peer *p, uint64_t id, const char *name)
     settings.has_visibility_ms = true;
     settings.visibility_ms = 30000;
     Hato__QueueInfo info = HATO__QUEUE_INFO__INIT;
-    info.name = (char *)(uintptr_t)name;
+    info.name = (char *)name;
     info.counts = &counts;
     info.settings = &settings;
     Hato__Reply reply = HATO__REPLY__INIT;
@@ -42,11 +42,11 @@ static void put_page(struct double_peer *p, uint64_t id, const char *after)
     Hato__QueueListReply queues = HATO__QUEUE_LIST_REPLY__INIT;
     bool first = after[0] == '\0';
     counts.ready = first ? 5 : 6;
-    info.name = (char *)(uintptr_t)(first ? "aaa" : "bbb");
+    info.name = (char *)(first ? "aaa" : "bbb");
     info.counts = &counts;
     queues.n_queues = 1;
     queues.queues = list;
-    queues.next = (char *)(uintptr_t)(first ? "aaa" : "");
+    queues.next = (char *)(first ? "aaa" : "");
     Hato__Reply reply = HATO__REPLY__INIT;
     reply.id = id;
     reply.op_case = HATO__REPLY__OP_QUEUES;

@@ -3,7 +3,7 @@
 
 static char *text(const char *t)
 {
-    return (char *)(uintptr_t)t;
+    return (char *)t;
 }
 
 static ProtobufCBinaryData data(const char *t)
@@ -296,6 +296,10 @@ static void check_settings(const struct hato_queue_settings *s)
     ck_assert_uint_eq(s->max_bytes, 6);
     ck_assert_uint_eq(s->max_in_flight, 7);
     ck_assert_uint_eq(s->receive_wait_ms, 8);
+}
+
+static void check_rest_of_settings(const struct hato_queue_settings *s)
+{
     ck_assert_str_eq(s->dead_letter, "dead");
     ck_assert_uint_eq(s->max_receives, 9);
     ck_assert_int_eq(s->on_exhausted, HATO_HALT_GROUP);
@@ -305,14 +309,18 @@ static void check_settings(const struct hato_queue_settings *s)
     ck_assert_uint_eq(s->group_weight_count, 2);
     ck_assert_str_eq(s->group_weights[1].group, "b");
     ck_assert_uint_eq(s->group_weights[1].weight, 2);
+    ck_assert_uint_eq(s->user_data.len, 4);
+    ck_assert_str_eq(s->user_data.data, "tags");
+}
+
+static void check_binding(const struct hato_queue_settings *s)
+{
     ck_assert_str_eq(s->function, "resize");
     ck_assert_uint_eq(s->binding.present, 15);
     ck_assert_uint_eq(s->binding.batch_size, 11);
     ck_assert_uint_eq(s->binding.window_ms, 12);
     ck_assert_uint_eq(s->binding.max_concurrency, 13);
     ck_assert(s->binding.paused);
-    ck_assert_uint_eq(s->user_data.len, 4);
-    ck_assert_str_eq(s->user_data.data, "tags");
 }
 
 START_TEST(a_queue_with_all_its_settings_and_counts)
@@ -324,6 +332,8 @@ START_TEST(a_queue_with_all_its_settings_and_counts)
     ck_assert_uint_eq(r->queue_count, 1);
     const struct hato_queue *q = &r->queues[0];
     check_settings(&q->settings);
+    check_rest_of_settings(&q->settings);
+    check_binding(&q->settings);
     ck_assert_str_eq(q->name, "jobs");
     ck_assert_str_eq(q->arn, "arn:aws:sqs:us-east-1:000000000000:jobs");
     ck_assert_uint_eq(q->shard, 5);
@@ -505,6 +515,10 @@ static void check_message(const struct hato_message *m)
     ck_assert_uint_eq(m->not_before_ms, 2);
     ck_assert(m->no_delay);
     ck_assert_uint_eq(m->priority, 3);
+}
+
+static void check_attributes(const struct hato_message *m)
+{
     ck_assert_uint_eq(m->attribute_count, 3);
     ck_assert_str_eq(m->attributes[0].name, "t");
     ck_assert_int_eq(m->attributes[0].type, HATO_TEXT);
@@ -569,6 +583,7 @@ START_TEST(a_message_with_everything_comes_back_as_it_was)
     ck_assert_uint_eq(p->due_ms, 8);
     ck_assert_str_eq(p->last_error, "late");
     check_message(&p->message);
+    check_attributes(&p->message);
     check_provenance(p->message.provenance);
     hato_reply_destroy(got);
     hato__message__free_unpacked(sent, NULL);
