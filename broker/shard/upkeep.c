@@ -6,7 +6,7 @@
 #include "state/keys.h"
 #include "store/store.h"
 
-enum { SPILL_BATCH_BYTES = 4 * 1024 * 1024, DEAD_RANGES = 16 };
+enum { SPILL_FILE_BYTES = 64 * 1024 * 1024, DEAD_RANGES = 16 };
 
 struct spill {
     struct work work;
@@ -22,52 +22,55 @@ struct spill {
     struct error error;
 };
 
-static int spill_one(struct spill *sp, struct store_batch *batch, struct message_ref ref, struct blob **entry,
-                     uint64_t *entry_index)
+static int read_entry(struct spill *sp, uint64_t index, struct blob **entry)
 {
-    if (*entry == NULL || *entry_index != ref.index) {
-        blob_unref(*entry);
-        *entry = NULL;
-        int rc = log_read(sp->log, sp->group, ref.index, entry, &sp->error);
-        if (rc != ERR_OK)
-            return rc;
-        *entry_index = ref.index;
-    }
-    if (ref.offset > (*entry)->len || ref.len > (*entry)->len - ref.offset)
+    blob_unref(*entry);
+    *entry = NULL;
+    return log_read(sp->log, sp->group, index, entry, &sp->error);
+}
+
+static int spill_one(struct spill *sp, struct store_bulk *bulk, struct message_ref ref, const struct blob *entry)
+{
+    if (ref.offset > entry->len || ref.len > entry->len - ref.offset)
         return error_set(&sp->error, ERR_CORRUPT, "a message lies outside of entry %llu",
                          (unsigned long long)ref.index);
     struct key key = key_of2((uint16_t)sp->group, KEY_BODY, ref.index, ref.offset);
-    store_put(batch, STORE_BODIES, key_view(&key), bytes_of((*entry)->data + ref.offset, ref.len));
-    return ERR_OK;
+    return store_bulk_put(bulk, key_view(&key), bytes_of(entry->data + ref.offset, ref.len), &sp->error);
+}
+
+/* One file of bodies; *more is false when there are none left. */
+static int spill_file(struct spill *sp, bool *more)
+{
+    struct store_bulk *bulk = NULL;
+    struct blob *entry = NULL;
+    uint64_t entry_index = 0;
+    int rc = ERR_OK;
+    while (rc == ERR_OK && (bulk == NULL || store_bulk_bytes(bulk) < SPILL_FILE_BYTES)) {
+        struct message_ref ref;
+        rc = machine_spill_next(sp->list, &ref, more, &sp->error);
+        if (rc != ERR_OK || !*more)
+            break;
+        if (bulk == NULL)
+            rc = store_bulk_open(sp->store, STORE_BODIES, &bulk, &sp->error);
+        if (rc == ERR_OK && entry_index != ref.index)
+            rc = read_entry(sp, ref.index, &entry);
+        entry_index = ref.index;
+        if (rc == ERR_OK)
+            rc = spill_one(sp, bulk, ref, entry);
+    }
+    blob_unref(entry);
+    if (rc == ERR_OK && bulk != NULL)
+        return store_bulk_finish(bulk, &sp->error);
+    store_bulk_abandon(bulk);
+    return rc;
 }
 
 static int spill_all(struct spill *sp)
 {
-    struct store_batch *batch = store_batch_create();
-    struct blob *entry = NULL;
-    uint64_t entry_index = 0;
-    uint64_t bytes = 0;
     bool more = true;
-    bool any = false;
     int rc = ERR_OK;
-    while (rc == ERR_OK && more) {
-        struct message_ref ref;
-        rc = machine_spill_next(sp->list, &ref, &more, &sp->error);
-        if (rc == ERR_OK && more) {
-            any = true;
-            rc = spill_one(sp, batch, ref, &entry, &entry_index);
-            bytes += ref.len;
-        }
-        if (rc == ERR_OK && (bytes >= SPILL_BATCH_BYTES || (!more && bytes > 0))) {
-            rc = store_write(sp->store, batch, &sp->error);
-            store_batch_clear(batch);
-            bytes = 0;
-        }
-    }
-    blob_unref(entry);
-    store_batch_destroy(batch);
-    if (rc == ERR_OK && any)
-        rc = store_flush(sp->store, STORE_BODIES, &sp->error);
+    while (rc == ERR_OK && more)
+        rc = spill_file(sp, &more);
     return rc;
 }
 
