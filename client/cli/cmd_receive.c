@@ -110,9 +110,10 @@ struct follower {
     struct run *run;
     struct hato_stream *stream; /* NULL when over */
     uv_signal_t interrupt;
-    uint64_t left;   /* of --max; UINT64_MAX: no end */
-    uint64_t credit; /* what the broker has */
-    unsigned acks;   /* under way */
+    uint64_t left;    /* of --max; UINT64_MAX: no end */
+    uint64_t credit;  /* what the broker has */
+    unsigned acks;    /* under way */
+    unsigned unknown; /* acks repeated after a lost connection that found the lease gone */
     bool closing;
     enum exit_code code;
 };
@@ -134,7 +135,9 @@ static void on_acked(void *user, const struct hato_reply *reply)
 {
     struct follower *f = user;
     f->acks--;
-    if (reply->error.code != HATO_OK)
+    if (reply->error.code == HATO_UNKNOWN_OUTCOME)
+        f->unknown++;
+    else if (reply->error.code != HATO_OK)
         f->code = command_error(f->run, &reply->error);
 }
 
@@ -189,6 +192,9 @@ static enum exit_code follow(struct run *r)
     f.stream = hato_stream_open(r->client, r->arguments.items[0], &options, on_delivery, on_end, &f);
     while (f.stream != NULL || f.acks > 0)
         uv_run(loop, UV_RUN_ONCE);
+    if (f.unknown > 0)
+        fprintf(stderr, "hato: %u acks were under way when the connection was lost; most likely they were done\n",
+                f.unknown);
     uv_close((uv_handle_t *)&f.interrupt, NULL);
     uv_run(loop, UV_RUN_NOWAIT);
     return f.code;
