@@ -25,6 +25,7 @@ struct http_connection {
     bool in_value;
     int refusal; /* status to refuse with */
     bool busy;   /* a request is with the owner */
+    bool begun;  /* the first byte of a request came */
     bool keep;
     struct http_request request;
 };
@@ -242,6 +243,7 @@ static void start_request(struct http_connection *c)
     for (size_t i = 0; i < c->headers; i++)
         r->headers[i] = (struct http_header){view(c, c->names[i]), view(c, c->values[i])};
     c->busy = true;
+    c->begun = false;
     alarm_clear(c->server->alarms, &c->alarm);
     stream_pause(&c->stream);
     c->server->request(c, r);
@@ -252,7 +254,10 @@ static size_t on_data(struct stream *stream, struct bytes in)
     struct http_connection *c = CONTAINER_OF(stream, struct http_connection, stream);
     size_t used = 0;
     while (used < in.len && !c->busy && !stream->closing && !stream->closed_when_flushed) {
-        alarm_set(c->server->alarms, &c->alarm, HTTP_REQUEST_MS, on_slow);
+        if (!c->begun) {
+            c->begun = true; /* once: a byte now and then must not buy more time */
+            alarm_set(c->server->alarms, &c->alarm, HTTP_REQUEST_MS, on_slow);
+        }
         const char *from = (const char *)in.data + used;
         enum llhttp_errno rc = llhttp_execute(&c->parser, from, in.len - used);
         if (rc == HPE_OK)
@@ -309,7 +314,7 @@ void http_server_accept(struct http_server *s, struct listener *l)
     list_append(&s->connections, &c->link);
     stream_accept(&c->stream, s->loop, (uv_stream_t *)&l->tcp, &ops, NULL);
     alarm_set(s->alarms, &c->alarm, HTTP_REQUEST_MS, on_idle);
-    if (s->closing || list_count(&s->connections) > HTTP_CONNECTIONS_MAX)
+    if (s->closing || list_count(&s->connections) > s->connections_max)
         stream_close(&c->stream);
 }
 
