@@ -18,7 +18,6 @@ enum {
     HTTP_HEADER_BYTES_MAX = 32 * 1024,
     HTTP_REQUEST_MS = 30 * 1000,
     HTTP_IDLE_MS = 120 * 1000,
-    HTTP_CONNECTIONS_MAX = 20000,
 };
 
 struct http_header {
@@ -45,6 +44,7 @@ struct http_server {
     struct loop *loop;
     struct alarms *alarms;
     size_t body_max;
+    uint32_t connections_max; /* beyond, a new one is closed at once */
     void *ctx;
     /* A whole request. Ends, then or later, with one http_reply. */
     void (*request)(struct http_connection *c, const struct http_request *r);

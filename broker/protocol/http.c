@@ -138,7 +138,11 @@ int http_seat_open(struct http_seat *hs, struct http *http, struct seat *seat, c
         return rc;
     list_init(&hs->page_list);
     alarms_open(&hs->alarms, &seat->loop);
-    hs->server = (struct http_server){.body_max = BODY_MAX, .ctx = hs, .request = on_request, .gone = on_gone};
+    hs->server = (struct http_server){.body_max = BODY_MAX,
+                                      .connections_max = http->connections_max,
+                                      .ctx = hs,
+                                      .request = on_request,
+                                      .gone = on_gone};
     http_server_open(&hs->server, &seat->loop, &hs->alarms);
     return ERR_OK;
 }

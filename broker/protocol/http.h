@@ -10,6 +10,7 @@ struct http {
     struct node *node;
     struct native *native;
     const struct native_services *services;
+    uint32_t connections_max;
 };
 
 struct http_seat {

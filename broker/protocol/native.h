@@ -15,6 +15,7 @@ enum {
     NATIVE_MESSAGE_MAX = 64 * 1024 * 1024, /* ceiling of every queue */
     NATIVE_REQUESTS_MAX = 65536,           /* of one connection, under way; beyond: it is not read */
     NATIVE_REQUEST_BYTES_MAX = 64 * 1024 * 1024,
+    NATIVE_PREFACE_MS = 10 * 1000, /* a connection that has not sent its first bytes by then is closed */
 };
 
 /* What is known of a function where its queues are led; filled by the layer that delivers. */
@@ -41,6 +42,7 @@ struct native {
     struct node *node;
     const struct native_services *services;
     struct native_seat **seats; /* by number */
+    uint32_t connections_max;   /* beyond, a new one is told ERR_OVERLOADED and closed */
     const char *account;        /* of connections that name none */
     const char *region;
     atomic_uint_least64_t connections;

@@ -43,6 +43,7 @@ static void on_closed(struct stream *stream, int why)
     struct session *s = CONTAINER_OF(stream, struct session, stream);
     (void)why;
     s->gone = true;
+    alarm_clear(&s->ns->alarms, &s->silent);
     list_remove(&s->ns->sessions, &s->link);
     atomic_fetch_sub_explicit(&s->ns->native->connections, 1, memory_order_relaxed);
     s->op_count++; /* keeps the session while its ops are told */
@@ -75,13 +76,19 @@ static void refuse_connection(struct session *s, int code, const char *message)
     atomic_fetch_add_explicit(&s->ns->native->refused_total, 1, memory_order_relaxed);
 }
 
+static void put_preface(struct session *s)
+{
+    static const uint8_t preface[PREFACE_BYTES] = {'H', 'A', 'T', 'O', PROTOCOL_MAJOR, 0, PROTOCOL_MINOR, 0};
+    stream_put(&s->stream, preface, sizeof preface);
+}
+
 static bool take_preface(struct session *s, struct cursor *c)
 {
     struct bytes letters = cursor_take(c, 4);
     uint16_t major = cursor_u16(c);
     cursor_u16(c); /* a minor version only adds: whatever it is, it is understood */
-    static const uint8_t answer[PREFACE_BYTES] = {'H', 'A', 'T', 'O', PROTOCOL_MAJOR, 0, PROTOCOL_MINOR, 0};
-    stream_put(&s->stream, answer, sizeof answer);
+    alarm_clear(&s->ns->alarms, &s->silent);
+    put_preface(s);
     if (memcmp(letters.data, "HATO", 4) != 0) {
         refuse_connection(s, ERR_PROTOCOL,
                           "this port speaks Hato's native protocol, whose connections begin with HATO; "
@@ -147,6 +154,28 @@ static const struct stream_ops ops = {.data = on_data, .drained = on_drained, .c
 
 /* ---------------------------------------------------------------- a seat's sessions */
 
+static void on_silent(struct alarm *a)
+{
+    stream_close(&CONTAINER_OF(a, struct session, silent)->stream);
+}
+
+static void begin_session(struct session *s)
+{
+    struct native_seat *ns = s->ns;
+    uint64_t open = atomic_fetch_add_explicit(&ns->native->connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ns->native->connections_total, 1, memory_order_relaxed);
+    if (ns->closing) {
+        stream_close(&s->stream);
+    } else if (open >= ns->native->connections_max) {
+        put_preface(s);
+        refuse_connection(s, ERR_OVERLOADED,
+                          "the broker has as many connections as it may: close some, or raise the "
+                          "limit of open files that it is started with (ulimit -n)");
+    } else {
+        alarm_set(&ns->alarms, &s->silent, NATIVE_PREFACE_MS, on_silent);
+    }
+}
+
 static void on_accepted(struct listener *l, void *ctx)
 {
     struct native_seat *ns = ctx;
@@ -157,11 +186,8 @@ static void on_accepted(struct listener *l, void *ctx)
     s->prefix_len = (size_t)snprintf(s->prefix, sizeof s->prefix, "%s:%s:", ns->native->account, ns->native->region);
     list_append(&ns->sessions, &s->link);
     ns->session_count++;
-    atomic_fetch_add_explicit(&ns->native->connections, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&ns->native->connections_total, 1, memory_order_relaxed);
     stream_accept(&s->stream, &ns->seat->loop, (uv_stream_t *)&l->tcp, &ops, NULL);
-    if (ns->closing)
-        stream_close(&s->stream);
+    begin_session(s);
 }
 
 int native_seat_open(struct native_seat *ns, struct native *native, struct seat *seat, const char *address, bool share,

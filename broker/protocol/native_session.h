@@ -20,6 +20,7 @@ struct session {
     struct list_link link;
     struct list ops;      /* streams and waiting receives: what ends with the connection */
     struct idmap streams; /* by request id */
+    struct alarm silent;  /* until the preface is there */
     size_t op_count;
     uint64_t op_bytes;
     bool preface; /* seen */

@@ -55,8 +55,11 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
         .region = c->region,
         .allow_private = loopback || c->allow_private,
     };
+    uint64_t files = files_raise();
+    files_share_out(files, &o.connections);
     TRACE(trace, TRACE_INFO, "starting", trace_text("version", HATO_BROKER_VERSION), trace_text("data", c->data),
-          trace_u64("loops", o.node.loops));
+          trace_u64("loops", o.node.loops), trace_u64("open_files", files),
+          trace_u64("connections_max", o.connections.native));
     int rc = server_open(&o, &stopper->server, e);
     if (rc != ERR_OK)
         return rc;

@@ -196,6 +196,8 @@ int server_open(const struct server_options *options, struct server **out, struc
     s->native.seats = s->native_seats;
     s->native.account = options->account;
     s->native.region = options->region;
+    s->native.connections_max = options->connections.native;
+    s->http.connections_max = options->connections.http;
     s->http.native = &s->native;
     s->http.services = &s->services;
     s->options.node.hooks = (struct node_hooks){

@@ -3,6 +3,7 @@
 #define HATO_SERVER_SERVER_H
 
 #include "cluster/node.h"
+#include "net/files.h"
 
 struct server;
 
@@ -12,7 +13,8 @@ struct server_options {
     const char *http;         /* "" for none */
     const char *account;
     const char *region;
-    bool allow_private; /* functions may have private addresses */
+    bool allow_private;             /* functions may have private addresses */
+    struct files_share connections; /* at most */
 };
 
 int server_open(const struct server_options *options, struct server **out, struct error *e);
