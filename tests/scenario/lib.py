@@ -81,6 +81,7 @@ class Broker:
         self.arguments = list(arguments)
         self.port, self.http_port = free_ports(2)
         self.process = None
+        self.limit_files = None  # open files it may have, when not what this process may
         os.makedirs(self.directory)
 
     @property
@@ -94,6 +95,8 @@ class Broker:
         with open(self.log, "ab") as log:
             log.write(f"# {' '.join(command)}\n".encode())
             log.flush()
+            if self.limit_files is not None:  # as a shell's "ulimit -n" the hard limit as well
+                command = ["prlimit", f"--nofile={self.limit_files}:{self.limit_files}", *command]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory)
         if ready:
             self.owner.wait_for(f"{self.name} to be ready", self.is_ready)
