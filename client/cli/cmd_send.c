@@ -11,7 +11,7 @@
 #include "cli/lines.h"
 #include "cli/text.h"
 
-enum { ATTRIBUTES_MAX = 64 };
+enum { ATTRIBUTES_MAX = 64, LINES_WINDOW = 4000 };
 static const size_t BODY_MAX = 64u << 20; /* the largest message any broker takes */
 
 struct send_values {
@@ -27,7 +27,7 @@ struct send_values {
 static const struct option send_options[] = {
     {"lines", OPTION_FLAG, offsetof(struct send_values, lines), NULL,
      "every line of standard input is a message; tells how many at the end", NULL, 0, 0},
-    {"window", OPTION_U32, offsetof(struct send_values, window), "N", "sends under way at once with --lines (1000)",
+    {"window", OPTION_U32, offsetof(struct send_values, window), "N", "sends under way at once with --lines (4000)",
      NULL, 0, 0},
     {"delay", OPTION_DURATION, MESSAGE(delay_ms), "DURATION", "not to be received earlier", NULL, 0, 0},
     {"no-delay", OPTION_FLAG, MESSAGE(no_delay), NULL, "at once, also where the queue has a delay", NULL, 0, 0},
@@ -205,7 +205,7 @@ static enum exit_code send_lines(struct run *r, const struct send_values *v)
         return command_usage(r, "--lines takes the messages from standard input, not from arguments");
     if (v->message.deduplication_id != NULL)
         return command_usage(r, "with --dedup all lines but the first would be dropped as duplicates");
-    uint32_t window = v->window != 0 ? v->window : 1000;
+    uint32_t window = v->window != 0 ? v->window : LINES_WINDOW;
     return lines_send(r, r->arguments.items[0], &v->message, window);
 }
 

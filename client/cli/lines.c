@@ -14,6 +14,7 @@
 
 enum { READ_BYTES = 256 * 1024, FAILURES_TOLD = 5 };
 static const size_t LINE_MAX_BYTES = 64u << 20;
+static const uint64_t UNDER_WAY_BYTES = 64u << 20; /* well below the client's own limit, whatever the window */
 
 /* The input is read by libuv's pool, since it may be a pipe that makes one wait. */
 struct lines {
@@ -31,6 +32,7 @@ struct lines {
     bool stopped; /* a line failed, or the input is not readable */
     bool stdin_failed;
     uint32_t under_way;
+    uint64_t under_way_bytes;
     uint64_t line; /* number of the last line sent */
     uint64_t sent;
     uint64_t duplicates;
@@ -53,6 +55,7 @@ static void on_sent(void *user, const struct hato_reply *reply)
     struct line *l = user;
     struct lines *s = l->lines;
     s->under_way--;
+    s->under_way_bytes -= l->len;
     if (reply->error.code == HATO_OK) {
         s->sent++;
         s->bytes += l->len;
@@ -82,6 +85,7 @@ static void send_one(struct lines *s, const uint8_t *data, size_t len)
     m.body = data;
     m.body_len = len > 0 && data[len - 1] == '\r' ? len - 1 : len;
     s->under_way++;
+    s->under_way_bytes += len;
     hato_send(s->run->client, s->queue, &m, 1, on_sent, l);
 }
 
@@ -141,7 +145,7 @@ static void go_on(struct lines *s)
 {
     if (s->reading_now)
         return;
-    while (!s->stopped && s->under_way < s->window) {
+    while (!s->stopped && s->under_way < s->window && s->under_way_bytes < UNDER_WAY_BYTES) {
         if (take_line(s))
             continue;
         if (!s->at_end)

@@ -117,7 +117,8 @@ static void provenance_lines(const struct hato_provenance *p)
 {
     if (p == NULL)
         return;
-    printf("  from %s as %s: %s after %u receives", p->source_queue, p->message_id, p->reason, p->attempts);
+    printf("  from %s as %s: %s after %u receive%s", p->source_queue, p->message_id, p->reason, p->attempts,
+           p->attempts == 1 ? "" : "s");
     if (p->last_error[0] != '\0')
         printf(": %s", p->last_error);
     if (p->last_status != 0)
