@@ -265,7 +265,8 @@ struct hato_receive_options {
     uint64_t max_bytes;     /* 0: as much as a frame holds; one message is always given */
 };
 
-/* Leases up to max_messages: reply->deliveries, none when nothing came in time. `options` may be NULL. */
+/* Leases up to max_messages: reply->deliveries, none when nothing came in time. `options` may be NULL. The client does not
+ * know a queue's own waiting time, so without has_wait its timeout counts from the end of an hour. */
 HATO_API struct hato_call *hato_receive(struct hato_client *client, const char *queue,
                                         const struct hato_receive_options *options, hato_done_cb done, void *user);
 
