@@ -6,6 +6,8 @@
  *              +-------------+--------------+-> idle, tried again at the next tick */
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/wire.h"
+#include "proto/client.pb-c.h"
 #include "proto/command.pb-c.h"
 #include "shard/internal.h"
 
@@ -120,6 +122,58 @@ static void run_at_target(struct task *t, struct shard *on)
 
 /* ---------------------------------------------------------------- leaving the source */
 
+enum { MESSAGE_PROVENANCE = 15 };
+
+static void *arena_take(void *a, size_t size)
+{
+    return arena_alloc(a, size);
+}
+
+static void arena_give(void *a, void *p)
+{
+    (void)a, (void)p;
+}
+
+/* The provenance of all moves so far as one message: merging embedded messages is concatenation, and encoding what was merged keeps
+ * a message from growing with every move. */
+static struct bytes merge_provenance(struct arena *a, const struct buffer *parts)
+{
+    ProtobufCAllocator allocator = {.alloc = arena_take, .free = arena_give, .allocator_data = a};
+    Hato__Provenance *merged = hato__provenance__unpack(&allocator, parts->len, parts->data);
+    if (merged == NULL)
+        return buffer_view(parts);
+    size_t len = hato__provenance__get_packed_size(merged);
+    uint8_t *bytes = arena_alloc(a, len > 0 ? len : 1);
+    hato__provenance__pack(merged, bytes);
+    return bytes_of(bytes, len);
+}
+
+/* The message as it arrives at the other side: its own fields, and one provenance. */
+static ProtobufCBinaryData moved_message(struct arena *a, struct bytes message, struct bytes provenance)
+{
+    struct buffer out = {0};
+    struct buffer parts = {0};
+    struct bytes sources[2] = {message, provenance};
+    for (int i = 0; i < 2; i++) {
+        struct cursor c = cursor_open(sources[i]);
+        struct wire_field field;
+        const uint8_t *from = c.at;
+        while (wire_next(&c, &field)) {
+            if (field.number == MESSAGE_PROVENANCE && field.type == WIRE_BYTES)
+                buffer_put(&parts, field.bytes.data, field.bytes.len);
+            else
+                buffer_put(&out, from, (size_t)(c.at - from));
+            from = c.at;
+        }
+    }
+    if (parts.len > 0)
+        wire_put_bytes(&out, MESSAGE_PROVENANCE, merge_provenance(a, &parts));
+    ProtobufCBinaryData moved = {.len = out.len, .data = arena_copy(a, out.data, out.len)};
+    buffer_close(&out);
+    buffer_close(&parts);
+    return moved;
+}
+
 static void pack_accept(struct forward *f)
 {
     struct arena *a = &f->arena;
@@ -133,17 +187,12 @@ static void pack_accept(struct forward *f)
     size_t bytes = 0;
     size_t i = 0;
     for (; i < n && (i == 0 || bytes < FORWARD_BYTES); i++) {
-        struct bytes message = f->fetch.messages[i].message;
-        struct bytes provenance = f->items[i].provenance;
         Hato__Log__Accept__Item *item = arena_alloc(a, sizeof *item);
         hato__log__accept__item__init(item);
         item->queue = arena_text(a, f->items[i].queue, strlen(f->items[i].queue));
         item->has_message = item->has_create = true;
         item->create = f->items[i].create;
-        item->message.len = message.len + provenance.len;
-        item->message.data = arena_alloc(a, item->message.len);
-        memcpy(item->message.data, message.data, message.len);
-        memcpy(item->message.data + message.len, provenance.data, provenance.len);
+        item->message = moved_message(a, f->fetch.messages[i].message, f->items[i].provenance);
         accept.items[i] = item;
         bytes += item->message.len;
     }
