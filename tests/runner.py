@@ -17,13 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PARTS = ["format", "lint", "includes", "unit", "fuzz", "sim", "scenario"]
 UNBUILT_PARTS = ["format", "includes"]
-PARTIAL_PARTS = [*UNBUILT_PARTS, "unit", "fuzz", "sim"]  # these look at whatever could be built
+PARTIAL_PARTS = [*UNBUILT_PARTS, "lint", "unit", "fuzz", "sim"]  # these look at whatever could be built
 SANITIZED_PARTS = ["unit", "fuzz", "sim", "scenario"]
 TAP = re.compile(r"^(not )?ok\b[ \t]*(\d+)?[ \t]*-?[ \t]*(.*)$")
 # A program that hangs is ended, so that the run tells of it; nothing near this long is expected of any.
 HANG_SECONDS = 3600
 CHECK_HANG_SECONDS = 900  # one libcheck test case
 SHOWN_LINES = 200
+SEEDS = 150
+SANITIZED_SEEDS = 30
 
 
 class Tally:
@@ -141,6 +143,10 @@ class Run:
     def part_format(self):
         files = self.files(".c", ".h")
         code, text = self.call(["clang-format", "--dry-run", "-Werror", *files]) if files else (0, "")
+        places = {}
+        for name, line in re.findall(r"^(\S+?):(\d+):\d+: error: ", text, re.M):
+            places.setdefault(name, []).append(line)
+        text = "\n".join(f"{name}: lines {', '.join(dict.fromkeys(lines))}" for name, lines in places.items()) or text
         self.tally.record("format: clang-format", code == 0, text + "\nclang-format -i puts it right")
         scripts = self.files(".sh") + [name for name in (".ci/run",) if os.path.exists(os.path.join(ROOT, name))]
         code, text = self.call(["shellcheck", *scripts]) if scripts else (0, "")
@@ -159,8 +165,11 @@ class Run:
 
     def lint_units(self):
         """(file, hash of all that decides the outcome) of each of our compilation units."""
-        with open(os.path.join(self.build, "compile_commands.json"), encoding="utf-8") as file:
-            commands = json.load(file)
+        try:
+            with open(os.path.join(self.build, "compile_commands.json"), encoding="utf-8") as file:
+                commands = json.load(file)
+        except OSError:
+            return []  # not even configured, which is told already
         with open(os.path.join(ROOT, ".clang-tidy"), "rb") as file:
             rules = file.read()
         headers = self.headers_of_objects()
@@ -289,12 +298,21 @@ class Run:
             self.judge(f"fuzz: {name}", code, text, text)
 
     def part_sim(self):
+        """Seeds, divided among the processors; `--only sim --filter N` runs seed N alone."""
         if not os.path.exists(os.path.join(ROOT, "tests", "sim", "CMakeLists.txt")):
             return
-        more = ["--filter", self.options.filter] if self.options.filter and self.options.only == "sim" else []
-        if (more or self.wants("simulate")) and self.current("tests/simulate"):
-            code, text = self.call(self.command(self.program("simulate"), *more))
-            self.judge("sim", code, text, text)
+        filtered = self.options.filter is not None
+        if (filtered and self.options.only != "sim") or not self.current("tests/simulate"):
+            return
+        if filtered:
+            shares = [["--seed", self.options.filter]]
+        else:
+            each = -(-(SANITIZED_SEEDS if self.options.sanitize else SEEDS) // self.jobs)
+            shares = [["--from", str(1 + i * each), "--seeds", str(each)] for i in range(self.jobs)]
+        with ThreadPoolExecutor(self.jobs) as pool:
+            calls = [self.command(self.program("simulate"), *share) for share in shares]
+            for share, (code, text) in zip(shares, pool.map(self.call, calls)):
+                self.judge(f"sim {' '.join(share)}", code, text, text)
 
     def part_scenario(self):
         folder = os.path.join(ROOT, "tests", "scenario")
@@ -326,8 +344,8 @@ def main():
     parser.add_argument("--sanitize", choices=["address", "undefined", "thread"],
                         help="unit, fuzz corpus, simulation and scenarios in a build with this sanitizer")
     parser.add_argument("--only", choices=PARTS, help="one part")
-    parser.add_argument("--filter", metavar="NAME", help="only programs whose name holds NAME; with --only sim, only "
-                        "simulations whose name does")
+    parser.add_argument("--filter", metavar="NAME", help="only programs (of lint: files) whose name holds NAME; with "
+                        "--only sim: the seed of this number")
     options = parser.parse_args()
     if options.sanitize and options.only and options.only not in SANITIZED_PARTS:
         parser.error(f"--sanitize goes with the parts {', '.join(SANITIZED_PARTS)}")

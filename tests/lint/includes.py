@@ -32,7 +32,7 @@ HOMES = [
     (r"openssl/.*", ["broker/net/", "tests/"]),
     (r"rocksdb/.*", ["broker/store/"]),
     (r"zstd.*\.h", ["broker/log/"]),
-    (r"curl/.*", ["broker/dispatch/"]),
+    (r"curl/.*", ["broker/dispatch/", "tests/"]),
     (r"llhttp\.h", ["broker/net/", "bench/"]),
     (r"jansson\.h", ["broker/protocol/", "broker/dispatch/", "client/cli/", "bench/", "tests/"]),
     (r"ini\.h", ["broker/server/", "client/cli/"]),
