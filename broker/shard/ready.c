@@ -195,6 +195,17 @@ static void submit_write(struct shard *s, const struct raft_ready *ready)
         memory_free(entries);
 }
 
+/* The write of the highest number: those that a full disk refused mix with later ones when they are tried again. */
+static struct shard_write *newest(const struct list *writes, struct shard_write *best)
+{
+    for (struct list_link *l = list_first(writes); l != NULL; l = list_next(writes, l)) {
+        struct shard_write *w = CONTAINER_OF(l, struct shard_write, link);
+        if (best == NULL || w->number > best->number)
+            best = w;
+    }
+    return best;
+}
+
 /* Returns the number to report as persisted at once, 0 for none. */
 static uint64_t write_ready(struct shard *s, const struct raft_ready *ready)
 {
@@ -207,10 +218,9 @@ static uint64_t write_ready(struct shard *s, const struct raft_ready *ready)
         return 0;
     }
     /* Only the commit index moved: it goes along with the next entries, for it can be found again from them. */
-    struct list *behind = !list_empty(&s->unwritten) ? &s->unwritten : &s->writes;
-    if (list_empty(&s->unwritten) && list_empty(&s->writes))
+    struct shard_write *last = newest(&s->unwritten, newest(&s->writes, NULL));
+    if (last == NULL)
         return ready->number;
-    struct shard_write *last = CONTAINER_OF(list_last(behind), struct shard_write, link);
     last->number = ready->number;
     return 0;
 }
