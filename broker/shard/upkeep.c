@@ -159,7 +159,8 @@ bool shard_wants_flush(const struct shard *s)
 
 uint64_t shard_flush_mark(const struct shard *s)
 {
-    return machine_applied(s->machine);
+    /* A machine that cannot write stops at its next entry; until then only what was durable before may be relied on. */
+    return machine_write(s->machine, NULL) == ERR_OK ? machine_applied(s->machine) : s->durable;
 }
 
 void shard_flushed(struct shard *s, uint64_t mark)

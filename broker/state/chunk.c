@@ -97,12 +97,12 @@ static int load(struct machine *m, struct queue *q, uint64_t number, bool known_
     }
     *out = NULL;
     struct key key = chunk_key(m->options.shard, q->id, number);
-    buffer_clear(&m->scratch);
-    int code = store_get(m->store, STORE_STATE, key_view(&key), &m->scratch, e);
+    struct cursor value;
+    int code = keys_get(&m->keys, &key, CHUNK_RECORD_VERSION, &value, e);
     if (code == ERR_NOT_FOUND)
         return ERR_OK;
     if (code == ERR_OK)
-        code = chunk_record_read(m, q, number, key_view(&key), buffer_view(&m->scratch), &c, e);
+        code = chunk_record_read(m, q, number, key_view(&key), &value, &c, e);
     if (code == ERR_OK && (!known_fresh || q->cold_fresh > 0))
         code = chunk_load_cold(m, c, e);
     if (code != ERR_OK)
@@ -345,7 +345,7 @@ static void finish_born(struct machine *m, struct chunk *c)
     if (c->state == CHUNK_FRESH && chunk_class(c->number) != 0) {
         struct key key = key_of3(m->options.shard, KEY_FRESH, c->queue->id, c->lane->id, c->number);
         keys_begin(&m->keys, 1);
-        keys_put(&m->keys, &key);
+        keys_put_new(&m->keys, &key);
         c->stored |= STORED_INDEX;
     }
     if (c->due_ms != 0)

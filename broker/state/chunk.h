@@ -117,12 +117,13 @@ struct chunk_record {
     uint8_t count;
     struct slot slots[CHUNK_SLOTS];
 };
-int chunk_record_parse(struct bytes key, struct bytes value, struct chunk_record *r, struct error *e);
+/* `value` is at the first field (value_open). */
+int chunk_record_parse(struct bytes key, struct cursor *value, struct chunk_record *r, struct error *e);
 /* Where its messages are when it has no touch record: sets state, live, ready, delayed, errors. */
 void chunk_record_apply(struct chunk *c, const struct chunk_record *r);
 
 /* Makes a chunk (as chunk_create) of a record's value; its lane is made if need be. */
-int chunk_record_read(struct machine *m, struct queue *q, uint64_t number, struct bytes key, struct bytes value,
+int chunk_record_read(struct machine *m, struct queue *q, uint64_t number, struct bytes key, struct cursor *value,
                       struct chunk **out, struct error *e);
 /* Puts what a touch record says into the chunk's fields; no counts change. */
 int chunk_touch_read(struct chunk *c, struct bytes key, struct cursor *value, struct error *e);

@@ -83,15 +83,12 @@ void chunk_record_put(struct machine *m, const struct chunk *c)
     put_bits(b, c->errors);
     buffer_u8(b, c->count);
     put_slots(b, c);
-    keys_put(&m->keys, &key);
+    keys_put_new(&m->keys, &key);
 }
 
-int chunk_record_parse(struct bytes key, struct bytes value, struct chunk_record *r, struct error *e)
+int chunk_record_parse(struct bytes key, struct cursor *value, struct chunk_record *r, struct error *e)
 {
-    struct cursor c;
-    int code = value_open(key, value, CHUNK_RECORD_VERSION, &c, e);
-    if (code != ERR_OK)
-        return code;
+    struct cursor c = *value;
     r->index = cursor_varint(&c);
     r->sent_ms = cursor_varint(&c);
     r->due_ms = cursor_varint(&c);
@@ -124,7 +121,7 @@ void chunk_record_apply(struct chunk *c, const struct chunk_record *r)
     c->delayed = r->due_ms == 0 ? 0 : c->live;
 }
 
-int chunk_record_read(struct machine *m, struct queue *q, uint64_t number, struct bytes key, struct bytes value,
+int chunk_record_read(struct machine *m, struct queue *q, uint64_t number, struct bytes key, struct cursor *value,
                       struct chunk **out, struct error *e)
 {
     struct chunk_record r;
@@ -180,7 +177,10 @@ void chunk_touch_put(struct machine *m, const struct chunk *c, enum key_kind kin
     }
     if (c->touches != NULL)
         put_touches(b, c);
-    keys_put(&m->keys, &key);
+    if ((c->stored & (kind == KEY_TOUCH ? STORED_OPEN : STORED_COLD)) != 0)
+        keys_put(&m->keys, &key);
+    else
+        keys_put_new(&m->keys, &key);
 }
 
 static bool take_touches(struct chunk *c, struct cursor *v)
@@ -277,7 +277,10 @@ int chunk_live_refs(struct store *store, const struct store_snapshot *snapshot, 
     if (code != ERR_OK)
         return code == ERR_NOT_FOUND ? ERR_OK : code;
     struct chunk_record r;
-    code = chunk_record_parse(key_view(&key), buffer_view(buffer), &r, e);
+    struct cursor value;
+    code = value_open(key_view(&key), buffer_view(buffer), CHUNK_RECORD_VERSION, &value, e);
+    if (code == ERR_OK)
+        code = chunk_record_parse(key_view(&key), &value, &r, e);
     if (code != ERR_OK)
         return code;
     uint64_t live = chunk_all(r.count);

@@ -14,7 +14,7 @@ void due_key_put(struct machine *m, const struct chunk *c, uint64_t bits, uint64
 {
     struct key key = due_key(m, c, bits, at_ms);
     keys_begin(&m->keys, 1);
-    keys_put(&m->keys, &key);
+    keys_put_new(&m->keys, &key);
 }
 
 void due_put(struct machine *m, struct chunk *c, uint64_t bits, uint64_t until_ms)
@@ -61,7 +61,7 @@ int due_promote(struct machine *m, struct queue *q, uint32_t *steps_left, struct
     struct key from = key_of2(m->options.shard, KEY_DUE, q->id, q->due_from_ms);
     struct key to = key_of1(m->options.shard, KEY_DUE, q->id);
     to = key_after(&to);
-    struct store_iterator *i = store_iterate(m->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(&m->keys, &from, &to);
     int code = ERR_OK;
     q->due_from_ms = NEVER;
     while (code == ERR_OK && store_iterator_valid(i)) {

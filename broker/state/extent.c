@@ -158,7 +158,7 @@ static int load(struct extents *x, struct keys *ks, struct error *e)
     struct key from = key_of(ks->shard, KEY_EXTENT);
     struct key to = key_after(&from);
     int code = ERR_OK;
-    struct store_iterator *i = store_iterate(ks->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(ks, &from, &to);
     for (; code == ERR_OK && store_iterator_valid(i); store_iterator_next(i))
         code = load_one(x, store_iterator_key(i), store_iterator_value(i), e);
     if (code == ERR_OK)

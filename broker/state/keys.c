@@ -224,6 +224,9 @@ int value_done(struct bytes key, const struct cursor *c, struct error *e)
 
 /* ---------------------------------------------------------------- one shard's keys */
 
+/* How much may be applied and not in the store: a write of so many changes takes a few milliseconds. */
+enum { PENDING_CHANGES_MAX = 2048, PENDING_BYTES_MAX = 2 << 20 };
+
 void keys_init(struct keys *ks, uint16_t shard, struct store *store, struct store_batch *batch)
 {
     *ks = (struct keys){.shard = shard, .store = store, .batch = batch};
@@ -247,6 +250,12 @@ void keys_put(struct keys *ks, const struct key *k)
     store_put(ks->batch, STORE_STATE, key_view(k), buffer_view(&ks->out));
 }
 
+void keys_put_new(struct keys *ks, const struct key *k)
+{
+    value_seal(&ks->out, key_view(k));
+    store_put_new(ks->batch, STORE_STATE, key_view(k), buffer_view(&ks->out));
+}
+
 void keys_delete(struct keys *ks, const struct key *k)
 {
     store_delete(ks->batch, STORE_STATE, key_view(k));
@@ -257,11 +266,20 @@ void keys_delete_range(struct keys *ks, const struct key *from, const struct key
     store_delete_range(ks->batch, STORE_STATE, key_view(from), key_view(to));
 }
 
+/* What the entries not yet in the store say of a key; the one under way comes first. */
+static enum store_batch_state look(const struct keys *ks, const struct key *k, struct bytes *value)
+{
+    enum store_batch_state state = store_batch_get(ks->batch, STORE_STATE, key_view(k), value);
+    if (state == STORE_BATCH_UNTOUCHED && ks->pending != NULL)
+        state = store_batch_get(ks->pending, STORE_STATE, key_view(k), value);
+    return state;
+}
+
 int keys_get(struct keys *ks, const struct key *k, uint8_t version_max, struct cursor *c, struct error *e)
 {
     struct bytes value;
     buffer_clear(&ks->in);
-    switch (store_batch_get(ks->batch, STORE_STATE, key_view(k), &value)) {
+    switch (look(ks, k, &value)) {
     case STORE_BATCH_DELETED:
         return ERR_NOT_FOUND;
     case STORE_BATCH_PUT:
@@ -276,4 +294,39 @@ int keys_get(struct keys *ks, const struct key *k, uint8_t version_max, struct c
     }
     }
     return value_open(key_view(k), buffer_view(&ks->in), version_max, c, e);
+}
+
+/* ---------------------------------------------------------------- to the store */
+
+int keys_settle(struct keys *ks, struct error *e)
+{
+    if (ks->code == ERR_OK && ks->pending != NULL && store_batch_bytes(ks->pending) > 0) {
+        ks->code = store_write(ks->store, ks->pending, &ks->error);
+        store_batch_clear(ks->pending);
+    }
+    if (ks->code != ERR_OK && e != NULL)
+        *e = ks->error;
+    return ks->code;
+}
+
+int keys_finish(struct keys *ks, struct error *e)
+{
+    int code = ERR_OK;
+    if (ks->pending == NULL) {
+        code = store_write(ks->store, ks->batch, e);
+    } else {
+        store_batch_merge(ks->pending, ks->batch);
+        bool much = store_batch_count(ks->pending) >= PENDING_CHANGES_MAX ||
+                    store_batch_bytes(ks->pending) >= PENDING_BYTES_MAX;
+        if (much || ks->code != ERR_OK)
+            code = keys_settle(ks, e);
+    }
+    store_batch_clear(ks->batch);
+    return code;
+}
+
+struct store_iterator *keys_iterate(struct keys *ks, const struct key *from, const struct key *to)
+{
+    keys_settle(ks, NULL); /* keys_finish will say so if it failed, and nothing of the entry counts then */
+    return store_iterate(ks->store, STORE_STATE, key_view(from), key_view(to), NULL);
 }

@@ -4,8 +4,8 @@
  * its module puts in, and a 32-bit XXH3 checksum of key and value: a value under the wrong key is found as well as a
  * flipped bit.
  *
- * `struct keys` is one shard's view of the store: reads see the batch under way before the store. Loop thread of the
- * shard only; builders, value_open and value_seal are pure. */
+ * `struct keys` is one shard's view of the store: reads see the entry under way, then entries that are not in the store
+ * yet, then the store. Loop thread of the shard only; builders, value_open and value_seal are pure. */
 #ifndef HATO_STATE_KEYS_H
 #define HATO_STATE_KEYS_H
 
@@ -18,6 +18,7 @@
 
 struct store;
 struct store_batch;
+struct store_iterator;
 
 enum key_kind {
     KEY_APPLIED = 'a',
@@ -93,24 +94,40 @@ int value_corrupt(struct bytes key, const char *what, struct error *e);
 
 /* ---------------------------------------------------------------- one shard's keys */
 
+/* Since the log is replayed after a crash, nothing need be in the store as soon as it is applied. Whole entries gather in
+ * `pending`, where a key that is rewritten counts once and one that came and went counts nothing: for a short queue that is
+ * nearly all. It goes to the store when it is large, and before anything looks at the store by itself. */
 struct keys {
     uint16_t shard;
-    struct store *store;       /* borrowed */
-    struct store_batch *batch; /* borrowed; what the entry under way changes */
-    struct buffer out;         /* the value being made */
-    struct buffer in;          /* the value last read */
+    struct store *store;         /* borrowed */
+    struct store_batch *batch;   /* borrowed; what the entry under way changes */
+    struct store_batch *pending; /* borrowed; what finished entries changed; NULL: they are written one by one */
+    struct buffer out;           /* the value being made */
+    struct buffer in;            /* the value last read */
+    int code;                    /* of the first write of `pending` that failed; keys_finish gives it again */
+    struct error error;
 };
 
 void keys_init(struct keys *ks, uint16_t shard, struct store *store, struct store_batch *batch);
 void keys_close(struct keys *ks); /* frees the buffers */
 
+/* Writes what is pending. Errors: the store's. */
+int keys_settle(struct keys *ks, struct error *e);
+/* The entry under way is complete: to pending, and from there to the store when there is much. Errors: the store's, also of
+ * a keys_iterate before. */
+int keys_finish(struct keys *ks, struct error *e);
+
+/* As store_iterate over the state of finished entries (of the one under way nothing is seen). */
+struct store_iterator *keys_iterate(struct keys *ks, const struct key *from, const struct key *to);
+
 /* keys_begin gives the buffer to put a value's fields into; keys_put seals it and puts it under k. */
 struct buffer *keys_begin(struct keys *ks, uint8_t version);
 void keys_put(struct keys *ks, const struct key *k);
+void keys_put_new(struct keys *ks, const struct key *k); /* k is known not to be there */
 void keys_delete(struct keys *ks, const struct key *k);
 void keys_delete_range(struct keys *ks, const struct key *from, const struct key *to); /* [from, to) */
 
-/* The batch's value, else the store's. `*c` is valid until the next keys_get.
+/* The batches' value, else the store's. `*c` is valid until the next keys_get.
  * Errors: ERR_NOT_FOUND (no message is made), ERR_CORRUPT, ERR_VERSION, the store's. */
 int keys_get(struct keys *ks, const struct key *k, uint8_t version_max, struct cursor *c, struct error *e);
 

@@ -96,7 +96,10 @@ void lane_record_put(struct machine *m, const struct lane *l)
     buffer_varint(b, l->waiting);
     buffer_varint(b, l->last_due_ms);
     buffer_put(b, l->group, l->group_len);
-    keys_put(&m->keys, &key);
+    if (l->stored)
+        keys_put(&m->keys, &key);
+    else
+        keys_put_new(&m->keys, &key);
 }
 
 int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct bytes value, struct error *e)
@@ -261,7 +264,7 @@ static struct scan scan_open(struct machine *m, struct lane *l)
         to = chunk_key(shard, queue, l->tail_from & ~UINT64_C(1));
     }
     if (bytes_compare(key_view(&from), key_view(&to)) < 0)
-        s.i = store_iterate(m->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+        s.i = keys_iterate(&m->keys, &from, &to);
     return s;
 }
 
@@ -312,7 +315,11 @@ static int scan_load(struct machine *m, const struct scan *s, struct lane *l, st
                           "queue %s: chunk %llu is in its lane's index, but its record is missing: repair this replica",
                           q->name, (unsigned long long)number);
     } else if (c == NULL) {
-        code = chunk_record_read(m, q, number, store_iterator_key(s->i), store_iterator_value(s->i), &c, e);
+        struct bytes key = store_iterator_key(s->i);
+        struct cursor value;
+        code = value_open(key, store_iterator_value(s->i), CHUNK_RECORD_VERSION, &value, e);
+        if (code == ERR_OK)
+            code = chunk_record_read(m, q, number, key, &value, &c, e);
         if (code == ERR_OK && q->cold_fresh > 0)
             code = chunk_load_cold(m, c, e);
     }

@@ -6,8 +6,23 @@
 #include "state/pick.h"
 #include "state/queue.h"
 
+/* Picking goes round the lanes, so that one receive may come back to a chunk: its lease stays one. */
+static struct lease *same_lease(struct chunk *c, uint64_t id, uint64_t until_ms)
+{
+    for (uint32_t i = c->lease_count; i > 0; i--)
+        if (c->leases[i - 1].id == id && c->leases[i - 1].until_ms == until_ms)
+            return &c->leases[i - 1];
+    return NULL;
+}
+
 static struct lease *add(struct chunk *c, struct lease l)
 {
+    struct lease *same = same_lease(c, l.id, l.until_ms);
+    if (same != NULL) {
+        same->bits |= l.bits;
+        same->late |= l.late;
+        return same;
+    }
     if (c->lease_count == c->lease_capacity) {
         c->lease_capacity = c->lease_capacity > 0 ? c->lease_capacity * 2 : 1;
         c->leases = memory_grow(c->leases, c->lease_capacity, sizeof *c->leases);
@@ -160,19 +175,10 @@ void lease_release(struct machine *m, struct chunk *c, uint64_t bits)
 
 void lease_extend(struct machine *m, struct chunk *c, uint64_t id, uint64_t bits, uint64_t until_ms)
 {
-    struct lease *same = NULL;
-    for (uint32_t i = 0; i < c->lease_count; i++) {
-        struct lease *l = &c->leases[i];
-        if (l->id != id)
-            continue;
-        l->bits &= ~bits;
-        if (l->until_ms == until_ms && same == NULL)
-            same = l;
-    }
-    if (same != NULL)
-        same->bits |= bits;
-    else
-        add(c, (struct lease){.id = id, .until_ms = until_ms, .bits = bits});
+    for (uint32_t i = 0; i < c->lease_count; i++)
+        if (c->leases[i].id == id)
+            c->leases[i].bits &= ~bits;
+    add(c, (struct lease){.id = id, .until_ms = until_ms, .bits = bits});
     c->touched = true;
     chunk_mark(m, c);
 }

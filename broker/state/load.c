@@ -13,7 +13,7 @@ static int each(struct machine *m, enum key_kind kind, visit_fn visit, struct er
 {
     struct key from = key_of(m->options.shard, kind);
     struct key to = key_after(&from);
-    struct store_iterator *i = store_iterate(m->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(&m->keys, &from, &to);
     int code = ERR_OK;
     for (; code == ERR_OK && store_iterator_valid(i); store_iterator_next(i))
         code = visit(m, store_iterator_key(i), store_iterator_value(i), e);
@@ -63,7 +63,7 @@ static int find_fresh(struct machine *m, struct error *e)
 {
     struct key from = key_of(m->options.shard, KEY_FRESH);
     struct key to = key_after(&from);
-    struct store_iterator *i = store_iterate(m->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(&m->keys, &from, &to);
     int code = ERR_OK;
     while (store_iterator_valid(i)) {
         uint64_t n[3]; /* queue, lane, chunk */
@@ -111,14 +111,13 @@ static int load_touch(struct machine *m, struct queue *q, uint64_t number, struc
                       struct error *e)
 {
     struct key record = chunk_key(m->options.shard, q->id, number);
-    buffer_clear(&m->scratch);
-    int code = store_get(m->store, STORE_STATE, key_view(&record), &m->scratch, e);
+    struct cursor v;
+    int code = keys_get(&m->keys, &record, CHUNK_RECORD_VERSION, &v, e);
     if (code == ERR_NOT_FOUND)
         return value_corrupt(key, "its chunk record is missing", e);
     struct chunk *c = NULL;
     if (code == ERR_OK)
-        code = chunk_record_read(m, q, number, key_view(&record), buffer_view(&m->scratch), &c, e);
-    struct cursor v;
+        code = chunk_record_read(m, q, number, key_view(&record), &v, &c, e);
     if (code == ERR_OK)
         code = value_open(key, value, CHUNK_TOUCH_VERSION, &v, e);
     if (code == ERR_OK)

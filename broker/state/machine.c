@@ -154,6 +154,7 @@ int machine_open(const struct machine_options *options, struct machine **out, st
     m->next_lease = 1;
     list_init(&m->cached_lanes);
     keys_init(&m->keys, options->shard, options->store, store_batch_create());
+    m->keys.pending = store_batch_create();
     int code = load_applied(m, e);
     if (code == ERR_OK)
         code = open_modules(m, e);
@@ -195,6 +196,7 @@ void machine_close(struct machine *m)
     memory_free(m->ordered);
     buffer_close(&m->scratch);
     store_batch_destroy(m->keys.batch);
+    store_batch_destroy(m->keys.pending);
     keys_close(&m->keys);
     memory_free(m);
 }
@@ -284,9 +286,7 @@ static int commit(struct machine *m, uint64_t index, struct error *e)
 {
     m->applied = index;
     put_applied(m);
-    int code = store_write(m->store, m->keys.batch, e);
-    store_batch_clear(m->keys.batch);
-    return code;
+    return keys_finish(&m->keys, e);
 }
 
 static int run(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
@@ -386,10 +386,21 @@ int machine_skip(struct machine *m, uint64_t index, struct error *e)
     return code;
 }
 
+int machine_write(struct machine *m, struct error *e)
+{
+    if (m->broken)
+        return refuse_broken(m, e);
+    int code = keys_settle(&m->keys, e);
+    m->broken = code != ERR_OK;
+    return code;
+}
+
 int machine_flush(struct machine *m, struct error *e)
 {
     uint64_t applied = m->applied;
-    int code = store_flush(m->store, STORE_STATE, e);
+    int code = machine_write(m, e);
+    if (code == ERR_OK)
+        code = store_flush(m->store, STORE_STATE, e);
     if (code == ERR_OK)
         m->durable = applied;
     return code;

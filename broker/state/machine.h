@@ -110,8 +110,8 @@ void machine_output_close(struct machine_output *out);
 int machine_open(const struct machine_options *options, struct machine **out, struct error *e);
 void machine_close(struct machine *m); /* accepts NULL; flushes nothing */
 
-/* Applies entry `index` (the successor of machine_applied). `payload` is the entry's payload, borrowed for the call. Writes the
- * changes and the applied index to the store in one batch (not durable until machine_flush). */
+/* Applies entry `index` (the successor of machine_applied). `payload` is the entry's payload, borrowed for the call. The
+ * changes and the applied index go to the store together with those of other entries, now or later. */
 int machine_apply(struct machine *m, uint64_t index, struct bytes payload, struct machine_output *out, struct error *e);
 
 /* An entry with no commands of ours (Raft's own: a new leader's, membership): only the applied index moves. */
@@ -121,6 +121,10 @@ uint64_t machine_applied(const struct machine *m);
 uint64_t machine_clock_ms(const struct machine *m);    /* the last entry's time */
 uint64_t machine_next_due_ms(const struct machine *m); /* when an empty entry is wanted if nobody speaks; NEVER */
 uint64_t machine_secret(const struct machine *m);      /* keys the receipts' check; from the first entry's seed */
+
+/* Puts all that was applied into the store (not durable until it is flushed): call it before flushing the store for all shards
+ * at once, or before looking into the store from outside. machine_flush does both. */
+int machine_write(struct machine *m, struct error *e);
 
 /* Bytes of entries with messages applied since the last flush began: the caller flushes when the log to replay grows long. */
 int machine_flush(struct machine *m, struct error *e); /* blocking; afterwards machine_durable == applied at the call */

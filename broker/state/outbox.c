@@ -117,7 +117,7 @@ static int load(struct outbox *o, struct keys *ks, enum key_kind kind,
     struct key from = key_of(ks->shard, kind);
     struct key to = key_after(&from);
     int code = ERR_OK;
-    struct store_iterator *i = store_iterate(ks->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(ks, &from, &to);
     for (; code == ERR_OK && store_iterator_valid(i); store_iterator_next(i)) {
         struct bytes key = store_iterator_key(i);
         struct cursor c;

@@ -101,7 +101,10 @@ static int read_touch(struct looking *k, struct chunk *c, enum key_kind kind, ui
 static int look_at_stored(struct looking *k, const struct walk *w, uint64_t number, bool *go_on, struct error *e)
 {
     struct chunk_record r;
-    int code = chunk_record_parse(walk_key(w), walk_value(w), &r, e);
+    struct cursor value;
+    int code = value_open(walk_key(w), walk_value(w), CHUNK_RECORD_VERSION, &value, e);
+    if (code == ERR_OK)
+        code = chunk_record_parse(walk_key(w), &value, &r, e);
     if (code != ERR_OK || !group_matches(k, r.group))
         return code;
     struct chunk c = {.slots = r.slots};

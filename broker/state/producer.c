@@ -156,7 +156,7 @@ int producer_open(struct keys *ks, struct producers **out, struct error *e)
     struct key from = key_of(ks->shard, KEY_PRODUCER);
     struct key to = key_after(&from);
     int code = ERR_OK;
-    struct store_iterator *i = store_iterate(ks->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(ks, &from, &to);
     for (; code == ERR_OK && store_iterator_valid(i); store_iterator_next(i))
         code = load_one(ps, store_iterator_key(i), store_iterator_value(i), e);
     if (code == ERR_OK)
@@ -248,7 +248,7 @@ static struct store_iterator *iterate_blocks(struct keys *ks, const struct produ
 {
     struct key from = key_of1(ks->shard, KEY_PRODUCER_RUNS, p->id);
     struct key to = key_of2(ks->shard, KEY_PRODUCER_RUNS, p->id, upto + 1);
-    return store_iterate(ks->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    return keys_iterate(ks, &from, &to);
 }
 
 /* Deletes blocks that are settled throughout. Blocks are put at the end of an entry only, after this: the store has

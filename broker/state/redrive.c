@@ -178,7 +178,7 @@ int redrive_open(struct keys *ks, struct redrives **out, struct error *e)
     struct key from = key_of(ks->shard, KEY_REDRIVE);
     struct key to = key_after(&from);
     int code = ERR_OK;
-    struct store_iterator *i = store_iterate(ks->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(ks, &from, &to);
     for (; code == ERR_OK && store_iterator_valid(i); store_iterator_next(i))
         code = load_one(r, store_iterator_key(i), store_iterator_value(i), e);
     if (code == ERR_OK)

@@ -86,7 +86,7 @@ static int expire_others(struct machine *m, struct queue *q, uint32_t *steps_lef
     struct key from = chunk_key(m->options.shard, q->id, q->fresh_from[1] | 1);
     struct key to = key_of1(m->options.shard, KEY_CHUNK, q->id);
     to = key_after(&to);
-    struct store_iterator *i = store_iterate(m->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(&m->keys, &from, &to);
     int code = ERR_OK;
     bool go_on = true;
     while (code == ERR_OK && store_iterator_valid(i) && go_on && *steps_left > 0) {

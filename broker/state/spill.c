@@ -26,6 +26,8 @@ struct extent_spill *extent_spill_open(struct keys *ks, uint64_t first, uint64_t
 {
     struct extent_spill *s = memory_zero(1, sizeof *s);
     s->store = ks->store;
+    keys_settle(
+        ks, NULL); /* if it fails the next entry says so; the spill goes by an older state then, which does no harm */
     s->snapshot = store_snapshot_open(ks->store);
     s->shard = ks->shard;
     s->first = first;

@@ -57,7 +57,7 @@ static int sweep_class(struct machine *m, struct sweep *s, unsigned chunk_class,
     *done = true;
     if (bytes_compare(key_view(&from), key_view(&to)) >= 0)
         return ERR_OK;
-    struct store_iterator *i = store_iterate(m->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(&m->keys, &from, &to);
     int code = ERR_OK;
     while (code == ERR_OK && store_iterator_valid(i) && *steps_left > 0) {
         uint64_t number = chunk_key_number(store_iterator_key(i));
@@ -118,7 +118,7 @@ int sweep_load_all(struct machine *m, struct error *e)
 {
     struct key from = key_of(m->options.shard, KEY_SWEEP);
     struct key to = key_after(&from);
-    struct store_iterator *i = store_iterate(m->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(&m->keys, &from, &to);
     int code = ERR_OK;
     for (; code == ERR_OK && store_iterator_valid(i); store_iterator_next(i))
         code = load(m, store_iterator_key(i), store_iterator_value(i), e);

@@ -7,6 +7,12 @@
 
 enum { OLDEST_LOOK_MAX = 64, AVAILABLE_LANES_MAX = 16 };
 
+/* Reading uses its buffers, and may put what is pending into the store: nobody sees a change. */
+static struct keys *keys_of(const struct machine *m)
+{
+    return &((struct machine *)(uintptr_t)m)->keys;
+}
+
 /* ---------------------------------------------------------------- queues */
 
 /* When the first chunk in memory that has something ready or leased was sent. */
@@ -28,13 +34,15 @@ static uint64_t oldest_in_store(const struct machine *m, const struct queue *q, 
         return NEVER;
     struct key from = chunk_key(m->options.shard, q->id, (q->fresh_from[chunk_class] & ~UINT64_C(1)) | chunk_class);
     struct key to = chunk_key(m->options.shard, q->id, q->next_number << 1 | chunk_class);
-    struct store_iterator *i = store_iterate(m->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    struct store_iterator *i = keys_iterate(keys_of(m), &from, &to);
     uint64_t oldest = NEVER;
     for (int looked = 0; looked < OLDEST_LOOK_MAX && oldest == NEVER && store_iterator_valid(i); looked++) {
         struct chunk_record r;
         const struct chunk *c = tree_find(&q->chunks, chunk_key_number(store_iterator_key(i)));
-        if (c == NULL && chunk_record_parse(store_iterator_key(i), store_iterator_value(i), &r, NULL) == ERR_OK &&
-            r.due_ms == 0)
+        struct bytes key = store_iterator_key(i);
+        struct cursor value;
+        if (c == NULL && value_open(key, store_iterator_value(i), CHUNK_RECORD_VERSION, &value, NULL) == ERR_OK &&
+            chunk_record_parse(key, &value, &r, NULL) == ERR_OK && r.due_ms == 0)
             oldest = r.sent_ms;
         store_iterator_next(i);
     }
@@ -152,11 +160,6 @@ uint32_t machine_queue_available(const struct machine *m, uint64_t id, uint32_t 
 }
 
 /* ---------------------------------------------------------------- the modules' */
-
-static struct keys *keys_of(const struct machine *m) /* reading uses its buffers */
-{
-    return &((struct machine *)(uintptr_t)m)->keys;
-}
 
 size_t machine_redrives(const struct machine *m, uint64_t queue, struct redrive_view *out, size_t max)
 {

@@ -17,6 +17,8 @@ static void choose(struct walk *w)
 
 void walk_open(struct walk *w, const struct machine *m, const struct queue *q, uint64_t from, uint64_t end)
 {
+    struct keys *ks =
+        &((struct machine *)(uintptr_t)m)->keys; /* what is pending goes to the store: nobody sees a change */
     if (from < q->purged_below << 1)
         from = q->purged_below << 1;
     if (end < from)
@@ -27,7 +29,7 @@ void walk_open(struct walk *w, const struct machine *m, const struct queue *q, u
             chunk_key(m->options.shard, q->id, chunk_class(from) <= k ? (from & ~UINT64_C(1)) | k : from + 1);
         struct key last =
             chunk_key(m->options.shard, q->id, chunk_class(end) <= k ? (end & ~UINT64_C(1)) | k : end + 1);
-        w->i[k] = store_iterate(m->store, STORE_STATE, key_view(&first), key_view(&last), NULL);
+        w->i[k] = keys_iterate(ks, &first, &last);
     }
     choose(w);
 }

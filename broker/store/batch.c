@@ -17,6 +17,7 @@ struct change {
     uint8_t family;
     bool put;
     bool superseded; /* a later change of the same key counts */
+    bool fresh; /* the store does not have the key: a put that a delete undoes, or a delete that need not be written */
 };
 
 /* Deletes [from, to) of what came before `order` changes. Chained by the byte that tells the kind of key, so that
@@ -142,7 +143,14 @@ static void grow_index(struct store_batch *b)
     }
 }
 
-static void change(struct store_batch *b, enum store_family f, struct bytes key, bool put, struct bytes value)
+/* Whether the store is known not to have the key. */
+static bool stays_fresh(const struct store_batch *b, uint32_t last, bool claimed)
+{
+    return last == 0 ? claimed : b->changes[last - 1].fresh;
+}
+
+static void change(struct store_batch *b, enum store_family f, struct bytes key, bool put, bool fresh,
+                   struct bytes value)
 {
     ASSERT(f < STORE_FAMILIES && key.len > 0 && key.len <= UINT32_MAX && value.len <= UINT32_MAX);
     if (b->count == b->capacity) {
@@ -153,6 +161,7 @@ static void change(struct store_batch *b, enum store_family f, struct bytes key,
         grow_index(b);
     uint32_t hash = hash_of(f, key);
     uint32_t slot = slot_of(b, f, key, hash);
+    fresh = stays_fresh(b, b->index[slot], fresh);
     if (b->index[slot] != 0) {
         b->changes[b->index[slot] - 1].superseded = true;
         b->superseded++;
@@ -162,7 +171,8 @@ static void change(struct store_batch *b, enum store_family f, struct bytes key,
                                            .value_len = (uint32_t)value.len,
                                            .hash = hash,
                                            .family = (uint8_t)f,
-                                           .put = put};
+                                           .put = put,
+                                           .fresh = fresh};
     b->index[slot] = ++b->count;
     buffer_put(&b->data, key.data, key.len);
     buffer_put(&b->data, value.data, value.len);
@@ -170,12 +180,17 @@ static void change(struct store_batch *b, enum store_family f, struct bytes key,
 
 void store_put(struct store_batch *b, enum store_family f, struct bytes key, struct bytes value)
 {
-    change(b, f, key, true, value);
+    change(b, f, key, true, false, value);
+}
+
+void store_put_new(struct store_batch *b, enum store_family f, struct bytes key, struct bytes value)
+{
+    change(b, f, key, true, true, value);
 }
 
 void store_delete(struct store_batch *b, enum store_family f, struct bytes key)
 {
-    change(b, f, key, false, bytes_of(NULL, 0));
+    change(b, f, key, false, false, bytes_of(NULL, 0));
 }
 
 static uint32_t *chain_of(struct store_batch *b, struct bytes from, struct bytes to)
@@ -246,6 +261,26 @@ enum store_batch_state store_batch_get(const struct store_batch *b, enum store_f
     return STORE_BATCH_PUT;
 }
 
+void store_batch_merge(struct store_batch *into, const struct store_batch *from)
+{
+    uint32_t range = 0;
+    for (uint32_t i = 0; i <= from->count; i++) {
+        for (; range < from->range_count && from->ranges[range].order <= i; range++) {
+            const struct range *r = &from->ranges[range];
+            store_delete_range(into, (enum store_family)r->family, range_from(from, r), range_to(from, r));
+        }
+        if (i == from->count || from->changes[i].superseded)
+            continue;
+        const struct change *c = &from->changes[i];
+        change(into, (enum store_family)c->family, key_of_change(from, c), c->put, c->fresh, value_of_change(from, c));
+    }
+}
+
+size_t store_batch_bytes(const struct store_batch *b)
+{
+    return b->data.len + b->count * sizeof *b->changes + b->range_count * sizeof *b->ranges;
+}
+
 static void make_change(struct store *s, struct store_batch *b, const struct change *c)
 {
     const char *key = (const char *)b->data.data + c->at;
@@ -269,8 +304,9 @@ rocksdb_writebatch_t *store_batch_made(struct store *s, struct store_batch *b)
     for (uint32_t i = 0; i < b->count; i++) {
         while (range < b->range_count && b->ranges[range].order <= i)
             make_range(s, b, &b->ranges[range++]);
-        if (!b->changes[i].superseded)
-            make_change(s, b, &b->changes[i]);
+        const struct change *c = &b->changes[i];
+        if (!c->superseded && (c->put || !c->fresh))
+            make_change(s, b, c);
     }
     while (range < b->range_count)
         make_range(s, b, &b->ranges[range++]);

@@ -45,10 +45,18 @@ void store_batch_destroy(struct store_batch *b);
 void store_batch_clear(struct store_batch *b);
 uint32_t store_batch_count(const struct store_batch *b);
 void store_put(struct store_batch *b, enum store_family f, struct bytes key, struct bytes value);
+/* A put of a key that is not in the store, nor, by what the batch did before, would be: if the batch deletes it later, neither is
+ * written. */
+void store_put_new(struct store_batch *b, enum store_family f, struct bytes key, struct bytes value);
 void store_delete(struct store_batch *b, enum store_family f, struct bytes key);
 void store_delete_range(struct store_batch *b, enum store_family f, struct bytes from,
                         struct bytes to);                                 /* [from, to) */
 int store_write(struct store *s, struct store_batch *b, struct error *e); /* the batch stays as it is */
+
+/* Appends the changes of `from`, which stays as it is, to those of `into`. */
+void store_batch_merge(struct store_batch *into, const struct store_batch *from);
+/* How much a batch holds, superseded changes included. */
+size_t store_batch_bytes(const struct store_batch *b);
 
 /* What the batch does to a key: STORE_BATCH_PUT (`*value` is valid until the batch is changed), STORE_BATCH_DELETED
  * (also by a range), or STORE_BATCH_UNTOUCHED: then the store's value counts. */

@@ -152,6 +152,7 @@ RIG uint64_t rig_hash_output(const struct rig *r)
 /* All keys and values of the shard. */
 RIG uint64_t rig_hash_state(const struct rig *r)
 {
+    ck_assert_int_eq(machine_write(r->m, NULL), 0);
     uint8_t from[2] = {(uint8_t)(r->shard >> 8), (uint8_t)r->shard};
     uint8_t to[2] = {(uint8_t)((r->shard + 1) >> 8), (uint8_t)(r->shard + 1)};
     struct store_iterator *i = store_iterate(r->store, STORE_STATE, bytes_of(from, 2), bytes_of(to, 2), NULL);
@@ -168,6 +169,7 @@ RIG uint64_t rig_hash_state(const struct rig *r)
 /* How many keys of a kind there are. */
 RIG size_t rig_keys(const struct rig *r, enum key_kind kind)
 {
+    ck_assert_int_eq(machine_write(r->m, NULL), 0);
     struct key from = key_of(r->shard, kind);
     struct key to = key_after(&from);
     struct store_iterator *i = store_iterate(r->store, STORE_STATE, key_view(&from), key_view(&to), NULL);
