@@ -112,7 +112,7 @@ char *address_text(const struct sockaddr *address, char out[ADDRESS_TEXT_MAX])
     uint8_t a[16];
     if (!widen(address, a) ||
         inet_ntop(address->sa_family, address->sa_family == AF_INET ? a + 12 : a, out, ADDRESS_TEXT_MAX) == NULL)
-        strcpy(out, "?");
+        return memcpy(out, "?", 2);
     return out;
 }
 

@@ -1,7 +1,5 @@
 #include "dispatch/connection.h"
 
-#include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,13 +13,11 @@ static uint64_t key_of(curl_socket_t s)
     return (uint64_t)s + 1;
 }
 
-static struct connection *connection_create(struct transport *t, curl_socket_t s, bool ours)
+static struct connection *connection_create(struct transport *t, curl_socket_t s)
 {
     struct connection *c = memory_zero(1, sizeof *c);
     c->transport = t;
     c->socket = s;
-    c->ours = ours;
-    c->idle = true;
     if (uv_poll_init_socket(t->loop, &c->poll, s) != 0) {
         memory_free(c);
         return NULL;
@@ -41,7 +37,6 @@ static void on_closed(uv_handle_t *handle)
         t->closed(t);
 }
 
-/* The socket may be closed as soon as this returns. */
 static void connection_forget(struct connection *c)
 {
     idmap_remove(&c->transport->connections, key_of(c->socket));
@@ -52,12 +47,6 @@ static void on_event(uv_poll_t *poll, int status, int events)
 {
     struct connection *c = CONTAINER_OF(poll, struct connection, poll);
     struct transport *t = c->transport;
-    if (c->idle) {
-        /* The other side closed a kept connection: libcurl sees it before it would use it. */
-        c->watched = 0;
-        uv_poll_stop(poll);
-        return;
-    }
     int flags = 0;
     if (status < 0)
         flags = CURL_CSELECT_ERR;
@@ -68,16 +57,6 @@ static void on_event(uv_poll_t *poll, int status, int events)
     transport_progress(t);
 }
 
-/* A connection between two requests is left watched for reading, as it will be for the next answer. */
-static void connection_watch(struct connection *c, int events)
-{
-    c->idle = false;
-    if (events == c->watched)
-        return;
-    c->watched = events;
-    ASSERT(uv_poll_start(&c->poll, events, on_event) == 0);
-}
-
 static int on_interest(CURL *easy, curl_socket_t s, int what, void *ctx, void *unused)
 {
     (void)easy;
@@ -85,18 +64,28 @@ static int on_interest(CURL *easy, curl_socket_t s, int what, void *ctx, void *u
     struct transport *t = ctx;
     struct connection *c = idmap_find(&t->connections, key_of(s));
     if (what == CURL_POLL_REMOVE) {
-        if (c != NULL && !c->ours)
+        if (c != NULL)
             connection_forget(c);
-        else if (c != NULL)
-            c->idle = true;
         return 0;
     }
     if (c == NULL)
-        c = connection_create(t, s, false);
+        c = connection_create(t, s);
     if (c == NULL)
         return -1;
-    connection_watch(c, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
+    c->events = ((what & CURL_POLL_IN) != 0 ? UV_READABLE : 0) | ((what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0);
+    ASSERT(uv_poll_start(&c->poll, c->events, on_event) == 0);
     return 0;
+}
+
+/* libcurl 7.88 closes a socket that is not connected yet without a word. When the next one gets the same number, it takes it for watched
+ * already; but the kernel forgot the old one when it was closed. So watch anew. */
+static void watch_again(struct transport *t, curl_socket_t s)
+{
+    struct connection *c = idmap_find(&t->connections, key_of(s));
+    if (c == NULL)
+        return;
+    uv_poll_stop(&c->poll);
+    ASSERT(uv_poll_start(&c->poll, c->events, on_event) == 0);
 }
 
 /* Where a connection is made: the address judged here is the one that is connected to. */
@@ -111,20 +100,8 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
     int s = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
     if (s < 0)
         return CURL_SOCKET_BAD;
-    if (connection_create(x->transport, s, true) == NULL) {
-        close(s);
-        return CURL_SOCKET_BAD;
-    }
+    watch_again(x->transport, s);
     return s;
-}
-
-static int on_close(void *ctx, curl_socket_t s)
-{
-    struct transport *t = ctx;
-    struct connection *c = idmap_find(&t->connections, key_of(s));
-    if (c != NULL)
-        connection_forget(c);
-    return close(s);
 }
 
 void connection_setup_multi(struct transport *t)
@@ -133,9 +110,7 @@ void connection_setup_multi(struct transport *t)
     curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
 }
 
-void connection_setup_easy(struct transport *t, CURL *easy)
+void connection_setup_easy(CURL *easy)
 {
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t);
 }

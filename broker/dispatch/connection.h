@@ -1,5 +1,4 @@
-/* A socket of libcurl's, watched by libuv. Lives as long as the socket does, so that a kept connection costs no system call to
- * watch again. */
+/* A socket of libcurl's, watched by libuv for as long as libcurl wants to hear of it. */
 #ifndef HATO_DISPATCH_CONNECTION_H
 #define HATO_DISPATCH_CONNECTION_H
 
@@ -13,13 +12,11 @@ struct connection {
     uv_poll_t poll;
     struct transport *transport;
     curl_socket_t socket;
-    int watched; /* UV_READABLE, UV_WRITABLE */
-    bool ours;   /* made by connection_open; else libcurl's own business, as its resolver's pipe */
-    bool idle;   /* no transfer wants to hear of it */
+    int events; /* UV_READABLE, UV_WRITABLE */
 };
 
 /* Sets libcurl's socket options of a multi handle, and of an easy handle that will be added to it. */
 void connection_setup_multi(struct transport *t);
-void connection_setup_easy(struct transport *t, CURL *easy);
+void connection_setup_easy(CURL *easy);
 
 #endif

@@ -5,6 +5,8 @@
  * function share an endpoint: one concurrency window, one rate, one breaker. `max_concurrency` of a function therefore holds
  * for the bindings of one dispatcher.
  *
+ * No function here may be called from within a call of the source's table, except dispatcher_wake.
+ *
  * An idle binding has no timer, no connection of its own and asks nothing: it lies until dispatcher_wake. README.md of this
  * folder says how answers are judged and what happens to the messages. */
 #ifndef HATO_DISPATCH_DISPATCHER_H
@@ -74,7 +76,8 @@ void dispatcher_close(struct dispatcher *d, void (*closed)(void *arg), void *arg
 void dispatcher_drain(struct dispatcher *d);
 bool dispatcher_busy(const struct dispatcher *d); /* a request is out or a lease is under way */
 
-/* Binds, or changes a binding: settings, pause, another function. Begins to lease at once if there is something. */
+/* Binds, or changes a binding: settings, pause, another function. Begins to lease at once if there is something. The
+ * function's settings are read when the function is first seen here; later changes come by dispatcher_function_changed. */
 void dispatcher_bind(struct dispatcher *d, const struct dispatcher_binding *binding);
 
 /* Leases nothing more for the queue. Requests that are out go on to their end and settle their messages. No-op when not bound. */

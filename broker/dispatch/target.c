@@ -59,12 +59,17 @@ static bool value_valid(struct bytes value)
     return value.len <= HEADERS_VALUE_MAX;
 }
 
-/* Whether the line gives the content type is told in *content_type. */
-static int take_header(struct target *t, const char *line, bool *content_type, struct error *e)
+/* Of the headers that we would add, those that the function brings itself. */
+struct brought {
+    bool content_type;
+    bool agent;
+};
+
+static int take_header(struct target *t, const char *line, struct brought *brought, struct error *e)
 {
     const char *colon = strchr(line, ':');
     struct bytes name = bytes_of(line, colon == NULL ? 0 : (size_t)(colon - line));
-    if (!headers_name_valid(name))
+    if (colon == NULL || !headers_name_valid(name))
         return error_field(e, ERR_INVALID, "headers", "a header is \"Name: value\"; \"%.60s\" is not", line);
     const char *value = colon + 1;
     while (*value == ' ' || *value == '\t')
@@ -76,7 +81,8 @@ static int take_header(struct target *t, const char *line, bool *content_type, s
     for (size_t i = 0; i < sizeof refused_headers / sizeof refused_headers[0]; i++)
         if (same_name(name, refused_headers[i]))
             return error_field(e, ERR_INVALID, "headers", "header %.*s can't be set", (int)name.len, line);
-    *content_type |= same_name(name, "content-type");
+    brought->content_type |= same_name(name, "content-type");
+    brought->agent |= same_name(name, "user-agent");
     struct buffer text = {0};
     buffer_printf(&text, "%.*s%s%s", (int)name.len, line, *value != '\0' ? ": " : ";", value);
     buffer_u8(&text, 0);
@@ -87,11 +93,11 @@ static int take_header(struct target *t, const char *line, bool *content_type, s
 
 static int take_headers(struct target *t, const Hato__FunctionSettings *s, const char *agent, struct error *e)
 {
-    bool content_type = false;
+    struct brought brought = {0};
     if (s->n_headers > TARGET_HEADERS_MAX)
         return error_field(e, ERR_INVALID, "headers", "a function has at most %d headers", TARGET_HEADERS_MAX);
     for (size_t i = 0; i < s->n_headers; i++) {
-        int code = take_header(t, s->headers[i], &content_type, e);
+        int code = take_header(t, s->headers[i], &brought, e);
         if (code != ERR_OK)
             return code;
     }
@@ -101,15 +107,17 @@ static int take_headers(struct target *t, const Hato__FunctionSettings *s, const
     if (type != NULL && !value_valid(bytes_text(type)))
         return error_field(e, ERR_INVALID, "content_type", "the content type has control characters");
     struct buffer text = {0};
-    if (type != NULL && !content_type) {
+    if (type != NULL && !brought.content_type) {
         buffer_printf(&text, "Content-Type: %s", type);
         buffer_u8(&text, 0);
         add_header(t, (const char *)text.data);
         buffer_clear(&text);
     }
-    buffer_printf(&text, "User-Agent: %s", agent);
-    buffer_u8(&text, 0);
-    add_header(t, (const char *)text.data);
+    if (!brought.agent) {
+        buffer_printf(&text, "User-Agent: %s", agent);
+        buffer_u8(&text, 0);
+        add_header(t, (const char *)text.data);
+    }
     buffer_close(&text);
     /* Or else libcurl waits for a "100 Continue" before bodies above 1 MiB. */
     add_header(t, "Expect:");

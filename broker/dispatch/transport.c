@@ -33,11 +33,13 @@ static size_t on_header(char *line, size_t one, size_t len, void *ctx)
 }
 
 /* What is the same for every request. */
-static CURL *handle_create(struct transport *t)
+static CURL *handle_create(void)
 {
     CURL *easy = curl_easy_init();
     ASSERT(easy != NULL);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* Or else giving up a request waits, and with it the loop, for the thread that looks its name up. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -47,13 +49,13 @@ static CURL *handle_create(struct transport *t)
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    connection_setup_easy(t, easy);
+    connection_setup_easy(easy);
     return easy;
 }
 
 static CURL *handle_take(struct transport *t)
 {
-    return t->handle_count > 0 ? t->handles[--t->handle_count] : handle_create(t);
+    return t->handle_count > 0 ? t->handles[--t->handle_count] : handle_create();
 }
 
 static void handle_return(struct transport *t, CURL *easy)

@@ -166,6 +166,7 @@ int main(void)
 {
     Suite *s = suite_create("address");
     TCase *c = tcase_create("address");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, what_is_not_public_is_refused);
     tcase_add_test(c, what_is_public_is_allowed);
     tcase_add_test(c, a_broker_on_loopback_may_reach_everything);

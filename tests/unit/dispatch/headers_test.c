@@ -1,7 +1,6 @@
 #include "dispatch/headers.h"
 
 #include <check.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,22 +17,25 @@ static void teardown(void)
     headers_close(&h);
 }
 
-START_TEST(lines_come_in_order_and_before_the_rest)
+static const char *line(uint32_t i)
 {
-    struct curl_slist *rest = curl_slist_append(NULL, "X-Fixed: yes");
-    ck_assert_ptr_eq(headers_list(&h, rest), rest);
+    ck_assert_uint_lt(i, h.count);
+    return (const char *)h.text.data + h.starts[i];
+}
+
+START_TEST(lines_come_in_order_as_the_http_library_takes_them)
+{
+    ck_assert_ptr_null(headers_list(&h, NULL));
     ck_assert(headers_add_text(&h, "a", "1"));
     ck_assert(headers_add_number(&h, "b", 22));
     ck_assert(headers_add_text(&h, "c", ""));
     ck_assert(headers_add_text(&h, "d", "  spaced  out "));
-    struct curl_slist *l = headers_list(&h, rest);
-    static const char *const want[] = {"a: 1", "b: 22", "c;", "d: spaced  out", "X-Fixed: yes"};
-    for (size_t i = 0; i < 5; i++, l = l->next)
-        ck_assert_str_eq(l->data, want[i]);
-    ck_assert_ptr_null(l);
+    ck_assert_ptr_nonnull(headers_list(&h, NULL));
+    static const char *const want[] = {"a: 1", "b: 22", "c;", "d: spaced  out"};
+    for (uint32_t i = 0; i < 4; i++)
+        ck_assert_str_eq(line(i), want[i]);
     headers_clear(&h);
-    ck_assert_ptr_eq(headers_list(&h, rest), rest);
-    curl_slist_free_all(rest);
+    ck_assert_ptr_null(headers_list(&h, NULL));
 }
 END_TEST
 
@@ -50,7 +52,7 @@ END_TEST
 START_TEST(encoded_values_are_percent_encoded_as_cloudevents_wants)
 {
     ck_assert(headers_add_encoded(&h, "ce-x", bytes_text("Euro \xe2\x82\xac \"50%\"\r\n~!")));
-    ck_assert_str_eq(headers_list(&h, NULL)->data, "ce-x: Euro%20%E2%82%AC%20%2250%25%22%0D%0A~!");
+    ck_assert_str_eq(line(0), "ce-x: Euro%20%E2%82%AC%20%2250%25%22%0D%0A~!");
 }
 END_TEST
 
@@ -89,8 +91,9 @@ int main(void)
 {
     Suite *s = suite_create("headers");
     TCase *c = tcase_create("headers");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_checked_fixture(c, setup, teardown);
-    tcase_add_test(c, lines_come_in_order_and_before_the_rest);
+    tcase_add_test(c, lines_come_in_order_as_the_http_library_takes_them);
     tcase_add_test(c, a_value_can_not_smuggle_a_line);
     tcase_add_test(c, encoded_values_are_percent_encoded_as_cloudevents_wants);
     tcase_add_test(c, there_are_limits_to_values_and_to_all_together);

@@ -108,6 +108,7 @@ int main(void)
 {
     Suite *s = suite_create("partial");
     TCase *c = tcase_create("partial");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_loop_test(c, answers_that_name_no_failure, 0, sizeof well / sizeof well[0]);
     tcase_add_loop_test(c, answers_by_which_all_failed, 0, sizeof ill / sizeof ill[0]);
     tcase_add_test(c, answers_that_name_some);

@@ -92,6 +92,7 @@ int main(void)
 {
     Suite *s = suite_create("rate");
     TCase *c = tcase_create("rate");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, no_limit_is_no_limit);
     tcase_add_test(c, a_tenth_of_a_second_may_go_at_once_and_then_the_rate_holds);
     tcase_add_test(c, the_next_token_is_there_when_it_was_said_to_be);

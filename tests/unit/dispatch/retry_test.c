@@ -68,6 +68,7 @@ int main(void)
 {
     Suite *s = suite_create("retry");
     TCase *c = tcase_create("retry");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, delays_are_spread_between_the_least_and_a_doubling_top);
     tcase_add_test(c, odd_limits_give_no_odd_delays);
     tcase_add_test(c, retry_after_in_seconds);

@@ -79,6 +79,7 @@ int main(void)
 {
     Suite *s = suite_create("signature");
     TCase *c = tcase_create("signature");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, the_signature_is_that_of_the_known_example);
     tcase_add_test(c, two_secrets_give_two_signatures_the_newest_first);

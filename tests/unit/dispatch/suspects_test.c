@@ -64,6 +64,7 @@ int main(void)
 {
     Suite *s = suite_create("suspects");
     TCase *c = tcase_create("suspects");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, while_nobody_is_answered_nobody_is_guilty);
     tcase_add_test(c, who_got_no_answer_while_others_did_is_guilty_at_once);

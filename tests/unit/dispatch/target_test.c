@@ -1,25 +1,20 @@
 #include "dispatch/target.h"
 
 #include <check.h>
-#include <curl/curl.h>
 #include <proto/settings.pb-c.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatch/fake_source.h"
 #include "dispatch/format.h"
 
 static Hato__FunctionSettings settings;
 static char *headers[TARGET_HEADERS_MAX + 1];
 
-static char *text(const char *literal)
-{
-    return (char *)(uintptr_t)literal;
-}
-
 static void setup(void)
 {
     hato__function_settings__init(&settings);
-    settings.url = text("https://example.com/hook");
+    settings.url = loose("https://example.com/hook");
     settings.headers = headers;
 }
 
@@ -45,14 +40,6 @@ static void refused(const char *field)
     ck_assert_str_ne(e.message, "");
 }
 
-static bool has(const struct target *t, const char *line)
-{
-    for (struct curl_slist *l = t->headers; l != NULL; l = l->next)
-        if (strcmp(l->data, line) == 0)
-            return true;
-    return false;
-}
-
 START_TEST(absent_settings_have_their_defaults)
 {
     struct target *t = make();
@@ -62,8 +49,6 @@ START_TEST(absent_settings_have_their_defaults)
     ck_assert_uint_eq(t->retry_min_ms, 1000);
     ck_assert_uint_eq(t->retry_max_ms, 300000);
     ck_assert_uint_eq(t->max_concurrency, 1000);
-    ck_assert(has(t, "Content-Type: application/octet-stream"));
-    ck_assert(has(t, "User-Agent: Hato/1"));
     ck_assert(!t->emulator);
     target_unref(t);
 }
@@ -82,7 +67,7 @@ static const char *const bad_urls[] = {"",
 
 START_TEST(a_url_that_is_not_http_is_refused)
 {
-    settings.url = text(bad_urls[_i]);
+    settings.url = loose(bad_urls[_i]);
     refused("url");
 }
 END_TEST
@@ -95,21 +80,6 @@ START_TEST(a_url_has_a_limit)
     refused("url");
     settings.url = NULL;
     refused("url");
-}
-END_TEST
-
-START_TEST(headers_of_the_function_are_sent_and_may_replace_the_content_type)
-{
-    headers[0] = text("X-Team:images");
-    headers[1] = text("content-type: text/csv");
-    headers[2] = text("X-Empty:");
-    settings.n_headers = 3;
-    struct target *t = make();
-    ck_assert(has(t, "X-Team: images"));
-    ck_assert(has(t, "content-type: text/csv"));
-    ck_assert(has(t, "X-Empty;"));
-    ck_assert(!has(t, "Content-Type: application/octet-stream"));
-    target_unref(t);
 }
 END_TEST
 
@@ -127,7 +97,7 @@ static const char *const bad_headers[] = {"",
 
 START_TEST(a_header_that_would_break_the_request_is_refused)
 {
-    headers[0] = text(bad_headers[_i]);
+    headers[0] = loose(bad_headers[_i]);
     settings.n_headers = 1;
     refused("headers");
 }
@@ -136,7 +106,7 @@ END_TEST
 START_TEST(there_is_an_end_to_headers)
 {
     for (int i = 0; i <= TARGET_HEADERS_MAX; i++)
-        headers[i] = text("X: y");
+        headers[i] = loose("X: y");
     settings.n_headers = TARGET_HEADERS_MAX + 1;
     refused("headers");
     settings.n_headers = TARGET_HEADERS_MAX;
@@ -146,14 +116,14 @@ END_TEST
 
 START_TEST(a_content_type_can_not_smuggle_a_line)
 {
-    settings.content_type = text("text/plain\r\nX: y");
+    settings.content_type = loose("text/plain\r\nX: y");
     refused("content_type");
 }
 END_TEST
 
 START_TEST(more_secrets_than_a_rotation_needs_are_refused)
 {
-    char *secret = text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    char *secret = loose("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     char *secrets[] = {secret, secret, secret};
     settings.secrets = secrets;
     settings.n_secrets = 2;
@@ -175,7 +145,7 @@ END_TEST
 
 START_TEST(the_emulator_is_known_by_its_path_and_served_one_at_a_time_unless_told)
 {
-    settings.url = text("http://127.0.0.1:9000/2015-03-31/functions/function/invocations");
+    settings.url = loose("http://127.0.0.1:9000/2015-03-31/functions/function/invocations");
     struct target *t = make();
     ck_assert(t->emulator);
     ck_assert_uint_eq(t->max_concurrency, 1);
@@ -185,7 +155,7 @@ START_TEST(the_emulator_is_known_by_its_path_and_served_one_at_a_time_unless_tol
     t = make();
     ck_assert_uint_eq(t->max_concurrency, 4);
     target_unref(t);
-    settings.url = text("http://127.0.0.1:9000/2015-03-31/functions/other/invocations");
+    settings.url = loose("http://127.0.0.1:9000/2015-03-31/functions/other/invocations");
     t = make();
     ck_assert(!t->emulator);
     target_unref(t);
@@ -196,11 +166,11 @@ int main(void)
 {
     Suite *s = suite_create("target");
     TCase *c = tcase_create("target");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, absent_settings_have_their_defaults);
     tcase_add_loop_test(c, a_url_that_is_not_http_is_refused, 0, sizeof bad_urls / sizeof bad_urls[0]);
     tcase_add_test(c, a_url_has_a_limit);
-    tcase_add_test(c, headers_of_the_function_are_sent_and_may_replace_the_content_type);
     tcase_add_loop_test(c, a_header_that_would_break_the_request_is_refused, 0,
                         sizeof bad_headers / sizeof bad_headers[0]);
     tcase_add_test(c, there_is_an_end_to_headers);

@@ -154,6 +154,7 @@ int main(void)
 {
     Suite *s = suite_create("window");
     TCase *c = tcase_create("window");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, slow_start_doubles_the_window_each_round);
     tcase_add_test(c, trouble_halves_once_for_all_that_were_out_together);
     tcase_add_test(c, after_trouble_the_window_grows_by_one_a_round);

@@ -177,6 +177,7 @@ int main(void)
 {
     Suite *s = suite_create("crypto");
     TCase *c = tcase_create("crypto");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, md5_gives_the_digests_of_its_rfc);
     tcase_add_test(c, sha256_gives_the_digests_of_its_standard);
