@@ -46,10 +46,20 @@ static void run_stage(struct list *stage)
     }
 }
 
+static int asked_first(const struct loop *loop)
+{
+    int i = 0;
+    while (i < TURN_STAGES && list_empty(&loop->turns[i]))
+        i++;
+    return i;
+}
+
 static void on_end_of_turn(uv_prepare_t *prepare)
 {
     struct loop *loop = prepare->data;
-    for (int i = 0; i < TURN_STAGES; i++)
+    /* A later stage may ask for an earlier one (a peer that reads again gives credit): left alone, that would wait for the
+     * next event while the loop sleeps. */
+    for (int i = asked_first(loop); i < TURN_STAGES; i = asked_first(loop))
         run_stage(&loop->turns[i]);
 }
 
@@ -76,8 +86,9 @@ int loop_open(struct loop *loop, int number, struct error *e)
 
 void loop_run(struct loop *loop)
 {
-    while (!atomic_load(&loop->stopping))
+    do /* also when it was stopped before: what was posted until then is read */
         uv_run(&loop->uv, UV_RUN_DEFAULT);
+    while (!atomic_load(&loop->stopping));
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->end_of_turn, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
