@@ -3,7 +3,10 @@
 #include "base/assert.h"
 #include "base/memory.h"
 
-enum { OUT_KEEP = 256 * 1024 }; /* a buffer that grew beyond this is given back once it is empty */
+enum {
+    OUT_KEEP = 256 * 1024, /* a buffer that grew beyond this is given back once it is empty */
+    KEEPALIVE_S = 60,
+};
 
 static void start_write(struct stream *s);
 
@@ -23,6 +26,7 @@ static void close_because(struct stream *s, int why)
     s->closing = true;
     s->why = why;
     loop_forget_turn(s->loop, TURN_WRITE, &s->flush);
+    loop_forget_turn(s->loop, TURN_SHARD, &s->feed);
     uv_close((uv_handle_t *)&s->tcp, on_closed);
 }
 
@@ -68,6 +72,8 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
     if (s->closing || n == 0)
         return;
     if (n < 0) {
+        if (n == UV_EOF && !s->write_busy && s->out.len > 0)
+            start_write(s); /* a peer that has said all may still listen */
         close_because(s, (int)n);
         return;
     }
@@ -87,9 +93,14 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
         keep_rest(s, all, used);
 }
 
+static bool is_paused(const struct stream *s)
+{
+    return s->closing || s->closed_when_flushed || s->paused_by_backlog || s->paused_by_owner;
+}
+
 static void update_reading(struct stream *s)
 {
-    bool wanted = !s->closing && !s->closed_when_flushed && !s->paused_by_backlog && !s->paused_by_owner;
+    bool wanted = !is_paused(s);
     if (wanted == s->reading)
         return;
     s->reading = wanted;
@@ -97,6 +108,8 @@ static void update_reading(struct stream *s)
         uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
     else if (!s->closing)
         uv_read_stop((uv_stream_t *)&s->tcp);
+    if (wanted && s->in.len > 0)
+        loop_at_turn_end(s->loop, TURN_SHARD, &s->feed);
 }
 
 static void after_write(struct stream *s)
@@ -174,16 +187,18 @@ static void on_flush(struct turn *turn)
         start_write(s);
     if (s->closing)
         return;
-    size_t backlog = stream_backlog(s);
-    if (backlog > s->backlog_max) {
-        close_because(s, UV_ENOBUFS);
-        return;
-    }
-    if (backlog > STREAM_BACKLOG_PAUSE && !s->paused_by_backlog) {
-        s->paused_by_backlog = true;
-        update_reading(s);
-    }
     after_write(s);
+}
+
+static void on_feed(struct turn *turn)
+{
+    struct stream *s = CONTAINER_OF(turn, struct stream, feed);
+    if (is_paused(s) || s->in.len == 0 || s->in.len < s->want)
+        return;
+    s->want = 0;
+    size_t used = s->ops->data(s, buffer_view(&s->in));
+    if (!s->closing)
+        keep_rest(s, buffer_view(&s->in), used);
 }
 
 int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops,
@@ -191,12 +206,14 @@ int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, cons
 {
     *s = (struct stream){.loop = loop, .ops = ops, .backlog_max = STREAM_BACKLOG_MAX};
     s->flush.run = on_flush;
+    s->feed.run = on_feed;
     int rc = uv_tcp_init(&loop->uv, &s->tcp);
     ASSERT(rc == 0);
     s->tcp.data = s;
     rc = uv_accept(server, (uv_stream_t *)&s->tcp);
     ASSERT(rc == 0); /* libuv calls back only with a connection in hand */
     uv_tcp_nodelay(&s->tcp, 1);
+    uv_tcp_keepalive(&s->tcp, 1, KEEPALIVE_S);
     s->active_ms = uv_now(&loop->uv);
     update_reading(s);
     (void)e;
@@ -210,8 +227,19 @@ struct buffer *stream_out(struct stream *s)
 
 void stream_written(struct stream *s)
 {
-    if (!s->closing && s->out.len > 0)
-        loop_at_turn_end(s->loop, TURN_WRITE, &s->flush);
+    if (s->closing || s->out.len == 0)
+        return;
+    size_t backlog = stream_backlog(s);
+    if (backlog > s->backlog_max) {
+        close_because(s, UV_ENOBUFS);
+        return;
+    }
+    /* Here and not after the write: whoever looks at the backlog now is owed a `drained`, even if the kernel takes it all. */
+    if (backlog > STREAM_BACKLOG_PAUSE && !s->paused_by_backlog) {
+        s->paused_by_backlog = true;
+        update_reading(s);
+    }
+    loop_at_turn_end(s->loop, TURN_WRITE, &s->flush);
 }
 
 void stream_put(struct stream *s, const void *data, size_t len)

@@ -3,7 +3,8 @@
  * In: reads land in the loop's scratch memory and are handed on where they are; only what the parser leaves (the beginning
  * of a frame) is copied and kept, so an idle connection holds no buffer.
  * Out: what is put during a turn leaves in one write at its end. A peer that does not read is felt as `stream_backlog`;
- * above STREAM_BACKLOG_PAUSE the stream stops reading, above its `backlog_max` it is closed.
+ * above STREAM_BACKLOG_PAUSE the stream stops reading, above its `backlog_max` it is closed. A peer that vanished without a
+ * word is found out after a minute of silence and some seconds of asking.
  *
  * Threads: the loop's only. A stream is closed exactly once; `closed` is its last call and the memory is then the owner's. */
 #ifndef HATO_NET_STREAM_H
@@ -18,7 +19,7 @@ struct stream_ops {
     /* Bytes came. Returns how many of them are used up; the rest is given again, with more behind it. May close the stream
      * (the return value is then ignored). */
     size_t (*data)(struct stream *s, struct bytes in);
-    /* The backlog fell below STREAM_BACKLOG_PAUSE after having been above it. May be NULL. */
+    /* The backlog fell well below STREAM_BACKLOG_PAUSE after having been above it, be it within one turn. May be NULL. */
     void (*drained)(struct stream *s);
     /* The connection is gone; `why` is a libuv error number, or 0 when this side closed it. Nothing is called after this. */
     void (*closed)(struct stream *s, int why);
@@ -34,6 +35,7 @@ struct stream {
     struct loop *loop;
     const struct stream_ops *ops;
     struct turn flush;
+    struct turn feed;      /* what the parser left is given again after a pause */
     struct buffer in;      /* what the parser left */
     struct buffer out;     /* what this turn wrote */
     struct buffer writing; /* what the kernel has not taken yet */
@@ -62,7 +64,8 @@ void stream_put(struct stream *s, const void *data, size_t len);
 
 size_t stream_backlog(const struct stream *s);
 
-/* Stops and goes on reading, for an owner with too much in hand. */
+/* Stops and goes on reading, for an owner with too much in hand. What the parser left before the pause is given to it again,
+ * though nothing more may come. */
 void stream_pause(struct stream *s);
 void stream_resume(struct stream *s);
 
