@@ -114,6 +114,13 @@ static int on_value(llhttp_t *p, const char *at, size_t len)
     return 0;
 }
 
+/* An empty value is told by this alone. */
+static int on_value_end(llhttp_t *p)
+{
+    of(p)->in_value = true;
+    return 0;
+}
+
 static int on_headers(llhttp_t *p)
 {
     struct http_connection *c = of(p);
@@ -142,6 +149,7 @@ static const llhttp_settings_t settings = {
     .on_url = on_url,
     .on_header_field = on_name,
     .on_header_value = on_value,
+    .on_header_value_complete = on_value_end,
     .on_headers_complete = on_headers,
     .on_body = on_body,
     .on_message_complete = on_complete,
@@ -191,12 +199,19 @@ static void on_idle(struct alarm *a)
     stream_close(&CONTAINER_OF(a, struct http_connection, alarm)->stream);
 }
 
+/* A peer that does not read its last answer is not waited for. */
+static void close_soon(struct http_connection *c)
+{
+    alarm_set(c->server->alarms, &c->alarm, HTTP_CLOSE_MS, on_idle);
+    stream_close_soon(&c->stream);
+}
+
 static void on_slow(struct alarm *a)
 {
     struct http_connection *c = CONTAINER_OF(a, struct http_connection, alarm);
     c->request.method = NULL;
     put_reply(c, 408, "text/plain; charset=utf-8", bytes_text("the request took too long to arrive\n"), false);
-    stream_close_soon(&c->stream);
+    close_soon(c);
 }
 
 void http_reply(struct http_connection *c, int status, const char *type, struct bytes body)
@@ -207,7 +222,7 @@ void http_reply(struct http_connection *c, int status, const char *type, struct 
     put_reply(c, status, type, body, keep);
     buffer_close(&c->body);
     if (!keep) {
-        stream_close_soon(&c->stream);
+        close_soon(c);
         return;
     }
     alarm_set(c->server->alarms, &c->alarm, HTTP_IDLE_MS, on_idle);
@@ -220,7 +235,7 @@ static void refuse_request(struct http_connection *c, int status, const char *wh
     int len = snprintf(text, sizeof text, "%s: %s\n", reason(status), why);
     c->request.method = NULL;
     put_reply(c, status, "text/plain; charset=utf-8", bytes_of(text, (size_t)len), false);
-    stream_close_soon(&c->stream);
+    close_soon(c);
 }
 
 /* ---------------------------------------------------------------- requests */
@@ -228,6 +243,14 @@ static void refuse_request(struct http_connection *c, int status, const char *wh
 static struct bytes view(const struct http_connection *c, struct span s)
 {
     return (struct bytes){c->text.data + s.at, s.len};
+}
+
+/* llhttp leaves what may follow a value on its line. */
+static struct bytes without_space_behind(struct bytes b)
+{
+    while (b.len > 0 && (b.data[b.len - 1] == ' ' || b.data[b.len - 1] == '\t'))
+        b.len--;
+    return b;
 }
 
 static void start_request(struct http_connection *c)
@@ -241,7 +264,7 @@ static void start_request(struct http_connection *c)
     r->body = buffer_view(&c->body);
     r->header_count = c->headers;
     for (size_t i = 0; i < c->headers; i++)
-        r->headers[i] = (struct http_header){view(c, c->names[i]), view(c, c->values[i])};
+        r->headers[i] = (struct http_header){view(c, c->names[i]), without_space_behind(view(c, c->values[i]))};
     c->busy = true;
     c->begun = false;
     alarm_clear(c->server->alarms, &c->alarm);
@@ -266,7 +289,7 @@ static size_t on_data(struct stream *stream, struct bytes in)
         if (rc == HPE_PAUSED) {
             llhttp_resume(&c->parser);
             start_request(c);
-        } else if (rc == HPE_USER && c->refusal != 0) {
+        } else if (c->refusal != 0) {
             refuse_request(c, c->refusal, "a limit of this server is exceeded");
         } else {
             refuse_request(c, 400, llhttp_errno_name(rc));

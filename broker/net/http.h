@@ -18,6 +18,7 @@ enum {
     HTTP_HEADER_BYTES_MAX = 32 * 1024,
     HTTP_REQUEST_MS = 30 * 1000,
     HTTP_IDLE_MS = 120 * 1000,
+    HTTP_CLOSE_MS = 10 * 1000, /* for a last answer to leave */
 };
 
 struct http_header {
