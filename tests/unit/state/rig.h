@@ -524,4 +524,21 @@ RIG void rig_forward(struct rig *r)
     arena_close(&arena);
 }
 
+/* Runs tests that share one rig and one queue, made anew for each. */
+RIG int rig_main(const char *name, const TTest *const *tests, size_t count, void (*setup)(void), void (*teardown)(void))
+{
+    Suite *s = suite_create(name);
+    TCase *t = tcase_create(name);
+    tcase_set_timeout(t, 0);
+    tcase_add_checked_fixture(t, setup, teardown);
+    for (size_t i = 0; i < count; i++)
+        tcase_add_test(t, tests[i]);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? 0 : 1;
+}
+
 #endif

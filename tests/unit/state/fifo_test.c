@@ -1,0 +1,213 @@
+/* FIFO queues: order within a group, one batch in flight a group, halts. */
+#include "state/rig.h"
+
+static struct rig rig;
+static uint64_t queue;
+
+static void setup(void)
+{
+    rig_open(&rig);
+    queue = rig_create(&rig, RIG_NAME("jobs.fifo"), NULL);
+}
+
+static void teardown(void)
+{
+    rig_close(&rig);
+}
+
+static void resume(const char *group, int expected)
+{
+    Hato__Log__GroupResume c = HATO__LOG__GROUP_RESUME__INIT;
+    c.has_queue = 1;
+    c.queue = queue;
+    c.group = (char *)(uintptr_t)group;
+    rig_add(&rig, COMMAND_GROUP_RESUME, &c.base);
+    rig_commit(&rig);
+    ck_assert_int_eq(rig_reply(&rig)->code, expected);
+}
+
+static void set_halt(uint32_t max_receives)
+{
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.has_on_exhausted = s.has_max_receives = 1;
+    s.on_exhausted = HATO__ON_EXHAUSTED__HALT_GROUP;
+    s.max_receives = max_receives;
+    rig_set(&rig, queue, &s);
+}
+
+START_TEST(a_group_with_a_batch_in_flight_waits_while_others_go_on)
+{
+    rig_send_many(&rig, queue, "a", 3);
+    rig_send_many(&rig, queue, "b", 1);
+    struct received first = rig_receive_one(&rig, queue, 60000);
+    rig_expect_body(&rig, first.ref, "0");
+    rig_receive(&rig, queue, 10, 60000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 1); /* of b */
+    rig_receive_none(&rig, queue);
+    ck_assert_uint_eq(machine_queue_available(rig.m, queue, 10), 0);
+    ck_assert_int_eq(rig_ack(&rig, queue, &first), ERR_OK);
+    ck_assert(rig_has_effect(&rig, EFFECT_READY, queue));
+    const struct received *rest = rig_receive(&rig, queue, 10, 60000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 2);
+    rig_expect_body(&rig, rest[0].ref, "1");
+    rig_expect_body(&rig, rest[1].ref, "2");
+}
+END_TEST
+
+START_TEST(a_failed_message_comes_before_the_later_ones_of_its_group)
+{
+    rig_send_many(&rig, queue, "a", 3);
+    struct received first = rig_receive_one(&rig, queue, 60000);
+    ck_assert_int_eq(rig_nack(&rig, queue, &first, 0, false), ERR_OK);
+    const struct received *got = rig_receive(&rig, queue, 10, 1000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 3);
+    ck_assert_uint_eq(got[0].sequence, first.sequence);
+    rig_advance(&rig, 1000);
+    got = rig_receive(&rig, queue, 10, 1000);
+    ck_assert_uint_eq(got[0].sequence, first.sequence);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 3);
+}
+END_TEST
+
+START_TEST(a_nack_with_delay_holds_its_whole_group)
+{
+    rig_send_many(&rig, queue, "a", 2);
+    struct received first = rig_receive_one(&rig, queue, 60000);
+    ck_assert_int_eq(rig_nack(&rig, queue, &first, 3000, false), ERR_OK);
+    ck_assert_uint_eq(rig_counts(&rig, queue).delayed, 1);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 1);
+    rig_receive_none(&rig, queue);
+    rig_flush(&rig);
+    rig_crash(&rig);
+    rig_receive_none(&rig, queue);
+    rig_advance(&rig, 3000);
+    ck_assert_uint_eq(rig_receive_one(&rig, queue, 1000).sequence, first.sequence);
+}
+END_TEST
+
+START_TEST(a_late_receipt_is_stale_at_once)
+{
+    rig_send_many(&rig, queue, "a", 1);
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    rig_advance(&rig, 1000);
+    ck_assert_int_eq(rig_ack(&rig, queue, &got), ERR_RECEIPT_STALE);
+}
+END_TEST
+
+START_TEST(a_delayed_message_does_not_let_later_ones_of_its_group_pass)
+{
+    rig_send(&rig, queue, (struct rig_message){.body = "1", .group = "a", .delay_ms = 5000});
+    rig_send(&rig, queue, (struct rig_message){.body = "2", .group = "a"});
+    rig_send(&rig, queue, (struct rig_message){.body = "3", .group = "b"});
+    struct received got = rig_receive_one(&rig, queue, 60000);
+    rig_expect_body(&rig, got.ref, "3");
+    rig_flush(&rig);
+    rig_crash(&rig);
+    rig_send(&rig, queue, (struct rig_message){.body = "4", .group = "a"});
+    rig_advance(&rig, 5000);
+    const struct received *all = rig_receive(&rig, queue, 10, 60000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 3);
+    rig_expect_body(&rig, all[0].ref, "1");
+    rig_expect_body(&rig, all[1].ref, "2");
+    rig_expect_body(&rig, all[2].ref, "4");
+}
+END_TEST
+
+START_TEST(messages_without_a_group_are_a_group)
+{
+    rig_send_many(&rig, queue, NULL, 2);
+    struct received got = rig_receive_one(&rig, queue, 60000);
+    rig_receive_none(&rig, queue);
+    ck_assert_int_eq(rig_ack(&rig, queue, &got), ERR_OK);
+    rig_receive_one(&rig, queue, 60000);
+}
+END_TEST
+
+START_TEST(a_group_halts_at_a_message_that_used_up_its_receives)
+{
+    set_halt(2);
+    rig_send_many(&rig, queue, "a", 2);
+    rig_send_many(&rig, queue, "b", 1);
+    for (int i = 0; i < 2; i++) {
+        struct received got = rig_receive_one(&rig, queue, 1000);
+        ck_assert_int_eq(rig_nack(&rig, queue, &got, 0, false), ERR_OK);
+        got = rig_receive_one(&rig, queue, 1000);
+        ck_assert_int_eq(rig_nack(&rig, queue, &got, 0, true), ERR_OK); /* of b: not counted, no halt */
+    }
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 1);
+    rig_flush(&rig);
+    rig_crash(&rig);
+    struct received other = rig_receive_one(&rig, queue, 60000);
+    rig_expect_body(&rig, other.ref, "0");
+    rig_receive_none(&rig, queue);
+    resume("b", ERR_NOT_FOUND);
+    resume("a", ERR_OK);
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 0);
+    ck_assert_uint_eq(rig_receive_one(&rig, queue, 1000).receive_count, 1);
+}
+END_TEST
+
+START_TEST(a_halted_group_that_is_emptied_is_halted_no_more)
+{
+    set_halt(1);
+    uint64_t sequence = rig_send(&rig, queue, (struct rig_message){.body = "x", .group = "a"});
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    rig_nack(&rig, queue, &got, 0, false);
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 1);
+    ck_assert_int_eq(rig_cancel(&rig, queue, sequence), ERR_OK);
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 0);
+    rig_send(&rig, queue, (struct rig_message){.body = "y", .group = "a"});
+    rig_receive_one(&rig, queue, 1000);
+}
+END_TEST
+
+START_TEST(a_priority_is_refused_by_name)
+{
+    struct rig_message in = {.body = "x", .group = "a", .priority = 1};
+    rig_add_send(&rig, queue, &in, 1, 0, 0);
+    rig_commit(&rig);
+    ck_assert_int_eq(rig_reply(&rig)->sent[0].code, ERR_INVALID);
+    ck_assert_str_eq(rig_reply(&rig)->sent[0].field, "priority");
+}
+END_TEST
+
+START_TEST(a_deduplication_id_stores_once_within_its_window)
+{
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.has_deduplication_window_ms = 1;
+    s.deduplication_window_ms = 10000;
+    rig_set(&rig, queue, &s);
+    struct rig_message in[] = {{.body = "x", .group = "a", .deduplication_id = "1"},
+                               {.body = "y", .group = "b", .deduplication_id = "1"}};
+    rig_add_send(&rig, queue, in, 2, 0, 0);
+    rig_commit(&rig);
+    ck_assert(!rig_reply(&rig)->sent[0].duplicate);
+    ck_assert(rig_reply(&rig)->sent[1].duplicate);
+    uint64_t sequence = rig_reply(&rig)->sent[0].sequence;
+    ck_assert_uint_eq(rig_reply(&rig)->sent[1].sequence, sequence);
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    rig_ack(&rig, queue, &got);
+    rig_flush(&rig);
+    rig_crash(&rig);
+    ck_assert_uint_eq(rig_send(&rig, queue, in[0]), sequence); /* deleted since, but not sent again */
+    rig.now_ms += 10000;
+    ck_assert_uint_ne(rig_send(&rig, queue, in[0]), sequence);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        a_group_with_a_batch_in_flight_waits_while_others_go_on,
+        a_failed_message_comes_before_the_later_ones_of_its_group,
+        a_nack_with_delay_holds_its_whole_group,
+        a_late_receipt_is_stale_at_once,
+        a_delayed_message_does_not_let_later_ones_of_its_group_pass,
+        messages_without_a_group_are_a_group,
+        a_group_halts_at_a_message_that_used_up_its_receives,
+        a_halted_group_that_is_emptied_is_halted_no_more,
+        a_priority_is_refused_by_name,
+        a_deduplication_id_stores_once_within_its_window,
+    };
+    return rig_main("state/fifo", tests, sizeof tests / sizeof tests[0], setup, teardown);
+}
