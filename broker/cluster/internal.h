@@ -16,6 +16,12 @@ struct place {
     bool led; /* or failed, once */
 };
 
+/* How a seat stops. Until the last seat rests, a visit, a task or a flush may still come from another one, so no shard and no
+ * loop goes before:
+ *
+ *   running -> letting go -> (all have let go) tiring -> resting -> (all rest) closing -> closed */
+enum seat_step { SEAT_RUNS, SEAT_LETS_GO, SEAT_TIRES, SEAT_RESTS, SEAT_CLOSES, SEAT_CLOSED };
+
 struct seat_inside {
     struct shard_env env;
     struct log_port *port;
@@ -25,13 +31,12 @@ struct seat_inside {
     struct turn due_turn;
     struct place *places; /* of this seat's shards */
     size_t place_count;
-    bool stopping;
-    bool let_go;        /* the layers above have closed */
-    bool closed;        /* shards and handles are gone */
+    enum seat_step step;
     uint64_t upkeep_ms; /* loop time of the last one */
     uv_timer_cb on_due;
     struct mail ready;
     struct mail stop;
+    struct mail rest;
     struct mail close;
     atomic_bool stop_asked;
 };
@@ -50,8 +55,11 @@ struct node {
     atomic_bool accepts_sends;
     atomic_uint_least64_t free_bytes;
     atomic_uint_least64_t store_bytes;
-    bool flushing;   /* seat 0's */
-    atomic_uint led; /* shards that led, or failed, once */
+    bool flushing;       /* seat 0's */
+    atomic_uint led;     /* shards that led, or failed, once */
+    atomic_uint let_go;  /* seats whose upper layers have closed */
+    atomic_uint resting; /* seats with nothing under way */
+    atomic_flag failing; /* taken by the first who fails */
     bool ran;
     bool failed;
     struct error failure;
@@ -61,7 +69,6 @@ enum { UPKEEP_MS = 1000 };
 
 uint64_t node_random(void);
 void node_look_at_space(struct node *n);
-void node_fail(struct node *n, const struct error *e); /* stops the node; its error is node_run's */
 struct log_port *node_port_create(struct node *n, struct seat_inside *in);
 
 /* seat.c */

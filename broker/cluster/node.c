@@ -103,15 +103,15 @@ void node_close(struct node *n)
 {
     if (n == NULL)
         return;
+    log_close(n->log); /* first: its writer may still be about to wake a loop */
     seats_close(n);
-    log_close(n->log);
     store_close(n->store);
     memory_free(n);
 }
 
 void node_fail(struct node *n, const struct error *e)
 {
-    if (!n->failed) {
+    if (!atomic_flag_test_and_set(&n->failing)) {
         n->failed = true;
         n->failure = *e;
         TRACE(n->options.trace, TRACE_ERROR, "the node stops", trace_text("error", e->message));

@@ -20,6 +20,7 @@ struct node_hooks {
                   struct error *e);                 /* before its shards open, on the main thread: bind here */
     void (*ready)(void *ctx, struct seat *seat);    /* every shard of the node leads or has failed: serve */
     void (*stopping)(void *ctx, struct seat *seat); /* close what was opened; seat_let_go when done */
+    void (*let_go)(void *ctx, struct seat *seat); /* all seats have: close what had to stay for visits of the others */
     void (*leading)(void *ctx, struct seat *seat, struct shard *s, bool leading);
     void (*queue_ready)(void *ctx, struct seat *seat, struct shard *s, uint64_t queue);
     void (*queue_changed)(void *ctx, struct seat *seat, struct shard *s, uint64_t queue);
@@ -55,6 +56,8 @@ int node_open(const struct node_options *options, struct node **out, struct erro
 /* Runs until node_stop. Returns ERR_OK after an orderly stop, else why it could not go on. */
 int node_run(struct node *n, struct error *e);
 void node_stop(struct node *n); /* any thread, signal-safe enough for libuv's signal handles */
+void node_fail(struct node *n,
+               const struct error *e); /* any seat: as node_stop, and node_run returns the first such error */
 void node_close(struct node *n);
 
 const struct birth *node_birth(const struct node *n);

@@ -67,7 +67,7 @@ static void on_ready(struct mail *mail)
     struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, ready);
     struct seat *seat = in->env.ctx;
     struct node_hooks *hooks = &seat->node->options.hooks;
-    if (!in->stopping && hooks->ready != NULL)
+    if (in->step == SEAT_RUNS && hooks->ready != NULL)
         hooks->ready(hooks->ctx, seat);
 }
 
@@ -162,7 +162,7 @@ static void set_due_timer(struct turn *turn)
         uint64_t due = shard_due_in_ms(in->places[i].shard);
         least = due < least ? due : least;
     }
-    if (in->stopping)
+    if (in->step != SEAT_RUNS)
         return;
     if (least == NEVER) {
         uv_timer_stop(&in->due);
@@ -181,16 +181,10 @@ static void on_due(uv_timer_t *timer)
     loop_at_turn_end(&seat->loop, TURN_WRITE, &in->due_turn);
 }
 
-static void on_tick(uv_timer_t *timer)
+static void look_after(struct seat *seat)
 {
-    struct seat *seat = timer->data;
     struct seat_inside *in = seat->inside;
     struct node *n = seat->node;
-    bool accept = atomic_load(&n->accepts_sends);
-    for (size_t i = 0; i < in->place_count; i++) {
-        shard_accept_sends(in->places[i].shard, accept);
-        shard_tick(in->places[i].shard);
-    }
     uint64_t now = uv_now(&seat->loop.uv);
     if (now - in->upkeep_ms < UPKEEP_MS)
         return;
@@ -203,6 +197,23 @@ static void on_tick(uv_timer_t *timer)
         shard_upkeep(in->places[i].shard);
 }
 
+static void go_on_stopping(struct seat *seat);
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct seat *seat = timer->data;
+    struct seat_inside *in = seat->inside;
+    bool accept = atomic_load(&seat->node->accepts_sends);
+    for (size_t i = 0; i < in->place_count; i++) {
+        shard_accept_sends(in->places[i].shard, accept);
+        shard_tick(in->places[i].shard);
+    }
+    if (in->step == SEAT_RUNS)
+        look_after(seat);
+    else
+        go_on_stopping(seat);
+}
+
 static void on_log_wake(uv_async_t *wake)
 {
     struct seat *seat = wake->data;
@@ -211,64 +222,90 @@ static void on_log_wake(uv_async_t *wake)
 
 /* ---------------------------------------------------------------- life */
 
-static void try_to_close(struct seat *seat);
-
 static void on_stop(struct mail *mail)
 {
     struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, stop);
     struct seat *seat = in->env.ctx;
     struct node_hooks *hooks = &seat->node->options.hooks;
-    in->stopping = true;
+    in->step = SEAT_LETS_GO;
     uv_timer_stop(&in->due);
+    for (size_t i = 0; i < in->place_count; i++)
+        shard_retire(in->places[i].shard);
     if (hooks->stopping != NULL)
         hooks->stopping(hooks->ctx, seat);
     else
         seat_let_go(seat);
 }
 
-/* The last of them may have closed inside a reply, that is inside of a shard: the shards go in a turn of their own. */
+static void post_all(struct node *n, size_t mail_offset)
+{
+    for (unsigned i = 0; i < n->seat_count; i++)
+        loop_post(&n->seats[i].loop, (struct mail *)(void *)((char *)n->seats[i].inside + mail_offset));
+}
+
+/* The last of what was above may have closed inside a reply, that is inside of a shard: the seats go on in turns of their own. */
 void seat_let_go(struct seat *seat)
 {
-    seat->inside->let_go = true;
-    loop_post(&seat->loop, &seat->inside->close);
+    struct node *n = seat->node;
+    if (atomic_fetch_add(&n->let_go, 1) + 1 == n->seat_count)
+        post_all(n, offsetof(struct seat_inside, rest));
 }
 
-static void on_close(struct mail *mail)
+static bool is_busy(const struct seat *seat)
 {
-    struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, close);
-    try_to_close(in->env.ctx);
-}
-
-/* Work that is out has to come back before its shard may go: looked at again with every tick. */
-static void try_to_close(struct seat *seat)
-{
-    struct seat_inside *in = seat->inside;
-    if (in->closed || !in->let_go)
-        return;
+    const struct seat_inside *in = seat->inside;
     for (size_t i = 0; i < in->place_count; i++)
         if (shard_busy(in->places[i].shard))
-            return;
-    if (seat->number == 0 && seat->node->flushing)
-        return;
-    in->closed = true;
+            return true;
+    return seat->number == 0 && seat->node->flushing;
+}
+
+static void close_seat(struct seat *seat)
+{
+    struct seat_inside *in = seat->inside;
+    struct node_hooks *hooks = &seat->node->options.hooks;
+    in->step = SEAT_CLOSED;
     for (size_t i = 0; i < in->place_count; i++) {
-        loop_forget_turn(&seat->loop, TURN_SHARD, &in->places[i].turn);
         shard_close(in->places[i].shard);
+        loop_forget_turn(&seat->loop, TURN_SHARD, &in->places[i].turn);
     }
     loop_forget_turn(&seat->loop, TURN_WRITE, &in->due_turn);
+    if (hooks->let_go != NULL)
+        hooks->let_go(hooks->ctx, seat);
     uv_close((uv_handle_t *)&in->tick, NULL);
     uv_close((uv_handle_t *)&in->due, NULL);
     uv_close((uv_handle_t *)&in->log_wake, NULL);
     loop_stop(&seat->loop);
 }
 
-static void on_tick_or_close(uv_timer_t *timer)
+/* Work that is out has to come back before its shard may go: looked at again with every tick. */
+static void go_on_stopping(struct seat *seat)
 {
-    struct seat *seat = timer->data;
-    if (seat->inside->stopping)
-        try_to_close(seat);
-    else
-        on_tick(timer);
+    struct seat_inside *in = seat->inside;
+    struct node *n = seat->node;
+    if (is_busy(seat))
+        return;
+    if (in->step == SEAT_CLOSES) {
+        close_seat(seat);
+    } else if (in->step == SEAT_TIRES) {
+        in->step = SEAT_RESTS;
+        if (atomic_fetch_add(&n->resting, 1) + 1 == n->seat_count)
+            post_all(n, offsetof(struct seat_inside, close));
+    }
+}
+
+static void on_rest(struct mail *mail)
+{
+    struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, rest);
+    in->step = SEAT_TIRES;
+    go_on_stopping(in->env.ctx);
+}
+
+static void on_close(struct mail *mail)
+{
+    struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, close);
+    in->step = SEAT_CLOSES;
+    go_on_stopping(in->env.ctx);
 }
 
 static void fill_env(struct seat *seat)
@@ -288,6 +325,7 @@ static void fill_env(struct seat *seat)
     };
     in->ready.run = on_ready;
     in->stop.run = on_stop;
+    in->rest.run = on_rest;
     in->close.run = on_close;
     in->due_turn.run = set_due_timer;
     in->on_due = on_due;
@@ -334,7 +372,7 @@ static int open_seat(struct node *n, int number, struct error *e)
     uv_timer_init(&seat->loop.uv, &in->due);
     uv_async_init(&seat->loop.uv, &in->log_wake, on_log_wake);
     in->tick.data = in->due.data = in->log_wake.data = seat;
-    uv_timer_start(&in->tick, on_tick_or_close, SHARD_TICK_MS, SHARD_TICK_MS);
+    uv_timer_start(&in->tick, on_tick, SHARD_TICK_MS, SHARD_TICK_MS);
     in->port = node_port_create(n, in);
     in->places = memory_zero(n->birth.shards / n->seat_count + 2, sizeof *in->places);
     struct node_hooks *hooks = &n->options.hooks;

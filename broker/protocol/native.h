@@ -70,5 +70,7 @@ int native_seat_open(struct native_seat *ns, struct native *native, struct seat 
                      struct error *e);
 int native_seat_start(struct native_seat *ns, struct error *e);
 void native_seat_close(struct native_seat *ns, void (*closed)(struct native_seat *ns));
+/* Once all seats are closed: receives of other seats' connections wait here until then. */
+void native_seat_end(struct native_seat *ns);
 
 #endif

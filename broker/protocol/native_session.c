@@ -12,7 +12,6 @@ static void end_if_closed(struct native_seat *ns)
     void (*closed)(struct native_seat *) = ns->closed;
     ns->closed = NULL;
     alarm_clear(&ns->alarms, &ns->give_up);
-    alarms_close(&ns->alarms);
     closed(ns);
 }
 
@@ -232,4 +231,9 @@ void native_seat_close(struct native_seat *ns, void (*closed)(struct native_seat
     alarm_set(&ns->alarms, &ns->give_up, GIVE_UP_MS, on_give_up);
     for (struct list_link *l = list_first(&ns->sessions); l != NULL; l = list_next(&ns->sessions, l))
         stream_close_soon(&CONTAINER_OF(l, struct session, link)->stream);
+}
+
+void native_seat_end(struct native_seat *ns)
+{
+    alarms_close(&ns->alarms);
 }

@@ -70,8 +70,7 @@ static void ready_desk(void *ctx, struct seat *seat)
     if (rc == ERR_OK && d->has_http)
         rc = http_seat_start(&d->http, &e);
     if (rc != ERR_OK) {
-        TRACE(s->options.node.trace, TRACE_ERROR, "cannot serve", trace_message(&e));
-        node_stop(s->node);
+        node_fail(s->node, &e);
         return;
     }
     if (seat->number == 0)
@@ -115,6 +114,11 @@ static void stop_desk(void *ctx, struct seat *seat)
         d->push = NULL;
         push_close(push, push_closed, d);
     }
+}
+
+static void end_desk(void *ctx, struct seat *seat)
+{
+    native_seat_end(&desk_of(ctx, seat)->native);
 }
 
 /* ---------------------------------------------------------------- what the node says */
@@ -205,6 +209,7 @@ int server_open(const struct server_options *options, struct server **out, struc
         .opened = open_desk,
         .ready = ready_desk,
         .stopping = stop_desk,
+        .let_go = end_desk,
         .leading = on_leading,
         .queue_ready = on_queue_ready,
         .queue_changed = on_queue_changed,

@@ -221,7 +221,7 @@ static void start(struct forward *f)
 {
     struct shard *s = f->source;
     f->again = false;
-    if (!s->leads || s->stopped || s->closing)
+    if (!s->leads || s->stopped || s->closing || s->retiring)
         return;
     size_t count = 0;
     struct error e = {0};

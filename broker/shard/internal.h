@@ -35,6 +35,7 @@ struct shard {
     char problem[ERROR_MESSAGE_MAX];
     bool stopped;
     bool closing;
+    bool retiring;
 
     bool elected;  /* raft says leader */
     bool leads;    /* serving: elected, and an entry of its own term is applied */

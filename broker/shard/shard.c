@@ -84,6 +84,11 @@ void shard_abandon_end(struct shard *s)
     destroy(s);
 }
 
+void shard_retire(struct shard *s)
+{
+    s->retiring = true;
+}
+
 void shard_close(struct shard *s)
 {
     if (s == NULL)
@@ -142,6 +147,11 @@ void shard_tick(struct shard *s)
 {
     if (s->stopped)
         return;
+    if (s->retiring && !list_empty(&s->unwritten)) { /* nobody is made to wait for a full disk when stopping */
+        if (!s->closing)
+            shard_abandon_begin(s);
+        return;
+    }
     shard_write_again(s);
     raft_tick(s->raft);
     shard_forwards_again(s);
