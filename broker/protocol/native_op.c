@@ -49,13 +49,19 @@ static void encode_error(struct op *op)
     atomic_fetch_add_explicit(&op->session->ns->native->refused_total, 1, memory_order_relaxed);
 }
 
+void op_weigh(struct op *op, size_t bytes)
+{
+    op->frame_bytes += bytes;
+    op->session->op_bytes += bytes;
+}
+
 void op_answer(struct op *op)
 {
     struct session *s = op->session;
     if (op->error.code != ERR_OK)
         encode_error(op);
     if (!s->gone)
-        stream_put(&s->stream, op->frame.data, op->frame.len);
+        session_put(s, &op->frame);
     op->ended = true;
     if (list_linked(&op->link))
         list_remove(&s->ops, &op->link);

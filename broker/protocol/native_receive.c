@@ -9,6 +9,9 @@ struct waiting {
     struct consumer consumer;
     struct alarm alarm;
     struct mail cancel;
+    struct mail nudge;
+    bool nudging;     /* at home: the nudge is away */
+    atomic_bool held; /* it has messages, and waits for the peer to read */
     struct op *op;
     const char *queue;
     bool open; /* on the shard's seat */
@@ -37,6 +40,17 @@ static void on_deliver(struct consumer *c, const struct delivered *messages, siz
     encode_deliveries(&op->frame, op->id, REPLY_RECEIVE, machine_secret(shard_machine(op->shard)), c->queue, messages,
                       count);
     end(w);
+}
+
+/* Replies to a peer that does not read would pile up in memory, however many receives it has open. */
+static bool is_ready(struct consumer *c)
+{
+    struct waiting *w = CONTAINER_OF(c, struct waiting, consumer);
+    atomic_bool *behind = &w->op->session->behind;
+    if (!atomic_load(behind))
+        return true;
+    atomic_store(&w->held, true);
+    return !atomic_load(behind); /* had it caught up in between, nobody would come back to this */
 }
 
 static void nothing(struct op *op)
@@ -81,6 +95,7 @@ static int open_consumer(struct op *op, struct shard *s, struct waiting *w)
     c->visibility_ms =
         r->visibility_case == HATO__RECEIVE__VISIBILITY_VISIBILITY_MS ? r->visibility_ms : ENTRY_VISIBILITY_DEFAULT;
     c->once = wait == 0;
+    c->ready = is_ready;
     c->deliver = on_deliver;
     c->ended = on_ended;
     int rc = shard_consumer_open(s, c, &op->error);
@@ -130,6 +145,38 @@ static void abandon(struct op *op)
     seat_send(home, node_seat_of(home->node, op->visit.shard), &w->cancel);
 }
 
+/* ---------------------------------------------------------------- the peer reads again */
+
+static void nudge_back(struct mail *mail)
+{
+    struct waiting *w = CONTAINER_OF(mail, struct waiting, nudge);
+    w->nudging = false;
+    op_mail_home(w->op);
+}
+
+static void nudge_at(struct mail *mail)
+{
+    struct waiting *w = CONTAINER_OF(mail, struct waiting, nudge);
+    struct seat *home = w->op->session->ns->seat;
+    struct seat *here = node_seat_of(home->node, w->op->visit.shard);
+    if (w->open)
+        shard_consumer_ready(w->op->shard, &w->consumer);
+    w->nudge.run = nudge_back;
+    seat_send(here, home, &w->nudge);
+}
+
+static void resumed(struct op *op)
+{
+    struct waiting *w = op->extra;
+    struct seat *home = op->session->ns->seat;
+    if (w->nudging || !atomic_exchange(&w->held, false))
+        return;
+    w->nudging = true;
+    op->away++;
+    w->nudge.run = nudge_at;
+    seat_send(home, node_seat_of(home->node, op->visit.shard), &w->nudge);
+}
+
 void native_receive(struct op *op)
 {
     const Hato__Receive *r = op->request->receive;
@@ -151,6 +198,7 @@ void native_receive(struct op *op)
         return;
     }
     op_wait(op, abandon);
+    op->resumed = resumed;
     op->at = receive_at;
     op_visit_queue(op, bytes_text(w->queue));
 }

@@ -104,7 +104,7 @@ static bool take_preface(struct session *s, struct cursor *c)
 
 static bool has_too_much(const struct session *s)
 {
-    return s->op_count >= NATIVE_REQUESTS_MAX || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX;
+    return s->op_count >= NATIVE_REQUESTS_MAX || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX || s->stream.paused_by_backlog;
 }
 
 static size_t on_data(struct stream *stream, struct bytes in)
@@ -117,7 +117,7 @@ static size_t on_data(struct stream *stream, struct bytes in)
         if (!take_preface(s, &c))
             return in.len;
     }
-    while (!s->gone && !stream->closing && cursor_left(&c) >= FRAME_HEAD) {
+    while (!s->gone && !stream->closing && cursor_left(&c) >= FRAME_HEAD && !has_too_much(s)) {
         struct cursor head = c;
         uint32_t len = cursor_u32(&head);
         if (len == 0 || len > NATIVE_FRAME_MAX) {
@@ -137,16 +137,32 @@ static size_t on_data(struct stream *stream, struct bytes in)
             return in.len;
         }
     }
-    if (has_too_much(s) && !s->paused) {
+    if (has_too_much(s) && !s->stream.paused_by_backlog && !s->paused) {
         s->paused = true;
         stream_pause(stream);
     }
     return in.len - cursor_left(&c);
 }
 
+void session_put(struct session *s, const struct buffer *frame)
+{
+    stream_put(&s->stream, frame->data, frame->len);
+    if (stream_backlog(&s->stream) > STREAM_BACKLOG_PAUSE)
+        atomic_store_explicit(&s->behind, true, memory_order_relaxed);
+}
+
 static void on_drained(struct stream *stream)
 {
-    native_streams_drained(CONTAINER_OF(stream, struct session, stream));
+    struct session *s = CONTAINER_OF(stream, struct session, stream);
+    atomic_store(&s->behind, false);
+    native_streams_drained(s);
+    struct list_link *next;
+    for (struct list_link *l = list_first(&s->ops); l != NULL; l = next) {
+        next = list_next(&s->ops, l);
+        struct op *op = CONTAINER_OF(l, struct op, link);
+        if (op->resumed != NULL)
+            op->resumed(op);
+    }
 }
 
 static const struct stream_ops ops = {.data = on_data, .drained = on_drained, .closed = on_closed};

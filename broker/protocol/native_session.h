@@ -27,7 +27,8 @@ struct session {
     bool greeted;
     bool gone; /* the connection is closed */
     bool paused;
-    struct list parked;                 /* parcels of streams that wait for the peer to read */
+    atomic_bool behind; /* the peer does not read what it is sent; set and cleared at home, read anywhere */
+    struct list parked; /* parcels of streams that wait for the peer to read */
     char prefix[IDENTITY_NAME_MAX + 1]; /* "account:region:" */
     size_t prefix_len;
 };
@@ -48,6 +49,7 @@ struct op {
     struct error error;             /* ERR_OK: `frame` holds the reply */
     struct list_link link;          /* of session->ops */
     void (*abandon)(struct op *op); /* of those in session->ops: the connection is gone */
+    void (*resumed)(struct op *op); /* likewise, may be NULL: the peer reads again */
     size_t away;                    /* mail about it that has to come home before it is freed */
     bool ended;                     /* answered, and only waits for its mail */
     void *extra;                    /* the operation's own, in the arena */
@@ -58,6 +60,9 @@ void seat_send(struct seat *from, struct seat *to, struct mail *mail);
 
 /* An op of the session ended: it may be read on, or freed. */
 void session_op_done(struct session *s);
+
+/* Sends bytes to the peer. */
+void session_put(struct session *s, const struct buffer *frame);
 
 /* ---------------------------------------------------------------- op.c */
 
@@ -71,6 +76,9 @@ void op_visit_queue(struct op *op, struct bytes full_name);
 /* From the shard: the reply is in op->frame, or op->error says why there is none. */
 void op_return(struct op *op);
 void op_fail(struct op *op, int code, const char *field, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* At home: counts what its reply may take against the connection, as its frame is. */
+void op_weigh(struct op *op, size_t bytes);
 
 /* At home: writes the reply (or the refusal), and ends the op. */
 void op_answer(struct op *op);

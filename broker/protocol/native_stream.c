@@ -12,6 +12,7 @@ enum {
     REPLY_STREAM = HATO__REPLY__OP_STREAM_DELIVERY,
     STREAM_WINDOW = 4096,
     STREAM_WINDOW_BYTES = 8 * 1024 * 1024,
+    STREAM_PARCEL_BYTES = 256 * 1024, /* but at least one message */
     STREAM_BATCH_DEFAULT = 100,
 };
 
@@ -104,6 +105,11 @@ static void grant(struct streaming *x)
 
 static void put_home(struct mail *mail);
 
+static bool is_ready(struct consumer *c)
+{
+    return CONTAINER_OF(c, struct streaming, consumer)->in_transit_bytes < STREAM_WINDOW_BYTES;
+}
+
 static void on_deliver(struct consumer *c, const struct delivered *messages, size_t count)
 {
     struct streaming *x = CONTAINER_OF(c, struct streaming, consumer);
@@ -136,8 +142,11 @@ static void parcel_back(struct mail *mail)
     struct streaming *x = p->stream;
     x->parcels--;
     x->in_transit -= p->messages;
+    bool was_full = x->in_transit_bytes >= STREAM_WINDOW_BYTES;
     x->in_transit_bytes -= p->bytes;
     memory_free(p);
+    if (was_full && x->open && x->in_transit_bytes < STREAM_WINDOW_BYTES)
+        shard_consumer_ready(x->op->shard, &x->consumer);
     grant(x);
     end_if_done(x);
 }
@@ -154,9 +163,10 @@ static void stream_at(struct op *op, struct shard *s)
     struct consumer *c = &x->consumer;
     c->queue = q.id;
     c->batch_max = o->max_batch == 0 ? STREAM_BATCH_DEFAULT : o->max_batch;
-    c->bytes_max = STREAM_WINDOW_BYTES / 2;
+    c->bytes_max = STREAM_PARCEL_BYTES;
     c->visibility_ms =
         o->visibility_case == HATO__STREAM_OPEN__VISIBILITY_VISIBILITY_MS ? o->visibility_ms : ENTRY_VISIBILITY_DEFAULT;
+    c->ready = is_ready;
     c->deliver = on_deliver;
     c->ended = on_ended;
     if (shard_consumer_open(s, c, &op->error) != ERR_OK) {
@@ -181,7 +191,7 @@ static void put_home(struct mail *mail)
     struct parcel *p = CONTAINER_OF(mail, struct parcel, mail);
     struct session *s = p->stream->op->session;
     if (!s->gone)
-        stream_put(&s->stream, p->frame.data, p->frame.len);
+        session_put(s, &p->frame);
     buffer_close(&p->frame);
     if (!s->gone && stream_backlog(&s->stream) > STREAM_BACKLOG_PAUSE)
         list_append(&s->parked, &p->link);

@@ -13,6 +13,7 @@ enum {
     SHARD_ENTRIES_IN_FLIGHT = 4,                 /* proposed, not yet applied: the rest gathers into larger ones */
     SHARD_BATCH_BYTES = 1024 * 1024,             /* an entry is closed beyond this */
     SHARD_PENDING_BYTES_MAX = 192 * 1024 * 1024, /* commands waiting for their entry; beyond: ERR_OVERLOADED */
+    SHARD_FETCH_BYTES_MAX = 64 * 1024 * 1024,    /* of messages being fetched for receives; the others wait */
     SHARD_FLUSH_BYTES = 128 * 1024 * 1024,       /* log to replay after a crash, about */
 };
 
@@ -57,6 +58,10 @@ struct shard {
     struct bodies bodies;
     struct idmap lines; /* queue id -> struct line: who waits for what */
     struct list dirty_lines;
+    struct list held;        /* asks that have their messages, not the bodies yet */
+    struct list unready;     /* those of them whose consumers can't take anything now */
+    uint64_t fetching_bytes; /* of messages whose bodies are on their way to asks */
+    bool serving_held;
     struct idmap readings; /* entry index -> struct reading, on its way from the log */
     size_t works_out;
 
@@ -84,6 +89,7 @@ void shard_lead(struct shard *s, bool leads);
 
 /* line.c: who waits for messages */
 void shard_lines_serve(struct shard *s); /* puts receives into the open batch */
+void shard_held_serve(struct shard *s);  /* gets bodies for those who have messages */
 void shard_line_dirty(struct shard *s, uint64_t queue);
 void shard_lines_end(struct shard *s, int code, const char *message);
 void shard_lines_close(struct shard *s);

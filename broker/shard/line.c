@@ -1,10 +1,19 @@
 /* Who waits for messages of which queue, and the receives proposed for them.
  *
  * A consumer's credit moves: free -> asked (a receive is in an entry) -> given, or free again where the receive found less.
- * An *ask* is one receive under way; it outlives its consumer, and what it then brings is given back uncounted. */
+ * An *ask* is one receive under way; it outlives its consumer, and what it then brings is given back uncounted.
+ *
+ *   asked --entry applied--> held --bodies may be fetched--> fetching --> delivered
+ *                             |  ^
+ *      consumer is not ready  v  |  it is ready, or closed
+ *                           unready
+ *
+ * However many receives one entry answers, bodies are in memory for SHARD_FETCH_BYTES_MAX of them only. */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "shard/internal.h"
+
+enum { CONSUMER_ASKS_MAX = 64 };
 
 struct line {
     uint64_t queue;
@@ -16,6 +25,10 @@ struct line {
 
 struct ask {
     struct command command;
+    struct list_link place; /* in held or unready */
+    bool unready;
+    bool waited; /* was not fetched at once: leases may have run out */
+    uint64_t bytes;
     struct shard *shard;
     struct consumer *consumer; /* NULL once it closed */
     struct list_link link;     /* of the consumer */
@@ -89,12 +102,32 @@ void shard_consumer_credit(struct shard *s, struct consumer *c, uint32_t more)
     shard_line_dirty(s, c->queue);
 }
 
+static void hold_again(struct shard *s, struct ask *a)
+{
+    if (!a->unready)
+        return;
+    a->unready = false;
+    list_remove(&s->unready, &a->place);
+    list_append(&s->held, &a->place);
+    shard_ask_turn(s);
+}
+
+void shard_consumer_ready(struct shard *s, struct consumer *c)
+{
+    if (!c->open)
+        return;
+    for (struct list_link *l = list_first(&c->asks); l != NULL; l = list_next(&c->asks, l))
+        hold_again(s, CONTAINER_OF(l, struct ask, link));
+    shard_line_dirty(s, c->queue);
+}
+
 static void leave_line(struct shard *s, struct consumer *c)
 {
     while (!list_empty(&c->asks)) {
         struct ask *a = CONTAINER_OF(list_first(&c->asks), struct ask, link);
         list_remove(&c->asks, &a->link);
         a->consumer = NULL;
+        hold_again(s, a);
     }
     c->open = false;
     struct line *line = line_find(s, c->queue);
@@ -132,6 +165,8 @@ void shard_lines_end(struct shard *s, int code, const char *message)
 void shard_lines_close(struct shard *s)
 {
     shard_lines_end(s, ERR_CLOSED, "the broker is stopping");
+    shard_held_serve(s); /* nobody is there any more: they go */
+    ASSERT(list_empty(&s->held) && list_empty(&s->unready));
     ASSERT(idmap_count(&s->lines) == 0);
     idmap_close(&s->lines);
 }
@@ -163,11 +198,20 @@ static void give_back(struct shard *s, uint64_t queue, const struct delivered *m
 
 /* ---------------------------------------------------------------- asks */
 
+static void leave_consumer(struct ask *a)
+{
+    struct consumer *c = a->consumer;
+    a->consumer = NULL;
+    if (list_count(&c->asks) >= CONSUMER_ASKS_MAX)
+        shard_line_dirty(a->shard, a->queue); /* it may ask again */
+    list_remove(&c->asks, &a->link);
+}
+
 static void ask_free(struct ask *a)
 {
     struct shard *s = a->shard;
     if (a->consumer != NULL)
-        list_remove(&a->consumer->asks, &a->link);
+        leave_consumer(a);
     struct line *line = line_find(s, a->queue);
     ASSERT(line != NULL && line->asks > 0);
     line->asks--;
@@ -180,12 +224,12 @@ static void on_fetched(struct fetch *f, int code, const struct error *e)
 {
     struct ask *a = CONTAINER_OF(f, struct ask, fetch);
     struct shard *s = a->shard;
+    s->fetching_bytes -= a->bytes;
     if (code != ERR_OK) {
         shard_stop(s, e); /* a body that was acknowledged can't be read: this replica is damaged */
     } else if (a->consumer != NULL) {
         struct consumer *c = a->consumer;
-        list_remove(&c->asks, &a->link);
-        a->consumer = NULL;
+        leave_consumer(a);
         if (c->once)
             leave_line(s, c);
         c->deliver(c, f->messages, f->count);
@@ -193,6 +237,62 @@ static void on_fetched(struct fetch *f, int code, const struct error *e)
         give_back(s, a->queue, f->messages, f->count);
     }
     ask_free(a);
+    shard_held_serve(s);
+}
+
+/* What waited may have lost its leases meanwhile: such a message is somebody else's by now. */
+static void drop_expired(struct shard *s, struct ask *a)
+{
+    struct fetch *f = &a->fetch;
+    uint64_t now = shard_now_ms(s);
+    size_t kept = 0;
+    for (size_t i = 0; i < f->count; i++)
+        if (f->messages[i].is.lease_until_ms > now)
+            f->messages[kept++] = f->messages[i];
+    a->consumer->credit += (uint32_t)(f->count - kept);
+    f->count = kept;
+    if (kept < a->count)
+        shard_line_dirty(s, a->queue);
+}
+
+static void fetch_one(struct shard *s, struct ask *a)
+{
+    if (a->consumer == NULL) {
+        give_back(s, a->queue, a->fetch.messages, a->fetch.count);
+        ask_free(a);
+        return;
+    }
+    if (a->consumer->ready != NULL && !a->consumer->ready(a->consumer)) {
+        a->unready = a->waited = true;
+        list_append(&s->unready, &a->place);
+        return;
+    }
+    if (a->waited)
+        drop_expired(s, a);
+    if (a->fetch.count == 0) {
+        ask_free(a);
+        return;
+    }
+    s->fetching_bytes += a->bytes;
+    shard_fetch(s, &a->fetch);
+}
+
+void shard_held_serve(struct shard *s)
+{
+    if (s->serving_held)
+        return; /* the loop below goes on */
+    s->serving_held = true;
+    while (!list_empty(&s->held)) {
+        struct ask *a = CONTAINER_OF(list_first(&s->held), struct ask, place);
+        bool room = s->fetching_bytes == 0 || s->fetching_bytes + a->bytes <= SHARD_FETCH_BYTES_MAX;
+        if (!room && a->consumer != NULL) {
+            a->waited = true;
+            break;
+        }
+        list_remove(&s->held, &a->place);
+        fetch_one(s, a);
+    }
+    s->serving_held = false;
 }
 
 static void on_received(struct command *command, const struct reply *reply)
@@ -217,9 +317,12 @@ static void on_received(struct command *command, const struct reply *reply)
     }
     a->fetch = (struct fetch){.count = count, .done = on_fetched};
     a->fetch.messages = memory_zero(count, sizeof *a->fetch.messages);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         a->fetch.messages[i].is = reply->received[i];
-    shard_fetch(s, &a->fetch);
+        a->bytes += reply->received[i].ref.len;
+    }
+    list_append(&s->held, &a->place);
+    shard_held_serve(s);
 }
 
 static void ask(struct shard *s, struct line *line, struct consumer *c, uint32_t count)
@@ -257,6 +360,8 @@ static void serve_line(struct shard *s, struct line *line)
         list_remove(&line->consumers, &c->link);
         list_append(&line->consumers, &c->link);
         uint32_t n = c->credit < c->batch_max ? c->credit : c->batch_max;
+        if (list_count(&c->asks) >= CONSUMER_ASKS_MAX || (c->ready != NULL && !c->ready(c)))
+            n = 0; /* what is under way for it comes first */
         n = n < available ? n : available;
         passed = n == 0 ? passed + 1 : 0;
         if (n == 0)

@@ -26,6 +26,8 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
     list_init(&s->writes);
     list_init(&s->unwritten);
     list_init(&s->dirty_lines);
+    list_init(&s->held);
+    list_init(&s->unready);
     bodies_open(&s->bodies, options->cache_bytes > 0 ? options->cache_bytes : CACHE_BYTES_DEFAULT);
     s->log = log_group(options->log, options->number, options->port);
     struct machine_options m = {.shard = options->number, .shards = options->shards, .store = options->store};
@@ -136,6 +138,7 @@ void shard_turn(struct shard *s)
     s->turn_asked = false;
     if (s->stopped)
         return;
+    shard_held_serve(s);
     if (s->leads) {
         shard_lines_serve(s);
         shard_propose(s);

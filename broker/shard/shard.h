@@ -154,6 +154,9 @@ struct consumer {
     uint64_t visibility_ms; /* ENTRY_VISIBILITY_DEFAULT: the queue's */
     bool once; /* does not wait: closed by its first delivery, or ended with ERR_OK when there is nothing */
 
+    /* Whether it can take a delivery now; may be NULL: always. After a false what is leased for it waits, without its bodies,
+     * until shard_consumer_ready. */
+    bool (*ready)(struct consumer *c);
     /* Leased messages, `count` > 0. Takes no references: what is needed later is ref'd or copied. */
     void (*deliver)(struct consumer *c, const struct delivered *messages, size_t count);
     /* The shard stopped serving, or the queue is gone: nothing more will come; the consumer is closed already. */
@@ -169,6 +172,8 @@ struct consumer {
 /* ERR_NOT_LEADER, ERR_NOT_FOUND (no such queue). */
 int shard_consumer_open(struct shard *s, struct consumer *c, struct error *e);
 void shard_consumer_credit(struct shard *s, struct consumer *c, uint32_t more);
+/* It can take deliveries again. */
+void shard_consumer_ready(struct shard *s, struct consumer *c);
 /* What was leased for it and not delivered yet goes back, uncounted. */
 void shard_consumer_close(struct shard *s, struct consumer *c);
 
