@@ -208,6 +208,8 @@ void native_function_show(struct op *op)
     op_visit(op, 0);
 }
 
+enum { LISTED_BYTES = 4096 }; /* about, of a function in a reply */
+
 static bool list_one(void *ctx, const struct function_view *f)
 {
     struct describing *x = ctx;
@@ -242,7 +244,9 @@ void native_function_list(struct op *op)
         op_answer(op);
         return;
     }
-    begin_describing(op, l->max == 0 ? 100 : l->max);
+    uint32_t max = l->max == 0 ? 100 : l->max;
+    op_weigh(op, max * (size_t)LISTED_BYTES);
+    begin_describing(op, max);
     op->at = list_at;
     op->home = describe_home;
     op_visit(op, 0);

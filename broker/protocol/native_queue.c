@@ -295,6 +295,8 @@ void native_group_resume(struct op *op)
 
 /* ---------------------------------------------------------------- list: the pages of all shards, merged */
 
+enum { LISTED_BYTES = 1024 }; /* about, of a queue in a reply */
+
 struct listing {
     const char *after; /* full */
     const char *prefix;
@@ -388,6 +390,7 @@ void native_queue_list(struct op *op)
         op_answer(op);
         return;
     }
+    op_weigh(op, x->max * (size_t)LISTED_BYTES);
     x->prefix = with_prefix(op, q->prefix);
     x->after = with_prefix(op, q->after);
     x->shard = 1;
@@ -415,12 +418,12 @@ static const char *state_name(char state)
 }
 
 /* As many as fit into one reply; the client goes on after the last one. */
-static size_t fitting(const struct fetch *f)
+static size_t fitting(const struct peeked *found, size_t count)
 {
     size_t bytes = 0;
     size_t n = 0;
-    while (n < f->count && (n == 0 || bytes + f->messages[n].message.len <= PEEK_BYTES_MAX))
-        bytes += f->messages[n++].message.len;
+    while (n < count && (n == 0 || bytes + found[n].ref.len <= PEEK_BYTES_MAX))
+        bytes += found[n++].ref.len;
     return n;
 }
 
@@ -458,12 +461,10 @@ static void on_bodies(struct fetch *f, int code, const struct error *e)
     }
     Hato__PeekReply body = HATO__PEEK_REPLY__INIT;
     Hato__Reply reply = HATO__REPLY__INIT;
-    size_t n = fitting(f);
-    put_peeked(x, &body, n);
-    uint64_t next = n < f->count ? x->found[n - 1].sequence : x->next;
+    put_peeked(x, &body, f->count);
     char text[IDENTITY_MESSAGE_ID_LEN + 1];
-    if (next != 0) {
-        identity_message_id(text, x->id, next);
+    if (x->next != 0) {
+        identity_message_id(text, x->id, x->next);
         body.next = text;
     }
     reply.op_case = HATO__REPLY__OP_PEEK;
@@ -497,6 +498,10 @@ static void peek_at(struct op *op, struct shard *s)
         op_return(op);
         return;
     }
+    size_t fit = fitting(x->found, count);
+    if (fit < count)
+        x->next = x->found[fit - 1].sequence;
+    count = fit;
     x->fetch.count = count;
     x->fetch.done = on_bodies;
     x->fetch.messages = memset(arena_alloc(&op->arena, (count + 1) * sizeof *x->fetch.messages), 0,
@@ -520,5 +525,6 @@ void native_peek(struct op *op)
         op_answer(op);
         return;
     }
+    op_weigh(op, PEEK_BYTES_MAX);
     visit_named(op, p->queue, "queue", peek_at);
 }
