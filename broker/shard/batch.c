@@ -118,9 +118,8 @@ static void fail_list(struct list *batches, int code, const char *message)
 
 void shard_batches_fail(struct shard *s, int code, const char *message)
 {
-    /* What was proposed may still be committed by another leader. */
-    int proposed_code = code == ERR_NOT_LEADER || code == ERR_CLOSED ? ERR_UNKNOWN_OUTCOME : code;
-    fail_list(&s->proposed, proposed_code, message);
+    /* What was proposed may still be committed by another leader, or be found in the log at the next start. */
+    fail_list(&s->proposed, ERR_UNKNOWN_OUTCOME, message);
     fail_list(&s->waiting, code, message);
     struct batch *open = s->open;
     s->open = NULL;

@@ -88,6 +88,8 @@ static void spill_run(struct work *w)
 
 static void compact(struct shard *s)
 {
+    if (s->stopped)
+        return; /* what is left of it is for whoever looks into the reason */
     uint64_t upto = s->spilled < s->durable ? s->spilled : s->durable;
     if (upto > log_durable(s->log))
         upto = log_durable(s->log);
