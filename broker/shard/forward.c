@@ -217,6 +217,15 @@ static void on_bodies(struct fetch *fetch, int code, const struct error *e)
     s->env->post(s->env->ctx, f->target, &f->task);
 }
 
+/* Bodies are fetched for one round only: a channel may hold many large messages. */
+static size_t as_many_as_fit(const struct outbox_item *items, size_t count)
+{
+    size_t n = 0;
+    for (size_t bytes = 0; n < count && (n == 0 || bytes + items[n].ref.len <= FORWARD_BYTES); n++)
+        bytes += items[n].ref.len;
+    return n;
+}
+
 static void start(struct forward *f)
 {
     struct shard *s = f->source;
@@ -235,7 +244,8 @@ static void start(struct forward *f)
     f->busy = true;
     s->works_out++;
     f->first = f->items[0].sequence;
-    f->fetch = (struct fetch){.count = count, .done = on_bodies};
+    f->fetch = (struct fetch){.count = as_many_as_fit(f->items, count), .done = on_bodies};
+    count = f->fetch.count;
     f->fetch.messages = memory_zero(count, sizeof *f->fetch.messages);
     for (size_t i = 0; i < count; i++)
         f->fetch.messages[i].is.ref = f->items[i].ref;
