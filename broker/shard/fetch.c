@@ -70,7 +70,7 @@ static void finish(struct fetch *f)
 /* One entry less to wait for. */
 static void settle(struct fetch *f, int code, const struct error *e)
 {
-    if (code != ERR_OK && f->code == ERR_OK) {
+    if (code != ERR_OK && (f->code == ERR_OK || f->code == ERR_NOT_FOUND)) { /* what is damaged matters more */
         f->code = code;
         f->error = *e;
     }
@@ -81,26 +81,37 @@ static void settle(struct fetch *f, int code, const struct error *e)
 
 /* ---------------------------------------------------------------- from the store */
 
+static int read_body(struct spilled *sp, size_t i, struct error *e)
+{
+    struct buffer value = {0};
+    struct message_ref ref = sp->items[i].ref;
+    struct key key = key_of2(sp->shard->options.number, KEY_BODY, ref.index, ref.offset);
+    int code = store_get(sp->store, STORE_BODIES, key_view(&key), &value, e);
+    if (code == ERR_NOT_FOUND)
+        error_set(e, ERR_NOT_FOUND,
+                  "message %llu+%u is neither in the log nor in the store: restore this node from a backup",
+                  (unsigned long long)ref.index, ref.offset);
+    if (code == ERR_OK && value.len != ref.len)
+        code = error_set(e, ERR_CORRUPT, "the spilled message %llu+%u has the wrong length",
+                         (unsigned long long)ref.index, ref.offset);
+    if (code == ERR_OK)
+        sp->items[i].body = blob_adopt(&value);
+    else
+        buffer_close(&value);
+    return code;
+}
+
+/* One that is not there does not keep the others from being read. */
 static void spilled_run(struct work *w)
 {
     struct spilled *sp = CONTAINER_OF(w, struct spilled, work);
-    for (size_t i = 0; i < sp->count && sp->code == ERR_OK; i++) {
-        struct buffer value = {0};
-        struct message_ref ref = sp->items[i].ref;
-        struct key key = key_of2(sp->shard->options.number, KEY_BODY, ref.index, ref.offset);
-        sp->code = store_get(sp->store, STORE_BODIES, key_view(&key), &value, &sp->error);
-        if (sp->code == ERR_OK && value.len != ref.len)
-            sp->code = error_set(&sp->error, ERR_CORRUPT, "the spilled message %llu+%u has the wrong length",
-                                 (unsigned long long)ref.index, ref.offset);
-        if (sp->code == ERR_NOT_FOUND)
-            sp->code =
-                error_set(&sp->error, ERR_CORRUPT,
-                          "message %llu+%u is neither in the log nor in the store: restore this node from a backup",
-                          (unsigned long long)ref.index, ref.offset);
-        if (sp->code == ERR_OK)
-            sp->items[i].body = blob_adopt(&value);
-        else
-            buffer_close(&value);
+    for (size_t i = 0; i < sp->count && (sp->code == ERR_OK || sp->code == ERR_NOT_FOUND); i++) {
+        struct error e = {0};
+        int code = read_body(sp, i, &e);
+        if (code == ERR_OK)
+            continue;
+        sp->code = code;
+        sp->error = e;
     }
 }
 

@@ -220,13 +220,49 @@ static void ask_free(struct ask *a)
     memory_free(a);
 }
 
+static bool is_gone(struct shard *s, uint64_t queue, const struct delivered *d)
+{
+    struct arena arena = {0};
+    struct peeked *found = NULL;
+    size_t count = 0;
+    uint64_t next;
+    int rc =
+        machine_peek(s->machine, queue, d->is.sequence - 1, PEEK_ALL, NULL, 1, &arena, &found, &count, &next, NULL);
+    bool there = rc == ERR_OK && count == 1 && found[0].sequence == d->is.sequence &&
+                 found[0].ref.index == d->is.ref.index && found[0].ref.offset == d->is.ref.offset;
+    arena_close(&arena);
+    return rc == ERR_NOT_FOUND || (rc == ERR_OK && !there);
+}
+
+/* While bodies are on their way a purge, the end of retention or of the queue may take the messages, and upkeep their bodies.
+ * False: one is missing that should be there. */
+static bool drop_gone(struct shard *s, struct ask *a)
+{
+    struct fetch *f = &a->fetch;
+    size_t kept = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        if (f->messages[i].owner != NULL)
+            f->messages[kept++] = f->messages[i];
+        else if (!is_gone(s, a->queue, &f->messages[i]))
+            return false;
+    }
+    if (a->consumer != NULL)
+        a->consumer->credit += (uint32_t)(f->count - kept);
+    f->count = kept;
+    return true;
+}
+
 static void on_fetched(struct fetch *f, int code, const struct error *e)
 {
     struct ask *a = CONTAINER_OF(f, struct ask, fetch);
     struct shard *s = a->shard;
     s->fetching_bytes -= a->bytes;
+    if (code == ERR_NOT_FOUND && drop_gone(s, a))
+        code = ERR_OK;
     if (code != ERR_OK) {
         shard_stop(s, e); /* a body that was acknowledged can't be read: this replica is damaged */
+    } else if (f->count == 0) {
+        /* the line looks again once this ask is over */
     } else if (a->consumer != NULL) {
         struct consumer *c = a->consumer;
         leave_consumer(a);
