@@ -341,7 +341,7 @@ static void list_at(struct op *op, struct shard *s)
     /* The first name that can match comes right after this one. */
     const char *from = strcmp(x->after, x->prefix) > 0 ? x->after : x->prefix;
     struct queue_view exact;
-    if (from == x->prefix && machine_queue_find(shard_machine(s), x->prefix, &exact))
+    if (strcmp(x->after, x->prefix) < 0 && machine_queue_find(shard_machine(s), x->prefix, &exact))
         list_one(x, &exact);
     machine_queue_each(shard_machine(s), from, list_one, x);
     op_return(op);
@@ -434,6 +434,8 @@ static void put_peeked(struct peeking *x, Hato__PeekReply *body, size_t n)
     body->messages = arena_alloc(a, (n + 1) * sizeof *body->messages);
     for (size_t i = 0; i < n; i++) {
         const struct peeked *p = &x->found[i];
+        if (x->fetch.messages[i].owner == NULL)
+            continue; /* gone while its body was on its way */
         Hato__PeekedMessage *m = arena_alloc(a, sizeof *m);
         hato__peeked_message__init(m);
         m->message_id = arena_alloc(a, IDENTITY_MESSAGE_ID_LEN + 1);
@@ -454,7 +456,7 @@ static void on_bodies(struct fetch *f, int code, const struct error *e)
 {
     struct peeking *x = CONTAINER_OF(f, struct peeking, fetch);
     struct op *op = x->op;
-    if (code != ERR_OK) {
+    if (code != ERR_OK && code != ERR_NOT_FOUND) {
         op->error = *e;
         op_return(op);
         return;
