@@ -147,11 +147,16 @@ static void abandon(struct op *op)
 
 /* ---------------------------------------------------------------- the peer reads again */
 
+static void resumed(struct op *op);
+
 static void nudge_back(struct mail *mail)
 {
     struct waiting *w = CONTAINER_OF(mail, struct waiting, nudge);
+    struct op *op = w->op;
     w->nudging = false;
-    op_mail_home(w->op);
+    if (!atomic_load(&op->session->behind))
+        resumed(op); /* it may have been held once more, and the peer have caught up again, while this was away */
+    op_mail_home(op);
 }
 
 static void nudge_at(struct mail *mail)
