@@ -1,0 +1,295 @@
+/* Messages that leave for another queue: dead letters, what is refused on the other side, redrives. */
+#include "state/rig.h"
+
+static struct rig rig;
+static uint64_t queue;
+static uint64_t dead;
+
+static void setup(void)
+{
+    rig_open(&rig);
+    dead = rig_create(&rig, RIG_NAME("dead"), NULL);
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.dead_letter_queue = (char *)(uintptr_t)RIG_NAME("dead");
+    s.has_max_receives = 1;
+    s.max_receives = 2;
+    queue = rig_create(&rig, RIG_NAME("jobs"), &s);
+}
+
+static void teardown(void)
+{
+    rig_close(&rig);
+}
+
+static void fail_once(const char *error, uint32_t status)
+{
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    struct entry_lease l = rig_lease(&got);
+    struct entry_settle in = {.queue = queue, .status = status, .error = bytes_text(error), .count = 1};
+    entry_add_nack(rig_writer(&rig), &in, &l);
+    rig_commit(&rig);
+    ck_assert_int_eq(rig_reply(&rig)->codes[0], ERR_OK);
+}
+
+static void start_redrive(const char *destination, const char *reason)
+{
+    Hato__Log__RedriveStart c = HATO__LOG__REDRIVE_START__INIT;
+    c.has_queue = 1;
+    c.queue = dead;
+    c.destination = (char *)(uintptr_t)destination;
+    c.reason = (char *)(uintptr_t)reason;
+    rig_add(&rig, COMMAND_REDRIVE_START, &c.base);
+    rig_commit(&rig);
+    ck_assert_msg(rig_reply(&rig)->code == ERR_OK, "%s", rig_reply(&rig)->message);
+    ck_assert_uint_gt(strlen(rig_reply(&rig)->redrive_id), 0);
+}
+
+static void settle_down(void)
+{
+    for (int i = 0; i < 5; i++) {
+        rig_advance(&rig, 1);
+        rig_forward(&rig);
+    }
+}
+
+START_TEST(a_message_that_used_up_its_receives_moves_with_its_story)
+{
+    uint64_t sent_ms = rig.now_ms;
+    rig_send(&rig, queue, (struct rig_message){.body = "poison", .group = "g"});
+    rig.now_ms += 10;
+    fail_once("first", 500);
+    ck_assert_uint_eq(rig_counts(&rig, queue).moving, 0);
+    fail_once("last words", 503);
+    ck_assert(rig_has_effect(&rig, EFFECT_OUTBOX, 0));
+    struct queue_counts c = rig_counts(&rig, queue);
+    ck_assert_uint_eq(c.ready + c.in_flight + c.bytes, 0);
+    ck_assert_uint_eq(c.moving, 1);
+    ck_assert_uint_eq(c.dead_lettered_total, 1);
+    rig_flush(&rig);
+    rig_crash(&rig);
+    rig_forward(&rig);
+    ck_assert_uint_eq(rig_counts(&rig, queue).moving, 0);
+    struct received got = rig_receive_one(&rig, dead, 1000);
+    ck_assert_uint_eq(got.receive_count, 1);
+    Hato__Message *m = rig_message(&rig, got.ref);
+    ck_assert_uint_eq(m->body.len, 6);
+    ck_assert_str_eq(m->group, "g");
+    ck_assert_ptr_nonnull(m->provenance);
+    ck_assert_str_eq(m->provenance->source_queue, RIG_NAME("jobs"));
+    ck_assert_str_eq(m->provenance->reason, "max-receives");
+    ck_assert_str_eq(m->provenance->last_error, "last words");
+    ck_assert_uint_eq(m->provenance->last_status, 503);
+    ck_assert_uint_eq(m->provenance->attempts, 2);
+    ck_assert_uint_eq(m->provenance->sent_ms, sent_ms);
+    ck_assert_uint_eq(m->provenance->first_received_ms, sent_ms + 10);
+    hato__message__free_unpacked(m, NULL);
+}
+END_TEST
+
+START_TEST(a_lease_that_ends_by_time_uses_a_receive_up_too)
+{
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    for (int i = 0; i < 2; i++) {
+        rig_receive_one(&rig, queue, 1000);
+        rig_advance(&rig, 1000);
+    }
+    ck_assert_uint_eq(rig_counts(&rig, queue).dead_lettered_total, 1);
+}
+END_TEST
+
+START_TEST(an_endpoint_that_is_down_costs_no_message_its_receives)
+{
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    for (int i = 0; i < 20; i++) {
+        struct received got = rig_receive_one(&rig, queue, 1000);
+        ck_assert_int_eq(rig_nack(&rig, queue, &got, 100, true), ERR_OK);
+        rig_advance(&rig, 100);
+    }
+    ck_assert_uint_eq(rig_counts(&rig, queue).dead_lettered_total, 0);
+    ck_assert_uint_eq(rig_receive_one(&rig, queue, 1000).receive_count, 1);
+}
+END_TEST
+
+START_TEST(without_a_dead_letter_queue_a_message_stays)
+{
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.dead_letter_queue = (char *)(uintptr_t) "";
+    rig_set(&rig, queue, &s);
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    for (int i = 0; i < 5; i++)
+        fail_once("no", 0);
+    ck_assert_uint_eq(rig_receive_one(&rig, queue, 1000).receive_count, 6);
+}
+END_TEST
+
+START_TEST(a_dead_letter_makes_its_queue_anew)
+{
+    rig_delete(&rig, dead);
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    fail_once("no", 0);
+    fail_once("no", 0);
+    rig_forward(&rig);
+    struct queue_view v;
+    ck_assert(machine_queue_find(rig.m, RIG_NAME("dead"), &v));
+    ck_assert_uint_eq(v.counts.ready, 1);
+}
+END_TEST
+
+START_TEST(what_the_other_queue_has_no_room_for_comes_back)
+{
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.has_max_messages = 1;
+    s.max_messages = 1;
+    rig_set(&rig, dead, &s);
+    rig_send(&rig, dead, (struct rig_message){.body = "full"});
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    fail_once("no", 0);
+    fail_once("no", 0);
+    rig_forward(&rig);
+    struct queue_counts c = rig_counts(&rig, queue);
+    ck_assert_uint_eq(c.moving, 0);
+    ck_assert_uint_eq(c.ready, 1);
+    rig_flush(&rig);
+    rig_crash(&rig);
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    rig_expect_body(&rig, got.ref, "x");
+    ck_assert_int_eq(rig_ack(&rig, queue, &got), ERR_OK);
+    struct received full = rig_receive_one(&rig, dead, 1000);
+    ck_assert_int_eq(rig_ack(&rig, dead, &full), ERR_OK);
+    ck_assert_uint_eq(machine_first_live(rig.m), machine_applied(rig.m) + 1);
+}
+END_TEST
+
+START_TEST(an_accept_that_is_repeated_stores_once_and_answers_the_same)
+{
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    fail_once("no", 0);
+    fail_once("no", 0);
+    Hato__Log__Accept a = HATO__LOG__ACCEPT__INIT;
+    Hato__Log__Accept__Item item = HATO__LOG__ACCEPT__ITEM__INIT;
+    Hato__Log__Accept__Item *items[] = {&item};
+    uint8_t message[] = {0x0a, 0x01, 'x'};
+    item.queue = (char *)(uintptr_t)RIG_NAME("dead");
+    item.has_message = 1;
+    item.message = (ProtobufCBinaryData){3, message};
+    a.has_source = a.has_first = 1;
+    a.source = 2;
+    a.first = 1;
+    a.n_items = 1;
+    a.items = items;
+    for (int i = 0; i < 3; i++) {
+        rig_add(&rig, COMMAND_ACCEPT, &a.base);
+        rig_commit(&rig);
+        ck_assert_int_eq(rig_reply(&rig)->accepted[0], ERR_OK);
+    }
+    ck_assert_uint_eq(rig_counts(&rig, dead).ready, 1);
+    a.first = 5;
+    rig_add(&rig, COMMAND_ACCEPT, &a.base);
+    rig_commit(&rig);
+    ck_assert_int_eq(rig_reply(&rig)->code, ERR_CONFLICT);
+    ck_assert_uint_eq(rig_counts(&rig, dead).ready, 1);
+}
+END_TEST
+
+START_TEST(a_redrive_takes_messages_back_to_where_they_came_from)
+{
+    for (int i = 0; i < 70; i++)
+        rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    for (int i = 0; i < 140; i++)
+        fail_once("no", 0);
+    rig_forward(&rig);
+    ck_assert_uint_eq(rig_counts(&rig, dead).ready, 70);
+    struct received held = rig_receive_one(&rig, dead, 100000);
+    start_redrive("", "");
+    settle_down();
+    ck_assert_uint_eq(rig_counts(&rig, dead).ready, 0);
+    ck_assert_uint_eq(rig_counts(&rig, dead).in_flight, 1);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 69);
+    struct redrive_view v;
+    ck_assert_uint_eq(machine_redrives(rig.m, dead, &v, 1), 1);
+    ck_assert_uint_eq(v.moved, 69);
+    ck_assert_uint_eq(v.skipped, 1);
+    ck_assert_int_eq(v.state, 1);
+    ck_assert_int_eq(rig_ack(&rig, dead, &held), ERR_OK);
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    ck_assert_uint_eq(got.receive_count, 1);
+    Hato__Message *m = rig_message(&rig, got.ref);
+    ck_assert_str_eq(m->provenance->reason, "redrive");
+    ck_assert_str_eq(m->provenance->last_error, "no");
+    hato__message__free_unpacked(m, NULL);
+}
+END_TEST
+
+START_TEST(a_redrive_may_take_only_those_with_a_reason)
+{
+    const char *const errors[] = {"timeout", "refused", "timeout again"};
+    for (int i = 0; i < 3; i++) {
+        rig_send(&rig, queue, (struct rig_message){.body = "x"});
+        fail_once(errors[i], 0);
+        fail_once(errors[i], 0);
+    }
+    rig_forward(&rig);
+    start_redrive("", "timeout");
+    rig_flush(&rig);
+    rig_crash(&rig);
+    settle_down();
+    ck_assert_uint_eq(rig_counts(&rig, dead).ready, 1);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 2);
+}
+END_TEST
+
+START_TEST(a_redrive_keeps_the_order_of_a_fifo_group)
+{
+    uint64_t from = rig_create(&rig, RIG_NAME("from.fifo"), NULL);
+    uint64_t to = rig_create(&rig, RIG_NAME("to.fifo"), NULL);
+    rig_send_many(&rig, from, "a", 150);
+    dead = from;
+    start_redrive(RIG_NAME("to.fifo"), "");
+    settle_down();
+    const struct received *got = rig_receive(&rig, to, 200, 1000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 150);
+    for (size_t i = 0; i < 150; i++) {
+        char body[16];
+        snprintf(body, sizeof body, "%zu", i);
+        rig_expect_body(&rig, got[i].ref, body);
+    }
+}
+END_TEST
+
+START_TEST(a_message_that_moves_counts_as_alive_until_it_has_arrived)
+{
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    uint64_t index = machine_applied(rig.m);
+    fail_once("no", 0);
+    fail_once("no", 0);
+    ck_assert_uint_le(machine_first_live(rig.m), index);
+    struct machine_spill *s = machine_spill_open(rig.m, 1, machine_applied(rig.m));
+    struct message_ref ref;
+    bool more;
+    ck_assert_int_eq(machine_spill_next(s, &ref, &more, NULL), 0);
+    ck_assert(more);
+    ck_assert_uint_eq(ref.index, index);
+    rig_expect_body(&rig, ref, "x");
+    ck_assert_int_eq(machine_spill_next(s, &ref, &more, NULL), 0);
+    ck_assert(!more);
+    machine_spill_close(s);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        a_message_that_used_up_its_receives_moves_with_its_story,
+        a_lease_that_ends_by_time_uses_a_receive_up_too,
+        an_endpoint_that_is_down_costs_no_message_its_receives,
+        without_a_dead_letter_queue_a_message_stays,
+        a_dead_letter_makes_its_queue_anew,
+        what_the_other_queue_has_no_room_for_comes_back,
+        an_accept_that_is_repeated_stores_once_and_answers_the_same,
+        a_redrive_takes_messages_back_to_where_they_came_from,
+        a_redrive_may_take_only_those_with_a_reason,
+        a_redrive_keeps_the_order_of_a_fifo_group,
+        a_message_that_moves_counts_as_alive_until_it_has_arrived,
+    };
+    return rig_main("state/move", tests, sizeof tests / sizeof tests[0], setup, teardown);
+}
