@@ -226,8 +226,9 @@ static bool is_gone(struct shard *s, uint64_t queue, const struct delivered *d)
     struct peeked *found = NULL;
     size_t count = 0;
     uint64_t next;
+    struct error ignored;
     int rc =
-        machine_peek(s->machine, queue, d->is.sequence - 1, PEEK_ALL, NULL, 1, &arena, &found, &count, &next, NULL);
+        machine_peek(s->machine, queue, d->is.sequence - 1, PEEK_ALL, NULL, 1, &arena, &found, &count, &next, &ignored);
     bool there = rc == ERR_OK && count == 1 && found[0].sequence == d->is.sequence &&
                  found[0].ref.index == d->is.ref.index && found[0].ref.offset == d->is.ref.offset;
     arena_close(&arena);
@@ -249,6 +250,7 @@ static bool drop_gone(struct shard *s, struct ask *a)
     if (a->consumer != NULL)
         a->consumer->credit += (uint32_t)(f->count - kept);
     f->count = kept;
+    shard_line_dirty(s, a->queue);
     return true;
 }
 
@@ -262,7 +264,7 @@ static void on_fetched(struct fetch *f, int code, const struct error *e)
     if (code != ERR_OK) {
         shard_stop(s, e); /* a body that was acknowledged can't be read: this replica is damaged */
     } else if (f->count == 0) {
-        /* the line looks again once this ask is over */
+        /* all are gone: the line looks again, and ends who does not wait */
     } else if (a->consumer != NULL) {
         struct consumer *c = a->consumer;
         leave_consumer(a);
