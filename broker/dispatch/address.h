@@ -1,9 +1,9 @@
 /* Which addresses a function's endpoint may have: the guard against a broker that is made to call its own network.
  *
- * Judged is the address that is about to be connected to, not the name or an earlier look-up of it. Refused by default is
- * everything that is not a public unicast address: loopback, private and shared space, link-local (and with it the metadata
- * services of clouds), unique local, multicast, reserved and documentation ranges, also when written as an IPv4 address inside an IPv6
- * one (mapped, compatible, NAT64, 6to4). Pure: no sockets, no look-ups. */
+ * Judged is the address that is about to be connected to, not the name or an earlier look-up of it. Refused by default
+ * is everything that is not a public unicast address: loopback, private and shared space, link-local (and with it the
+ * metadata services of clouds), unique local, multicast, reserved and documentation ranges, also when written as an
+ * IPv4 address inside an IPv6 one (mapped, compatible, NAT64, 6to4). Pure: no sockets, no look-ups. */
 #ifndef HATO_DISPATCH_ADDRESS_H
 #define HATO_DISPATCH_ADDRESS_H
 

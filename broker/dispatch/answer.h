@@ -1,4 +1,5 @@
-/* What became of a request, and what that says: of the messages, and of the endpoint. README.md of this folder has the table. Pure. */
+/* What became of a request, and what that says: of the messages, and of the endpoint. README.md of this folder has the
+ * table. Pure. */
 #ifndef HATO_DISPATCH_ANSWER_H
 #define HATO_DISPATCH_ANSWER_H
 

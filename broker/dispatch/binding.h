@@ -1,5 +1,5 @@
-/* A queue that feeds a function. Asleep it costs its memory; awake it stands in its endpoint's list until it is found that there
- * is nothing to lease. */
+/* A queue that feeds a function. Asleep it costs its memory; awake it stands in its endpoint's list until it is found
+ * that there is nothing to lease. */
 #ifndef HATO_DISPATCH_BINDING_H
 #define HATO_DISPATCH_BINDING_H
 

@@ -5,15 +5,15 @@
  *            | closed |                                         | open | nothing is leased until retry_at
  *            +--------+ <-----------+                           +------+
  *                          answered |                            |   ^
- *                                   |  +-----------+  retry_at   |   | trouble: twice the wait, up to BREAKER_WAIT_MAX_MS
+ *                                   |  +-----------+  retry_at   |   | trouble: twice the wait, up to its cap
  *                                   +--| half open | <-----------+   |
  *                                      +-----------+ ----------------+
  *                                       one request is out
  *
- * Half open, one request probes, and it alone decides; what left earlier and ends now tells of the past. What a message did wrong
- * is none of the breaker's business: an endpoint that answers 500 is alive. After closing, the next wait begins where the last ended, less
- * one step for each answer, so an endpoint that falls over again and again is probed less often. Pure: times are milliseconds
- * of any clock that does not go back. */
+ * Half open, one request probes, and it alone decides; what left earlier and ends now tells of the past. What a
+ * message did wrong is none of the breaker's business: an endpoint that answers 500 is alive. After closing, the next
+ * wait begins where the last ended, less one step for each answer, so an endpoint that falls over again and again is
+ * probed less often. Pure: times are milliseconds of any clock that does not go back. */
 #ifndef HATO_DISPATCH_BREAKER_H
 #define HATO_DISPATCH_BREAKER_H
 
@@ -52,7 +52,8 @@ bool breaker_leave(struct breaker *b);
 /* The endpoint answered, whatever it said of the message. True when this closed the breaker. */
 bool breaker_answered(struct breaker *b, bool probe);
 
-/* The endpoint was in trouble. `told_ms`: how long it asked to be left alone; 0: it did not say. True when this opened the breaker. */
+/* The endpoint was in trouble. `told_ms`: how long it asked to be left alone; 0: it did not say. True when this opened
+ * the breaker. */
 bool breaker_trouble(struct breaker *b, bool probe, uint64_t now_ms, uint64_t told_ms, struct random *random);
 
 /* It answered 410: opens for BREAKER_WAIT_GONE_MS. */

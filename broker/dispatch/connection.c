@@ -77,8 +77,8 @@ static int on_interest(CURL *easy, curl_socket_t s, int what, void *ctx, void *u
     return 0;
 }
 
-/* libcurl 7.88 closes a socket that is not connected yet without a word. When the next one gets the same number, it takes it for watched
- * already; but the kernel forgot the old one when it was closed. So watch anew. */
+/* libcurl 7.88 closes a socket that is not connected yet without a word. When the next one gets the same number, it
+ * takes it for watched already; but the kernel forgot the old one when it was closed. So watch anew. */
 static void watch_again(struct transport *t, curl_socket_t s)
 {
     struct connection *c = idmap_find(&t->connections, key_of(s));

@@ -13,8 +13,8 @@
 
 /* ------------------------------------------------------------------ looking at endpoints */
 
-/* Before the loop waits again, or at once where a round of events is over. Only those that stand there now: what they mark in turn is for
- * the next time. Who had to wait for others comes before those that just had a request done. */
+/* Before the loop waits again, or at once where a round of events is over. Only those that stand there now: what they
+ * mark in turn is for the next time. Who had to wait for others comes before those that just had a request done. */
 static void look(struct dispatcher *d)
 {
     for (size_t left = list_count(&d->starving); left > 0 && dispatcher_room(d) > 0; left--)

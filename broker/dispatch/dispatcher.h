@@ -1,14 +1,16 @@
 /* Delivery of queues to functions over HTTP: one more consumer, which knows when to hold back.
  *
- * A dispatcher belongs to one libuv loop and is used from its thread only. It is given bindings (a queue and the function that
- * it feeds) and leases from them through `struct source_ops` while the function's endpoint can take more. Bindings of one
- * function share an endpoint: one concurrency window, one rate, one breaker. `max_concurrency` of a function therefore holds
- * for the bindings of one dispatcher.
+ * A dispatcher belongs to one libuv loop and is used from its thread only. It is given bindings (a queue and the
+ * function that it feeds) and leases from them through `struct source_ops` while the function's endpoint can take
+ * more. Bindings of one function share an endpoint: one concurrency window, one rate, one breaker. `max_concurrency`
+ * of a function therefore holds for the bindings of one dispatcher.
  *
  * No function here may be called from within a call of the source's table, except dispatcher_wake.
  *
- * An idle binding has no timer, no connection of its own and asks nothing: it lies until dispatcher_wake. README.md of this
- * folder says how answers are judged and what happens to the messages. */
+ * The process ignores SIGPIPE: TLS connections that an endpoint drops would raise it.
+ *
+ * An idle binding has no timer, no connection of its own and asks nothing: it lies until dispatcher_wake. README.md of
+ * this folder says how answers are judged and what happens to the messages. */
 #ifndef HATO_DISPATCH_DISPATCHER_H
 #define HATO_DISPATCH_DISPATCHER_H
 
@@ -49,7 +51,8 @@ struct dispatcher_options {
     const char *agent; /* User-Agent; NULL: "Hato" */
 };
 
-/* A queue and its function. Everything is copied. Settings may lack fields: then the defaults of settings.proto hold. */
+/* A queue and its function. Everything is copied. Settings may lack fields: then the defaults of settings.proto hold.
+ */
 struct dispatcher_binding {
     uint64_t queue;
     const char *queue_name; /* full: "account:region:name" */
@@ -61,26 +64,28 @@ struct dispatcher_binding {
                                                       dispatcher_function_changed */
 };
 
-/* `ops` and `ctx` are borrowed and used until dispatcher_close has called back. Errors: ERR_INTERNAL when libcurl cannot
- * be had. */
+/* `ops` and `ctx` are borrowed and used until dispatcher_close has called back. Errors: ERR_INTERNAL when libcurl
+ * cannot be had. */
 int dispatcher_create(struct dispatcher **out, uv_loop_t *loop, const struct source_ops *ops, void *ctx,
                       const struct dispatcher_options *options, struct error *e);
 
-/* Cancels the requests that are out and returns their messages uncounted; leases asked for and not yet done are returned
- * likewise as they come. Then calls `closed`, never before dispatcher_close returns; the dispatcher is freed by then.
- * `closed` may be NULL. */
+/* Cancels the requests that are out and returns their messages uncounted; leases asked for and not yet done are
+ * returned likewise as they come. Then calls `closed`, never before dispatcher_close returns; the dispatcher is freed
+ * by then. `closed` may be NULL. */
 void dispatcher_close(struct dispatcher *d, void (*closed)(void *arg), void *arg);
 
-/* Leases nothing more; what is out goes on to its end. For an orderly stop: then wait until dispatcher_busy is false, for as
- * long as there is patience, and close. */
+/* Leases nothing more; what is out goes on to its end. For an orderly stop: then wait until dispatcher_busy is false,
+ * for as long as there is patience, and close. */
 void dispatcher_drain(struct dispatcher *d);
 bool dispatcher_busy(const struct dispatcher *d); /* a request is out or a lease is under way */
 
 /* Binds, or changes a binding: settings, pause, another function. Begins to lease at once if there is something. The
- * function's settings are read when the function is first seen here; later changes come by dispatcher_function_changed. */
+ * function's settings are read when the function is first seen here; later changes come by
+ * dispatcher_function_changed. */
 void dispatcher_bind(struct dispatcher *d, const struct dispatcher_binding *binding);
 
-/* Leases nothing more for the queue. Requests that are out go on to their end and settle their messages. No-op when not bound. */
+/* Leases nothing more for the queue. Requests that are out go on to their end and settle their messages. No-op when
+ * not bound. */
 void dispatcher_unbind(struct dispatcher *d, uint64_t queue);
 
 /* New settings of a function, for all its bindings here; no-op when there are none. Also closes its breaker, since the
@@ -88,8 +93,8 @@ void dispatcher_unbind(struct dispatcher *d, uint64_t queue);
 void dispatcher_function_changed(struct dispatcher *d, const char *function,
                                  const struct Hato__FunctionSettings *settings);
 
-/* The queue may have something to lease that was not there before: sent, come due, returned, its lease over, or its FIFO
- * group free again. Cheap; never leases inside the call. No-op when not bound. */
+/* The queue may have something to lease that was not there before: sent, come due, returned, its lease over, or its
+ * FIFO group free again. Cheap; never leases inside the call. No-op when not bound. */
 void dispatcher_wake(struct dispatcher *d, uint64_t queue);
 
 /* ---------------------------------------------------------------- how it goes */

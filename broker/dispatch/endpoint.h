@@ -1,5 +1,5 @@
-/* A function's endpoint as this dispatcher sees it: how much it may be given, and how it has been doing. Bindings of one
- * function share it. It asks the queues of its awake bindings in turn while there is room. */
+/* A function's endpoint as this dispatcher sees it: how much it may be given, and how it has been doing. Bindings of
+ * one function share it. It asks the queues of its awake bindings in turn while there is room. */
 #ifndef HATO_DISPATCH_ENDPOINT_H
 #define HATO_DISPATCH_ENDPOINT_H
 

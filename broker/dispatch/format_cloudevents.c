@@ -1,8 +1,8 @@
 /* Formats cloudevents and cloudevents-structured: CloudEvents 1.0 over HTTP.
  *
- * id, source (the queue's ARN) and time come from the queue; type, subject, dataschema and content-type from attributes of
- * these names, where the message has them. Its other attributes become extensions if their names, in lower case, are ones
- * that CloudEvents allows (letters and digits only) and are not taken. */
+ * id, source (the queue's ARN) and time come from the queue; type, subject, dataschema and content-type from
+ * attributes of these names, where the message has them. Its other attributes become extensions if their names, in
+ * lower case, are ones that CloudEvents allows (letters and digits only) and are not taken. */
 #include <jansson.h>
 #include <proto/client.pb-c.h>
 #include <stdio.h>
@@ -105,7 +105,8 @@ static void describe(const struct origin *origin, const struct message *m, const
     put_extensions(s, m->content);
 }
 
-/* ------------------------------------------------------------------ binary: attributes in headers, the body as it is */
+/* ------------------------------------------------------------------ binary: attributes in headers, the body as it is
+ */
 
 static void put_header(struct encoded *out, const char *name, struct bytes value)
 {

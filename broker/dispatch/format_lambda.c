@@ -1,7 +1,7 @@
 /* Format lambda: the event that AWS Lambda's SQS event source gives to a function, field for field.
  *
- * A body that is not UTF-8, which SQS would never have taken, comes as base64, and the record says so with "isBase64Encoded": true.
- * md5OfBody is that of the body's bytes in both cases. */
+ * A body that is not UTF-8, which SQS would never have taken, comes as base64, and the record says so with
+ * "isBase64Encoded": true. md5OfBody is that of the body's bytes in both cases. */
 #include <proto/client.pb-c.h>
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* The header lines of one request, as libcurl takes them.
  *
- * Lines are collected in one buffer; headers_list makes the list when all are in, followed by a list of lines that do not change from request
- * to request. Names are literals or were checked; values that can't stand in a header are not taken. */
+ * Lines are collected in one buffer; headers_list makes the list when all are in, followed by a list of lines that do
+ * not change from request to request. Names are literals or were checked; values that can't stand in a header are not
+ * taken. */
 #ifndef HATO_DISPATCH_HEADERS_H
 #define HATO_DISPATCH_HEADERS_H
 
@@ -35,7 +36,7 @@ bool headers_add(struct headers *h, const char *name, struct bytes value);
 bool headers_add_text(struct headers *h, const char *name, const char *value);
 bool headers_add_number(struct headers *h, const char *name, uint64_t value);
 
-/* As CloudEvents wants values: spaces, quotes, percent signs and all that is not printable ASCII are percent-encoded. */
+/* As CloudEvents wants values: spaces, quotes, percent signs, and what is not printable ASCII, percent-encoded. */
 bool headers_add_encoded(struct headers *h, const char *name, struct bytes value);
 
 /* The list, with `rest` behind it (may be NULL). Borrowed; good until the headers change or close. */

@@ -3,7 +3,8 @@
 #include "base/utf8.h"
 #include "net/crypto.h"
 
-/* For bytes below 0x20, '"' and '\': the letter after the backslash, 'u' for a \u00xx; 0 for those that come as they are. */
+/* For bytes below 0x20, '"' and '\': the letter after the backslash, 'u' for a \u00xx; 0 for those that come as they
+ * are. */
 static const char escapes[128] = {
     [0x00] = 'u', [0x01] = 'u', [0x02] = 'u', [0x03] = 'u', [0x04] = 'u', [0x05] = 'u',  [0x06] = 'u',
     [0x07] = 'u', [0x08] = 'b', [0x09] = 't', [0x0a] = 'n', [0x0b] = 'u', [0x0c] = 'f',  [0x0d] = 'r',
@@ -14,8 +15,8 @@ static const char escapes[128] = {
 
 #define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
 
-/* Whether one of the eight bytes is not plain: 0x80 and above, 0x7f, below 0x20, a quote or a backslash. May say so of bytes that
- * follow such a one, never the other way round. */
+/* Whether one of the eight bytes is not plain: 0x80 and above, 0x7f, below 0x20, a quote or a backslash. May say so of
+ * bytes that follow such a one, never the other way round. */
 static bool any_odd(uint64_t w)
 {
     uint64_t quote = w ^ EACH_BYTE('"');

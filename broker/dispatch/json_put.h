@@ -7,8 +7,8 @@
 
 #include "base/bytes.h"
 
-/* A string with its quotes. Control characters are escaped, and U+2028 and U+2029, at which some JavaScript readers break. False, and
- * nothing is written, when `text` is not UTF-8. */
+/* A string with its quotes. Control characters are escaped, and U+2028 and U+2029, at which some JavaScript readers
+ * break. False, and nothing is written, when `text` is not UTF-8. */
 bool json_put_string(struct buffer *out, struct bytes text);
 void json_put_text(struct buffer *out, const char *text);    /* "" when it is not UTF-8 */
 void json_put_base64(struct buffer *out, struct bytes data); /* a string of base64 */

@@ -72,8 +72,8 @@ static void look_again(struct lease *l, int code)
         timers_arm(&d->timers, &b->timer, timers_now_ms(&d->timers) + BINDING_AGAIN_MS);
 }
 
-/* Whether what came may still be sent: meanwhile the endpoint may have got into trouble, the binding may be gone, paused or of
- * another function, and the format one that takes a FIFO queue's messages one by one. */
+/* Whether what came may still be sent: meanwhile the endpoint may have got into trouble, the binding may be gone,
+ * paused or of another function, and the format one that takes a FIFO queue's messages one by one. */
 static bool still_wanted(const struct lease *l)
 {
     const struct endpoint *e = l->endpoint;

@@ -1,8 +1,9 @@
-/* Which messages of a batch failed, as a function's answer says: {"batchItemFailures": [{"itemIdentifier": "<message id>"}]}.
+/* Which messages of a batch failed, as a function's answer says: {"batchItemFailures": [{"itemIdentifier": "<message
+ * id>"}]}.
  *
- * AWS's rules: no list, an empty list or null means that all went well; an entry without an identifier, with an empty or null
- * one, or with one that is not of this batch means that the whole batch failed; so does an answer that claims to be JSON and
- * is not. An answer that claims nothing ("ok", or nothing at all) says nothing of failures. Pure. */
+ * AWS's rules: no list, an empty list or null means that all went well; an entry without an identifier, with an empty
+ * or null one, or with one that is not of this batch means that the whole batch failed; so does an answer that claims
+ * to be JSON and is not. An answer that claims nothing ("ok", or nothing at all) says nothing of failures. Pure. */
 #ifndef HATO_DISPATCH_PARTIAL_H
 #define HATO_DISPATCH_PARTIAL_H
 

@@ -70,8 +70,8 @@ static bool follows_failure(const struct job *j, const bool *which, uint32_t i)
     return false;
 }
 
-/* On a FIFO queue one delay for all that go back, so that none overtakes another: first those at fault, then those that only stood
- * behind them, uncounted. */
+/* On a FIFO queue one delay for all that go back, so that none overtakes another: first those at fault, then those
+ * that only stood behind them, uncounted. */
 static void fail_in_order(struct job *j, const bool *which, uint64_t told_ms, uint32_t status, const char *error)
 {
     uint32_t receives = 0;
@@ -128,7 +128,7 @@ static void settle_delivered(struct job *j, const struct judgement *verdict, uin
     fail(j, which, 0, status, verdict->error);
 }
 
-/* How long a message without an answer lets others go first: beyond the next probe, so that this has another message. */
+/* How long a message without an answer lets others go first: beyond the next probe, so that it has another message. */
 static uint64_t silent_delay_ms(const struct job *j)
 {
     const struct breaker *b = &j->lease->endpoint->breaker;

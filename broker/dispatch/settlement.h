@@ -1,5 +1,5 @@
-/* What a request's outcome means for each of its messages: ack, counted nack with a delay, or uncounted nack. Every message of the job
- * is settled exactly once. */
+/* What a request's outcome means for each of its messages: ack, counted nack with a delay, or uncounted nack. Every
+ * message of the job is settled exactly once. */
 #ifndef HATO_DISPATCH_SETTLEMENT_H
 #define HATO_DISPATCH_SETTLEMENT_H
 

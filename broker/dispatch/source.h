@@ -1,12 +1,13 @@
 /* Where the dispatcher gets messages and says what became of them: the queue's side of a delivery, as it needs it.
  *
- * The dispatcher owns no truth and knows no shards. It leases like any consumer; whoever leads the queue's shard implements
- * this table. Every call comes from the dispatcher's loop, and nothing may call back inside the call: `done` of a lease
- * comes later, on the same loop, exactly once, also when the source is going away (then with ERR_CLOSED).
+ * The dispatcher owns no truth and knows no shards. It leases like any consumer; whoever leads the queue's shard
+ * implements this table. Every call comes from the dispatcher's loop, and nothing may call back inside the call:
+ * `done` of a lease comes later, on the same loop, exactly once, also when the source is going away (then with
+ * ERR_CLOSED).
  *
- * Settling (ack, nack, extend) is told and forgotten. What one dispatcher says of one queue takes effect in the order said. A
- * settlement that can't be carried out any more (lease over, leader gone) is dropped: the lease runs out, and the message is
- * delivered again. */
+ * Settling (ack, nack, extend) is told and forgotten. What one dispatcher says of one queue takes effect in the order
+ * said. A settlement that can't be carried out any more (lease over, leader gone) is dropped: the lease runs out, and
+ * the message is delivered again. */
 #ifndef HATO_DISPATCH_SOURCE_H
 #define HATO_DISPATCH_SOURCE_H
 
@@ -66,8 +67,8 @@ struct source_ops {
                  size_t count);
     void (*extend)(void *ctx, uint64_t queue, uint64_t visibility_ms, const struct source_token *tokens, size_t count);
 
-    /* How many messages a lease could get now; counting stops at `limit`. A hint: a lease may still come back empty, and
-     * leases not yet done are not taken off. 0 when the queue is not known. */
+    /* How many messages a lease could get now; counting stops at `limit`. A hint: a lease may still come back empty,
+     * and leases not yet done are not taken off. 0 when the queue is not known. */
     uint32_t (*available)(void *ctx, uint64_t queue, uint32_t limit);
 };
 

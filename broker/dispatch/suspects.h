@@ -1,9 +1,10 @@
 /* Messages that got no answer, until it is clear whose fault that was.
  *
- * When a request gets no whole answer, either the endpoint is down, and the message must not pay for it, or the message
- * kills or hangs the function, and must not be tried for ever. What tells them apart is whether the endpoint answers others. So a
- * message without an answer is a suspect; if the endpoint has answered others since, and the message comes to nothing again, it is
- * guilty, and stays so until it is answered. Only the last SUSPECTS_MAX are known; a forgotten one is a suspect anew. Pure. */
+ * When a request gets no whole answer, either the endpoint is down, and the message must not pay for it, or the
+ * message kills or hangs the function, and must not be tried for ever. What tells them apart is whether the endpoint
+ * answers others. So a message without an answer is a suspect; if the endpoint has answered others since, and the
+ * message comes to nothing again, it is guilty, and stays so until it is answered. Only the last SUSPECTS_MAX are
+ * known; a forgotten one is a suspect anew. Pure. */
 #ifndef HATO_DISPATCH_SUSPECTS_H
 #define HATO_DISPATCH_SUSPECTS_H
 
@@ -29,7 +30,8 @@ struct suspects {
 
 void suspects_close(struct suspects *s);
 
-/* The message got no answer while the endpoint's count of answers went from `before` to `answers`. True: it is the message's fault. */
+/* The message got no answer while the endpoint's count of answers went from `before` to `answers`. True: it is the
+ * message's fault. */
 bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers);
 
 /* The message was answered. */

@@ -167,7 +167,8 @@ static void take_numbers(struct target *t, const Hato__FunctionSettings *s)
     if (t->retry_max_ms < t->retry_min_ms)
         t->retry_max_ms = t->retry_min_ms;
     t->max_concurrency = (uint32_t)value_or(s->has_max_concurrency, s->max_concurrency, TARGET_CONCURRENCY);
-    /* The emulator serves one request at a time and may fall over at a second one. Who has several behind one address says so. */
+    /* The emulator serves one request at a time and may fall over at a second one. Who has several behind one address
+     * says so. */
     if (t->emulator && t->max_concurrency == TARGET_CONCURRENCY)
         t->max_concurrency = 1;
     t->rate = s->has_rate ? s->rate : 0;

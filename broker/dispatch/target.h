@@ -1,5 +1,5 @@
-/* Where and how requests of a function go: its settings, read once and made ready for use. Never changed after it is made; requests hold
- * a reference, so that one which is out goes on with the settings it began with. */
+/* Where and how requests of a function go: its settings, read once and made ready for use. Never changed after it is
+ * made; requests hold a reference, so that one which is out goes on with the settings it began with. */
 #ifndef HATO_DISPATCH_TARGET_H
 #define HATO_DISPATCH_TARGET_H
 

@@ -1,4 +1,5 @@
-/* The dispatcher's deadlines: one libuv timer over a heap, stopped while there is none, so that what is idle costs no wake-up. */
+/* The dispatcher's deadlines: one libuv timer over a heap, stopped while there is none, so that what is idle costs no
+ * wake-up. */
 #ifndef HATO_DISPATCH_TIMERS_H
 #define HATO_DISPATCH_TIMERS_H
 

@@ -1,10 +1,10 @@
 /* HTTP requests on a libuv loop: the one home of libcurl's transfers.
  *
- * Connections are kept and used again, up to TRANSPORT_IDLE_MAX idle ones. HTTP/1.1; redirects are not followed, proxies of the environment not
- * used. Every address is shown to the policy before it is connected to.
+ * Connections are kept and used again, up to TRANSPORT_IDLE_MAX idle ones. HTTP/1.1; redirects are not followed,
+ * proxies of the environment not used. Every address is shown to the policy before it is connected to.
  *
- * Threads: the loop's only. `done` of an exchange is called exactly once, never from transport_send, and not at all after
- * transport_cancel. */
+ * Threads: the loop's only. `done` of an exchange is called exactly once, never from transport_send, and not at all
+ * after transport_cancel. */
 #ifndef HATO_DISPATCH_TRANSPORT_H
 #define HATO_DISPATCH_TRANSPORT_H
 

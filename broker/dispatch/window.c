@@ -2,8 +2,8 @@
 
 #include "base/assert.h"
 
-/* The long-term mean moves by this share of each round's distance from it; by half when answers have become much faster, since
- * it is then an old truth. */
+/* The long-term mean moves by this share of each round's distance from it; by half when answers have become much
+ * faster, since it is then an old truth. */
 #define LATENCY_SHARE (1.0 / 16)
 
 static void keep_in_bounds(struct window *w)

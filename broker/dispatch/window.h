@@ -1,9 +1,10 @@
 /* How many requests an endpoint is trusted with at once. Opens and closes by itself, as TCP's congestion window does.
  *
- * Slow start: one more for each success, until the first trouble or a rise of latency; after that one more for each window's
- * worth of successes. It grows only while it is what holds delivery back. Trouble (429, 503, no answer) halves it, at most
- * once for the requests that were out together; a latency that rises above WINDOW_LATENCY_RISE times its long-term mean takes a
- * tenth, but not below where it began: a function may be slow without being overloaded. Pure. */
+ * Slow start: one more for each success, until the first trouble or a rise of latency; after that one more for each
+ * window's worth of successes. It grows only while it is what holds delivery back. Trouble (429, 503, no answer)
+ * halves it, at most once for the requests that were out together; a latency that rises above WINDOW_LATENCY_RISE
+ * times its long-term mean takes a tenth, but not below where it began: a function may be slow without being
+ * overloaded. Pure. */
 #ifndef HATO_DISPATCH_WINDOW_H
 #define HATO_DISPATCH_WINDOW_H
 

@@ -105,7 +105,8 @@ void crypto_hex(struct buffer *out, struct bytes in)
 
 void base64_put(struct buffer *out, struct bytes in)
 {
-    /* In steps, since OpenSSL counts in int and ends what it writes with a zero byte. Whole groups, so no padding between. */
+    /* In steps, since OpenSSL counts in int and ends what it writes with a zero byte. Whole groups, so no padding
+     * between. */
     enum { STEP = 3 * 1024 * 1024 };
     while (in.len > 0) {
         size_t step = in.len < STEP ? in.len : STEP;

@@ -1,8 +1,8 @@
 /* Digests, signatures, base64 and random bytes: the broker's one way to OpenSSL's libcrypto.
  *
- * A `struct crypto` holds fetched algorithms and their contexts, because looking them up costs more than hashing a small
- * message does. It belongs to one thread; make one per loop. The functions without it may be called from anywhere. Nothing here
- * can fail for a reason outside the program, so libcrypto's refusals are assertions. */
+ * A `struct crypto` holds fetched algorithms and their contexts, because looking them up costs more than hashing a
+ * small message does. It belongs to one thread; make one per loop. The functions without it may be called from
+ * anywhere. Nothing here can fail for a reason outside the program, so libcrypto's refusals are assertions. */
 #ifndef HATO_NET_CRYPTO_H
 #define HATO_NET_CRYPTO_H
 
@@ -37,8 +37,8 @@ void crypto_hex(struct buffer *out, struct bytes in);
 /* The standard alphabet with padding, appended, no line breaks. */
 void base64_put(struct buffer *out, struct bytes in);
 
-/* Appends the decoded bytes. Strict: padding where it belongs, no other characters, no bits set beyond the data. False when it
- * is not base64; `out` is then as it was. */
+/* Appends the decoded bytes. Strict: padding where it belongs, no other characters, no bits set beyond the data. False
+ * when it is not base64; `out` is then as it was. */
 bool base64_take(struct buffer *out, struct bytes in);
 
 #endif

@@ -1,5 +1,5 @@
-/* A queue in memory, as the dispatcher's source. Answers leases in a later turn of the loop, checks that every lease is settled exactly once,
- * and remembers what was said of each message. */
+/* A queue in memory, as the dispatcher's source. Answers leases in a later turn of the loop, checks that every lease
+ * is settled exactly once, and remembers what was said of each message. */
 #ifndef HATO_TEST_FAKE_SOURCE_H
 #define HATO_TEST_FAKE_SOURCE_H
 

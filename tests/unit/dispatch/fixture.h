@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <proto/settings.pb-c.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -37,6 +38,7 @@ struct fixture {
 static inline void fixture_open(struct fixture *f, void (*answer)(struct web_server *s, struct web_request *r))
 {
     memset(f, 0, sizeof *f);
+    signal(SIGPIPE, SIG_IGN); /* as the broker's process does */
     ck_assert_int_eq(uv_loop_init(&f->loop), 0);
     f->source = fake_create(&f->loop);
     web_open(&f->web, &f->loop, answer);

@@ -120,21 +120,8 @@ END_TEST
 
 START_TEST(what_is_not_base64_is_refused_and_leaves_the_buffer_alone)
 {
-    const char *const bad[] = {"Z",
-                               "Zg",
-                               "Zg=",
-                               "Zg===",
-                               "=",
-                               "====",
-                               "Z===",
-                               "Zm9=",
-                               "Zh==",
-                               "Zm9v\n",
-                               "Zm 9",
-                               "Zm-_",
-                               "Zg==Zg==",
-                               "Zm\xff"
-                               "v"};
+    const char *const bad[] = {"Z",    "Zg",   "Zg=",    "Zg===", "=",    "====",     "Z===",
+                               "Zm9=", "Zh==", "Zm9v\n", "Zm 9",  "Zm-_", "Zg==Zg==", "Zm\xffv"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct buffer out = {0};
         buffer_put(&out, "kept", 4);
