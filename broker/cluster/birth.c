@@ -69,6 +69,13 @@ static int write_birth(const char *dir, const char *path, const struct birth *b,
     return ERR_OK;
 }
 
+static bool has(const char *dir, const char *name)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
 int birth_load(const char *dir, const struct birth *wanted, struct birth *out, struct error *e)
 {
     char path[PATH_MAX - 8];
@@ -78,14 +85,18 @@ int birth_load(const char *dir, const struct birth *wanted, struct birth *out, s
         return error_set(e, ERR_IO, "cannot make the data directory %s: %s", dir, strerror(errno));
     int rc = read_birth(path, out, e);
     if (rc == ERR_NOT_FOUND) {
-        char log[PATH_MAX];
-        snprintf(log, sizeof log, "%s/log", dir);
-        if (access(log, F_OK) == 0)
+        if (has(dir, "log"))
             return error_set(e, ERR_CORRUPT, "%s has a log but no hato.node: restore the data directory from a backup",
                              dir);
         *out = *wanted;
         return write_birth(dir, path, wanted, e);
     }
+    /* The log is made before the store: without it, what the store holds is not all there was. */
+    if (rc == ERR_OK && has(dir, "store") && !has(dir, "log"))
+        return error_set(e, ERR_CORRUPT,
+                         "%s has a store but its log directory is gone: restore the data directory from "
+                         "a backup",
+                         dir);
     if (rc == ERR_OK && out->node != wanted->node)
         return error_field(e, ERR_CONFLICT, "node", "%s belongs to node %" PRIu64 ", not %" PRIu64, dir, out->node,
                            wanted->node);

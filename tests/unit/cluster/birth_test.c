@@ -38,6 +38,21 @@ START_TEST(a_new_directory_is_what_was_wanted_and_stays_so)
 }
 END_TEST
 
+START_TEST(a_log_directory_that_is_gone_is_not_taken_for_a_new_one)
+{
+    struct birth b;
+    char path[128];
+    ck_assert_int_eq(birth_load(dir, &wanted, &b, &e), ERR_OK);
+    snprintf(path, sizeof path, "%s/store", dir);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    ck_assert_int_eq(birth_load(dir, &wanted, &b, &e), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(e.message, dir));
+    snprintf(path, sizeof path, "%s/log", dir);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    ck_assert_int_eq(birth_load(dir, &wanted, &b, &e), ERR_OK);
+}
+END_TEST
+
 START_TEST(another_node_is_refused)
 {
     struct birth b;
@@ -97,6 +112,7 @@ int main(void)
     TCase *c = tcase_create("birth");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, a_new_directory_is_what_was_wanted_and_stays_so);
+    tcase_add_test(c, a_log_directory_that_is_gone_is_not_taken_for_a_new_one);
     tcase_add_test(c, another_node_is_refused);
     tcase_add_test(c, every_changed_byte_is_noticed);
     tcase_add_test(c, a_directory_with_a_log_and_no_identity_is_refused);
