@@ -52,7 +52,8 @@ static int damaged(const char *status, const char *dir, const char *what, struct
 int store_status(char *status, const char *dir, const char *what, struct error *e)
 {
     int code;
-    bool missing = strstr(status, ".sst") != NULL && strstr(status, "No such file") != NULL;
+    bool of_ours = strstr(status, ".sst") != NULL || strstr(status, "MANIFEST-") != NULL;
+    bool missing = of_ours && strstr(status, "No such file") != NULL;
     if (begins(status, "Corruption") || missing)
         code = damaged(status, dir, what, e);
     else if (strstr(status, "No space left on device") != NULL)
