@@ -1,0 +1,430 @@
+/* One shard on a disk in memory, driven step by step: work off the loop runs when the test says so. */
+#include "shard/shard.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "proto/command.pb-c.h"
+#include "sim/sim_disk.h"
+#include "store/store.h"
+
+enum { SEGMENT = 64 * 1024, WINDOW = 4 * SEGMENT, WORKS = 64 };
+
+static uint64_t wall_ms = 1700000000000;
+static struct sim_disk *disk;
+static struct log *log_;
+static struct log_port *port;
+static struct store *store;
+static void *store_env;
+static struct shard *shard;
+static struct work *works[WORKS];
+static size_t work_count;
+static bool turn_asked;
+
+static uint64_t now_ms(void *ctx)
+{
+    (void)ctx;
+    return wall_ms;
+}
+
+static uint64_t monotonic_ns(void *ctx)
+{
+    (void)ctx;
+    return wall_ms * 1000000;
+}
+
+static void ask_turn(void *ctx, struct shard *s)
+{
+    (void)ctx, (void)s;
+    turn_asked = true;
+}
+
+static void work(void *ctx, struct work *w)
+{
+    (void)ctx;
+    ck_assert_uint_lt(work_count, WORKS);
+    works[work_count++] = w;
+}
+
+static void on_leading(void *ctx, struct shard *s, bool leads)
+{
+    (void)ctx, (void)s, (void)leads;
+}
+
+static void on_queue(void *ctx, struct shard *s, uint64_t queue)
+{
+    (void)ctx, (void)s, (void)queue;
+}
+
+static void on_function(void *ctx, struct shard *s, const char *name)
+{
+    (void)ctx, (void)s, (void)name;
+}
+
+static void post(void *ctx, uint16_t number, struct task *t)
+{
+    (void)ctx, (void)number;
+    t->run(t, NULL);
+}
+
+static void stopped(void *ctx, struct shard *s)
+{
+    (void)ctx, (void)s;
+}
+
+static void wake(void *ctx)
+{
+    (void)ctx;
+}
+
+static struct shard_env env = {
+    .clock = {.now_ms = now_ms, .monotonic_ns = monotonic_ns},
+    .ask_turn = ask_turn,
+    .work = work,
+    .leading = on_leading,
+    .queue_ready = on_queue,
+    .queue_changed = on_queue,
+    .function_changed = on_function,
+    .post = post,
+    .stopped = stopped,
+};
+
+static void step(void)
+{
+    if (shard_due_in_ms(shard) == 0)
+        shard_due(shard);
+    for (bool busy = true; busy;) {
+        busy = turn_asked;
+        turn_asked = false;
+        if (busy)
+            shard_turn(shard);
+        busy = log_step(log_) || busy;
+        busy = log_port_drain(port) > 0 || busy;
+    }
+}
+
+static void tick(void)
+{
+    wall_ms += SHARD_TICK_MS;
+    shard_tick(shard);
+    step();
+}
+
+/* The works that are out from `first` on, and what they lead to. */
+static void run_works(size_t first)
+{
+    while (work_count > first) {
+        struct work *w = works[--work_count];
+        w->run(w);
+        w->done(w);
+        step();
+    }
+}
+
+static void open_shard(void)
+{
+    struct error e = {0};
+    disk = sim_disk_create(0);
+    struct disk *table = sim_disk_table(disk);
+    table->make_dir(table, "/data", &e);
+    struct log_options log = {
+        .disk = table, .dir = "/data/log", .seed = 1, .segment_bytes = SEGMENT, .window_bytes = WINDOW};
+    ck_assert_int_eq(log_open(&log, &log_, &e), ERR_OK);
+    port = log_port_create(log_, wake, NULL);
+    store_env = store_env_create();
+    struct store_options so = {
+        .dir = "/store", .in_memory = true, .env = store_env, .cache_bytes = 1 << 20, .memtable_bytes = 1 << 20};
+    ck_assert_msg(store_open(&so, &store, &e) == ERR_OK, "%s", e.message);
+    struct shard_options o = {.number = 1,
+                              .shards = 1,
+                              .node = 1,
+                              .log = log_,
+                              .port = port,
+                              .store = store,
+                              .env = &env,
+                              .seed = 7,
+                              .cache_bytes = 1}; /* every body is read from the log */
+    ck_assert_msg(shard_open(&o, &shard, &e) == ERR_OK, "%s", e.message);
+    for (int i = 0; i < 50 && !shard_leads(shard); i++)
+        tick();
+    ck_assert(shard_leads(shard));
+}
+
+static void close_shard(void)
+{
+    shard_close(shard);
+    log_close(log_);
+    store_close(store);
+    store_env_destroy(store_env);
+    sim_disk_destroy(disk);
+}
+
+/* ---------------------------------------------------------------- commands */
+
+struct answer {
+    struct command command;
+    int code; /* -1: none yet */
+    uint64_t queue;
+};
+
+static void on_answer(struct command *c, const struct reply *reply)
+{
+    struct answer *a = CONTAINER_OF(c, struct answer, command);
+    ck_assert_int_eq(a->code, -1);
+    a->code = reply->code;
+    a->queue = reply->queue;
+}
+
+static struct answer waiting(void)
+{
+    return (struct answer){.command.done = on_answer, .code = -1};
+}
+
+static void give(struct answer *a, enum command_kind kind, const ProtobufCMessage *message)
+{
+    struct error e = {0};
+    uint8_t bytes[512];
+    size_t len = protobuf_c_message_get_packed_size(message);
+    ck_assert_uint_le(len, sizeof bytes);
+    protobuf_c_message_pack(message, bytes);
+    ck_assert_msg(shard_command(shard, &a->command, kind, bytes_of(bytes, len), &e) == ERR_OK, "%s", e.message);
+}
+
+static uint64_t make_queue(const char *name)
+{
+    struct answer a = waiting();
+    Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
+    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+    create.name = (char *)(uintptr_t)name;
+    create.settings = &settings;
+    give(&a, COMMAND_QUEUE_CREATE, &create.base);
+    step();
+    ck_assert_int_eq(a.code, ERR_OK);
+    return a.queue;
+}
+
+static void purge(uint64_t queue)
+{
+    struct answer a = waiting();
+    Hato__Log__QueuePurge command = HATO__LOG__QUEUE_PURGE__INIT;
+    command.has_queue = true;
+    command.queue = queue;
+    give(&a, COMMAND_QUEUE_PURGE, &command.base);
+    step();
+    ck_assert_int_eq(a.code, ERR_OK);
+}
+
+enum { BODY = 8 * 1024 };
+
+static void start_send(struct answer *a, uint64_t queue)
+{
+    static uint8_t message[BODY + 4] = {0x0a, (BODY & 0x7f) | 0x80, BODY >> 7}; /* field 1: the body */
+    struct error e = {0};
+    *a = waiting();
+    struct bytes m = bytes_of(message, 3 + BODY);
+    struct entry_send send = {.queue = queue, .count = 1};
+    ck_assert_msg(shard_send(shard, &a->command, &send, &m, &e) == ERR_OK, "%s", e.message);
+}
+
+static void send_one(uint64_t queue)
+{
+    struct answer a;
+    start_send(&a, queue);
+    step();
+    ck_assert_int_eq(a.code, ERR_OK);
+}
+
+static size_t delivered;
+static int ended = -1;
+
+static void on_deliver(struct consumer *c, const struct delivered *messages, size_t count)
+{
+    (void)c;
+    delivered += count;
+    for (size_t i = 0; i < count; i++)
+        ck_assert_uint_eq(messages[i].message.len, 3 + BODY);
+}
+
+static void on_ended(struct consumer *c, int code, const char *message)
+{
+    (void)c, (void)message;
+    ended = code;
+}
+
+static struct consumer consumer_of(uint64_t queue, uint32_t credit, bool once)
+{
+    return (struct consumer){.queue = queue,
+                             .credit = credit,
+                             .batch_max = credit,
+                             .visibility_ms = ENTRY_VISIBILITY_DEFAULT,
+                             .once = once,
+                             .deliver = on_deliver,
+                             .ended = on_ended};
+}
+
+/* Fills the log with messages that are purged, until the shard has let go of all it had. `kept` works stay out. */
+static void outgrow_the_log(uint64_t queue, size_t kept)
+{
+    struct error e = {0};
+    struct shard_status status;
+    shard_status(shard, &status);
+    uint64_t until = status.applied;
+    struct log_group *group = log_group(log_, 1, port);
+    for (int round = 0; round < 200 && log_first(group) <= until; round++) {
+        for (int i = 0; i < 8; i++)
+            send_one(queue);
+        purge(queue);
+        uint64_t mark = shard_flush_mark(shard);
+        ck_assert_int_eq(store_flush(store, STORE_STATE, &e), ERR_OK);
+        shard_flushed(shard, mark);
+        shard_upkeep(shard);
+        run_works(kept);
+        tick();
+    }
+    ck_assert_uint_gt(log_first(group), until);
+}
+
+/* ---------------------------------------------------------------- bodies */
+
+START_TEST(a_message_read_from_disk_is_delivered)
+{
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    send_one(queue);
+    struct consumer c = consumer_of(queue, 1, true);
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    ck_assert_uint_eq(work_count, 1);
+    run_works(0);
+    ck_assert_uint_eq(delivered, 1);
+    close_shard();
+}
+END_TEST
+
+START_TEST(a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing)
+{
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q"), other = make_queue("000000000000:us-east-1:other");
+    send_one(queue);
+    send_one(queue);
+    struct consumer c = consumer_of(queue, 2, true);
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    size_t readings = work_count;
+    ck_assert_uint_ge(readings, 1);
+    purge(queue);
+    outgrow_the_log(other, readings);
+    run_works(0);
+    ck_assert_str_eq(shard_problem(shard), "");
+    ck_assert_uint_eq(delivered, 0);
+    ck_assert_int_eq(ended, ERR_OK);
+    send_one(queue);
+    ck_assert(shard_leads(shard));
+    close_shard();
+}
+END_TEST
+
+START_TEST(credit_of_messages_that_vanished_serves_later_ones)
+{
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q"), other = make_queue("000000000000:us-east-1:other");
+    send_one(queue);
+    struct consumer c = consumer_of(queue, 1, false);
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    ck_assert_uint_eq(work_count, 1);
+    purge(queue);
+    outgrow_the_log(other, 1);
+    run_works(0);
+    ck_assert_uint_eq(delivered, 0);
+    send_one(queue);
+    run_works(0);
+    ck_assert_uint_eq(delivered, 1);
+    shard_consumer_close(shard, &c);
+    close_shard();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- a full disk */
+
+START_TEST(what_a_full_disk_refused_is_written_when_there_is_room_again)
+{
+    struct answer a[3];
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    sim_disk_fail(disk, SIM_DISK_WRITE, 0, 0, ERR_STORAGE_FULL);
+    for (int i = 0; i < 3; i++) {
+        start_send(&a[i], queue);
+        step();
+        tick();
+        ck_assert_int_eq(a[i].code, -1);
+    }
+    sim_disk_heal(disk);
+    for (int i = 0; i < 5; i++) {
+        log_check_space(log_);
+        tick();
+    }
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(a[i].code, ERR_OK);
+    struct queue_view q;
+    ck_assert(machine_queue_get(shard_machine(shard), queue, &q));
+    ck_assert_uint_eq(q.counts.ready, 3);
+    close_shard();
+}
+END_TEST
+
+START_TEST(nobody_is_made_to_wait_for_a_full_disk_when_stopping)
+{
+    struct answer a;
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    sim_disk_fail(disk, SIM_DISK_WRITE, 0, 0, ERR_STORAGE_FULL);
+    start_send(&a, queue);
+    step();
+    tick();
+    ck_assert_int_eq(a.code, -1);
+    shard_retire(shard);
+    tick();
+    ck_assert_int_eq(a.code, ERR_UNKNOWN_OUTCOME);
+    ck_assert(!shard_busy(shard));
+    close_shard();
+}
+END_TEST
+
+START_TEST(what_was_proposed_when_the_disk_failed_has_an_unknown_outcome)
+{
+    struct answer a;
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    sim_disk_fail(disk, SIM_DISK_SYNC, 0, 0, ERR_IO);
+    start_send(&a, queue);
+    step();
+    ck_assert_int_eq(a.code, ERR_UNKNOWN_OUTCOME);
+    ck_assert_str_ne(shard_problem(shard), "");
+    ck_assert(!shard_leads(shard));
+    struct answer b = waiting();
+    struct entry_lease lease = {1, 1};
+    struct error e = {0};
+    ck_assert_int_eq(shard_ack(shard, &b.command, queue, &lease, 1, &e), ERR_CORRUPT);
+    close_shard();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("shard");
+    TCase *t = tcase_create("shard");
+    tcase_add_test(t, a_message_read_from_disk_is_delivered);
+    tcase_add_test(t, a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing);
+    tcase_add_test(t, credit_of_messages_that_vanished_serves_later_ones);
+    tcase_add_test(t, what_a_full_disk_refused_is_written_when_there_is_room_again);
+    tcase_add_test(t, nobody_is_made_to_wait_for_a_full_disk_when_stopping);
+    tcase_add_test(t, what_was_proposed_when_the_disk_failed_has_an_unknown_outcome);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
