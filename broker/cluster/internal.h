@@ -65,7 +65,7 @@ struct node {
     struct error failure;
 };
 
-enum { UPKEEP_MS = 1000 };
+enum { SHARDS_DEFAULT = 8, UPKEEP_MS = 1000 };
 
 uint64_t node_random(void);
 void node_look_at_space(struct node *n);

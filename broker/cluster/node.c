@@ -58,12 +58,16 @@ static int open_storage(struct node *n, struct error *e)
 
 int node_open(const struct node_options *options, struct node **out, struct error *e)
 {
-    struct birth wanted = {.node = options->node, .shards = options->shards};
+    struct birth wanted = {.node = options->node, .shards = options->shards > 0 ? options->shards : SHARDS_DEFAULT};
     struct birth birth;
     random_hex(wanted.cluster);
     int rc = birth_load(options->data, &wanted, &birth, e);
     if (rc != ERR_OK)
         return rc;
+    if (options->shards > 0 && birth.shards != options->shards)
+        return error_field(e, ERR_CONFLICT, "shards",
+                           "%s was made with %u shards, which can't be changed: leave --shards out", options->data,
+                           birth.shards);
     struct node *n = memory_zero(1, sizeof *n);
     n->options = *options;
     n->birth = birth;

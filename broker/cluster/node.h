@@ -30,7 +30,7 @@ struct node_hooks {
 struct node_options {
     const char *data;
     uint64_t node;   /* this node's id, from 1 */
-    uint16_t shards; /* when the data directory is made */
+    uint16_t shards; /* when the data directory is made; 0: 8, or what it has */
     unsigned loops;
     uint64_t segment_bytes; /* of the log; 0: default */
     uint64_t window_bytes;  /* of the log; 0: default */

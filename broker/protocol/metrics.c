@@ -241,6 +241,7 @@ void metrics_finish(struct metrics *m, struct buffer *out)
     put_one(out, "hato_disk_free_bytes", "gauge", "Free bytes of the disk with the data.", (double)space.free_bytes);
     put_one(out, "hato_accepts_sends", "gauge", "0 while sends are refused because the disk is nearly full.",
             space.accepts_sends ? 1 : 0);
+    put_one(out, "hato_resident_bytes", "gauge", "Memory of the broker's process.", (double)resident_bytes());
     put_one(out, "hato_queues", "gauge", "Queues.", (double)m->queue_count);
     for (int i = 0; i < 5; i++)
         put_family(out, &shard_families[i], &m->shards[i]);

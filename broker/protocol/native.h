@@ -66,6 +66,8 @@ struct native_seat {
     void (*closed)(struct native_seat *ns);
 };
 
+uint64_t resident_bytes(void); /* of this process */
+
 int native_seat_open(struct native_seat *ns, struct native *native, struct seat *seat, const char *address, bool share,
                      struct error *e);
 int native_seat_start(struct native_seat *ns, struct error *e);

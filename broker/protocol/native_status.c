@@ -51,7 +51,7 @@ static void status_at(struct op *op, struct shard *s)
     op_return(op);
 }
 
-static uint64_t resident_bytes(void)
+uint64_t resident_bytes(void)
 {
     unsigned long size = 0, resident = 0;
     FILE *f = fopen("/proc/self/statm", "re");

@@ -58,7 +58,7 @@ static void set_text(char **field, const char *value)
 
 void config_defaults(struct config *c)
 {
-    *c = (struct config){.node = 1, .shards = 8, .disk_reserve = 256 * MIB};
+    *c = (struct config){.node = 1, .disk_reserve = 256 * MIB};
     c->log_level = TRACE_INFO;
     c->log_format = TRACE_LOGFMT;
     set_text(&c->data, "./data");

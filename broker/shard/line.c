@@ -436,8 +436,12 @@ void shard_lines_serve(struct shard *s)
         list_remove(&s->dirty_lines, &line->dirty);
         if (!s->leads)
             continue;
+        struct queue_view queue;
         line->asks++; /* keeps it while those who end are told */
-        serve_line(s, line);
+        if (machine_queue_get(s->machine, line->queue, &queue))
+            serve_line(s, line);
+        else
+            end_line(s, line, ERR_NOT_FOUND, "the queue was deleted");
         end_empty_handed(s, line);
         line->asks--;
         line_drop_if_idle(s, line);
