@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "net/stream.h"
@@ -102,6 +104,23 @@ int listener_open(struct listener *l, struct loop *loop, const char *address, bo
     uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&parsed, &len);
     l->port = ntohs(((struct sockaddr_in *)&parsed)->sin_port);
     return ERR_OK;
+}
+
+int listener_probe(const char *address, struct error *e)
+{
+    struct sockaddr_storage parsed = {0};
+    int rc = parse(address, &parsed, e);
+    if (rc != ERR_OK)
+        return rc;
+    int fd = socket(parsed.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return cannot_listen(address, uv_translate_sys_error(errno), e);
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* what the last process left in closing is no one */
+    socklen_t len = parsed.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int failed = bind(fd, (struct sockaddr *)&parsed, len) == 0 ? 0 : errno;
+    close(fd);
+    return failed == 0 ? ERR_OK : cannot_listen(address, uv_translate_sys_error(failed), e);
 }
 
 int listener_start(struct listener *l, struct error *e)

@@ -91,6 +91,10 @@ int listener_open(struct listener *l, struct loop *loop, const char *address, bo
 int listener_start(struct listener *l, struct error *e);
 void listener_close(struct listener *l, void (*closed)(uv_handle_t *handle)); /* `closed` may be NULL */
 
+/* Whether nobody else listens there. Listeners that share a port would share it with those of another process, too, and each would
+ * get some of the other's connections: to be asked before the first of them opens. ERR_INVALID, ERR_IO. */
+int listener_probe(const char *address, struct error *e);
+
 /* Whether `address` is reachable from this machine only. */
 int address_is_loopback(const char *address, bool *out, struct error *e);
 

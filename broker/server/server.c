@@ -46,7 +46,9 @@ static int open_desk(void *ctx, struct seat *seat, struct error *e)
     bool share = s->options.node.loops > 1;
     s->native.node = seat->node;
     s->http.node = seat->node;
-    int rc = native_seat_open(&d->native, &s->native, seat, s->options.listen, share, e);
+    int rc = share && seat->number == 0 ? listener_probe(s->options.listen, e) : ERR_OK;
+    if (rc == ERR_OK)
+        rc = native_seat_open(&d->native, &s->native, seat, s->options.listen, share, e);
     if (rc != ERR_OK)
         return error_wrap(e, "--listen");
     d->has_native = true;

@@ -323,6 +323,27 @@ START_TEST(only_addresses_of_this_machine_are_loopback)
 }
 END_TEST
 
+START_TEST(a_port_shared_among_loops_is_not_shared_with_another_process)
+{
+    struct error e = {0};
+    struct listener first, second;
+    char address[32];
+    ck_assert_int_eq(loop_open(&loop, 0, &e), ERR_OK);
+    ck_assert_int_eq(listener_open(&first, &loop, "127.0.0.1:0", true, on_accepted, NULL, &e), ERR_OK);
+    snprintf(address, sizeof address, "127.0.0.1:%d", first.port);
+    ck_assert_int_eq(listener_open(&second, &loop, address, true, on_accepted, NULL, &e), ERR_OK);
+    ck_assert_int_eq(listener_start(&first, &e), ERR_OK);
+    ck_assert_int_eq(listener_start(&second, &e), ERR_OK);
+    ck_assert_int_eq(listener_probe(address, &e), ERR_IO);
+    listener_close(&first, NULL);
+    listener_close(&second, NULL);
+    loop_stop(&loop);
+    loop_run(&loop);
+    loop_close(&loop);
+    ck_assert_int_eq(listener_probe(address, &e), ERR_OK);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("stream");
@@ -333,6 +354,7 @@ int main(void)
     tcase_add_test(t, a_peer_that_has_said_all_still_gets_its_answer);
     tcase_add_test(t, a_large_backlog_is_always_followed_by_drained);
     tcase_add_test(t, a_backlog_beyond_its_limit_closes_the_stream_within_the_turn);
+    tcase_add_test(t, a_port_shared_among_loops_is_not_shared_with_another_process);
     tcase_add_test(t, only_addresses_of_this_machine_are_loopback);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
