@@ -51,8 +51,7 @@ struct dispatcher_options {
     const char *agent; /* User-Agent; NULL: "Hato" */
 };
 
-/* A queue and its function. Everything is copied. Settings may lack fields: then the defaults of settings.proto hold.
- */
+/* A queue and its function. Everything is copied. Settings that are absent have the defaults of settings.proto. */
 struct dispatcher_binding {
     uint64_t queue;
     const char *queue_name; /* full: "account:region:name" */

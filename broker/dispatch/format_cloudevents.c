@@ -105,8 +105,7 @@ static void describe(const struct origin *origin, const struct message *m, const
     put_extensions(s, m->content);
 }
 
-/* ------------------------------------------------------------------ binary: attributes in headers, the body as it is
- */
+/* ------------------------------------------------------------------ binary: attributes in headers */
 
 static void put_header(struct encoded *out, const char *name, struct bytes value)
 {

@@ -90,6 +90,13 @@ END_TEST
 
 /* ------------------------------------------------------------------ answers */
 
+static void keep_headers(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    snprintf(f->seen, sizeof f->seen, "%s\r\n%.1500s", r->line, r->headers);
+    web_reply(r, 200, "", "");
+}
+
 /* The first request gets what the fixture says, later ones 200. */
 static void answer_first_as_told(struct web_server *s, struct web_request *r)
 {
@@ -973,6 +980,28 @@ START_TEST(what_is_leased_for_a_queue_that_is_unbound_goes_back)
 }
 END_TEST
 
+START_TEST(a_queue_bound_to_another_function_delivers_nothing_more_to_the_old_one)
+{
+    struct fixture f;
+    fixture_open(&f, keep_headers);
+    fixture_start(&f);
+    f.source->hold = true;
+    fixture_fill(&f, 10, "");
+    RUN_UNTIL(&f, f.source->asked_count == 1);
+    f.path = "/new";
+    fixture_bind_to(&f, QUEUE, "000000000000:us-east-1:other");
+    fake_let_go(f.source);
+    RUN_UNTIL(&f, f.source->acked == 10);
+    ck_assert_ptr_nonnull(strstr(f.seen, "POST /new "));
+    ck_assert_uint_eq(f.web.requests, 1);
+    struct dispatcher_info info;
+    ck_assert(!dispatcher_info(f.d, fixture_function, &f.arena, &info));
+    ck_assert(dispatcher_info(f.d, "000000000000:us-east-1:other", &f.arena, &info));
+    ck_assert_uint_eq(info.delivered_total, 10);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(requests_that_are_out_are_settled_after_the_queue_is_unbound)
 {
     struct fixture f;
@@ -1089,13 +1118,6 @@ START_TEST(draining_leases_nothing_more_and_ends_when_requests_do)
 END_TEST
 
 /* ------------------------------------------------------------------ what the function sees */
-
-static void keep_headers(struct web_server *s, struct web_request *r)
-{
-    struct fixture *f = fixture_of(s);
-    snprintf(f->seen, sizeof f->seen, "%s\r\n%.1500s", r->line, r->headers);
-    web_reply(r, 200, "", "");
-}
 
 START_TEST(raw_requests_carry_the_message_s_properties_in_headers)
 {
@@ -1271,6 +1293,7 @@ int main(void)
     tcase_add_test(c, a_source_that_refuses_is_asked_again_later);
     tcase_add_test(c, what_is_leased_when_the_endpoint_falls_goes_back_unsent);
     tcase_add_test(c, what_is_leased_for_a_queue_that_is_unbound_goes_back);
+    tcase_add_test(c, a_queue_bound_to_another_function_delivers_nothing_more_to_the_old_one);
     tcase_add_test(c, requests_that_are_out_are_settled_after_the_queue_is_unbound);
     tcase_add_test(c, a_message_that_can_not_be_decoded_fails_alone);
     tcase_add_test(c, closing_returns_what_is_out_uncounted_and_each_message_once);
