@@ -1,7 +1,6 @@
 /* cancel: messages that nobody holds are deleted by their sequence. */
 #include "state/chunk.h"
 #include "state/command.h"
-#include "state/lane.h"
 #include "state/lease.h"
 #include "state/queue.h"
 
@@ -21,15 +20,10 @@ static int cancel_one(struct machine *m, struct queue *q, uint64_t sequence, uin
         *out = ERR_CONFLICT;
         return ERR_OK;
     }
-    struct lane *l = c->lane;
-    bool blocked = lane_blocked(l);
     if ((c->leased & bit) != 0)
         lease_release(m, c, bit);
     chunk_drop(m, c, bit, true);
-    code = chunk_thinned(m, c, e);
-    if (blocked && !lane_blocked(l) && lane_has_ready(l))
-        queue_announce(m, q);
-    return code;
+    return chunk_thinned(m, c, e);
 }
 
 int command_cancel(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)

@@ -175,7 +175,7 @@ struct queue {
     uint64_t created_ms;
     uint64_t modified_ms;
     struct queue_counts counts;
-    uint64_t next_number;       /* of chunks, without the class bit */
+    uint64_t next_number; /* of chunks, without the class bit */
     uint64_t
         purged_below; /* numbers (without the class bit) below this are gone, though the store may still have them */
     uint64_t picks;   /* every 16th goes to the lowest priority */
@@ -230,6 +230,8 @@ struct machine {
     uint64_t seed;
     const uint8_t *payload;
     struct machine_output *out;
+    struct received *taken; /* scratch of a receive */
+    size_t taken_capacity;
     struct buffer scratch; /* of whoever needs one for a moment */
     struct chunk *dirty_chunks;
     struct lane *dirty_lanes;

@@ -149,9 +149,19 @@ uint64_t lease_first_end(const struct chunk *c)
 
 /* ---------------------------------------------------------------- ending */
 
+/* A group that is free again, or room below max_in_flight, is as good as a new message. */
+static void announce_room(struct machine *m, struct lane *l, uint64_t in_flight_before)
+{
+    struct queue *q = l->queue;
+    bool was_full = in_flight_before >= q->settings->max_in_flight && q->counts.ready > 0;
+    if (was_full || (q->fifo && !lane_blocked(l) && lane_has_ready(l)))
+        queue_announce(m, q);
+}
+
 void lease_release(struct machine *m, struct chunk *c, uint64_t bits)
 {
     struct queue *q = c->queue;
+    uint64_t in_flight_before = q->counts.in_flight;
     for (uint32_t i = 0; i < c->lease_count; i++) {
         struct lease *l = &c->leases[i];
         uint32_t n = chunk_bits_count(l->bits & bits);
@@ -171,6 +181,7 @@ void lease_release(struct machine *m, struct chunk *c, uint64_t bits)
     c->touched = true;
     chunk_mark(m, c);
     pick_update(c->lane);
+    announce_room(m, c->lane, in_flight_before);
 }
 
 void lease_extend(struct machine *m, struct chunk *c, uint64_t id, uint64_t bits, uint64_t until_ms)

@@ -194,6 +194,7 @@ void machine_close(struct machine *m)
     idmap_close(&m->ids);
     heap_close(&m->timers);
     memory_free(m->ordered);
+    memory_free(m->taken);
     buffer_close(&m->scratch);
     store_batch_destroy(m->keys.batch);
     store_batch_destroy(m->keys.pending);

@@ -163,7 +163,8 @@ void machine_queue_each(const struct machine *m, const char *after,
                         bool (*visit)(void *ctx, const struct queue_view *q), void *ctx);
 size_t machine_queue_count(const struct machine *m);
 
-/* How many messages a receive could get now, at most `limit` are looked for. FIFO: a lower bound, 0 only when there is none. */
+/* How many messages a receive could get now, at most `limit` are looked for. 0 only when there is none; on a FIFO queue whose groups
+ * have a backlog in the store it may be more than there are. */
 uint32_t machine_queue_available(const struct machine *m, uint64_t id, uint32_t limit);
 
 struct peeked {

@@ -110,6 +110,8 @@ int queue_create(struct machine *m, struct bytes name, const Hato__QueueSettings
 
 static void take_weights(struct queue *q)
 {
+    q->lane.weight = settings_group_weight(q->settings, (struct bytes){NULL, 0});
+    pick_update(&q->lane);
     size_t at = 0;
     struct lane *l;
     while ((l = idmap_next(&q->lanes, &at, NULL)) != NULL) {

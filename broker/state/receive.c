@@ -130,6 +130,16 @@ static int end_at_once(struct machine *m, struct queue *q, const struct taking *
     return ERR_OK;
 }
 
+/* What could be given may be much more than what is: it is gathered where one receive after the other can use the memory. */
+static struct received *room_for(struct machine *m, uint32_t count)
+{
+    if (m->taken_capacity < count) {
+        m->taken = memory_grow(m->taken, count, sizeof *m->taken);
+        m->taken_capacity = count;
+    }
+    return m->taken;
+}
+
 static uint32_t at_most(uint32_t a, uint64_t b)
 {
     return b < a ? (uint32_t)b : a;
@@ -159,13 +169,13 @@ int command_receive(struct machine *m, const struct entry_command *c, struct rep
     struct taking t = {.lease = m->next_lease, .until_ms = m->clock_ms + visibility};
     t.left = at_most(at_most(at_most(in.max_messages, RECEIVE_MESSAGES_MAX), room), q->counts.ready);
     t.bytes_left = in.max_bytes > 0 ? in.max_bytes : UINT64_MAX;
-    t.out = arena_alloc(&m->out->arena, t.left * sizeof *t.out);
+    t.out = room_for(m, t.left);
     code = take(m, q, &t, e);
     if (code == ERR_OK && visibility == 0)
         code = end_at_once(m, q, &t, e);
     if (t.count > 0)
         m->next_lease++;
-    r->received = t.out;
+    r->received = arena_copy(&m->out->arena, t.out, t.count * sizeof *t.out);
     r->count = t.count;
     return code;
 }

@@ -4,9 +4,7 @@
 #include "state/command.h"
 #include "state/due.h"
 #include "state/exhaust.h"
-#include "state/lane.h"
 #include "state/lease.h"
-#include "state/pick.h"
 #include "state/queue.h"
 
 struct settling {
@@ -25,15 +23,11 @@ static int perform_ack(struct machine *m, struct settling *s, struct error *e)
 {
     (void)e;
     struct chunk *c = s->chunk;
-    struct lane *l = c->lane;
-    bool blocked = lane_blocked(l);
     s->queue->counts.acked_total += chunk_bits_count(s->bits | s->late);
     if (s->bits != 0)
         lease_release(m, c, s->bits);
     chunk_take_ready(m, c, s->late);
     chunk_remove(m, c, s->bits | s->late, true);
-    if (blocked && !lane_blocked(l) && lane_has_ready(l))
-        queue_announce(m, s->queue);
     return ERR_OK;
 }
 

@@ -5,7 +5,7 @@
 #include "state/queue.h"
 #include "state/walk.h"
 
-enum { OLDEST_LOOK_MAX = 64, AVAILABLE_LANES_MAX = 16 };
+enum { OLDEST_LOOK_MAX = 64 };
 
 /* Reading uses its buffers, and may put what is pending into the store: nobody sees a change. */
 static struct keys *keys_of(const struct machine *m)
@@ -123,26 +123,36 @@ size_t machine_queue_count(const struct machine *m)
 
 /* ---------------------------------------------------------------- what a receive could get */
 
-/* Of an eligible lane: what is in its first chunks in memory, at least 1. */
-static uint32_t lane_available(const struct lane *l)
+static uint64_t list_available(const struct chunk_list *list, uint64_t limit)
 {
-    const struct chunk *open = tree_first(&l->ready, NULL);
-    const struct chunk *fresh = l->head.first;
-    uint32_t n =
-        (open != NULL ? chunk_bits_count(open->ready) : 0) + (fresh != NULL ? chunk_bits_count(fresh->live) : 0);
-    return n > 0 ? n : 1;
+    uint64_t n = 0;
+    for (const struct chunk *c = list->first; c != NULL && n < limit; c = c->next)
+        n += chunk_bits_count(c->live);
+    return n;
+}
+
+/* Of an eligible lane. What of it is in the store alone is not counted but taken to be enough. */
+static uint64_t lane_available(const struct lane *l, uint64_t limit)
+{
+    if (l->disk)
+        return limit;
+    uint64_t n = 0;
+    uint64_t number = 0;
+    for (const struct chunk *c = tree_first(&l->ready, &number); c != NULL && n < limit;
+         c = tree_after(&l->ready, number, &number))
+        n += chunk_bits_count(c->ready);
+    return n + list_available(&l->head, limit) + list_available(&l->tail, limit);
 }
 
 static uint32_t fifo_available(const struct queue *q, uint32_t limit)
 {
-    if (q->pick == NULL) /* one group: what is not blocked is all there is */
-        return pick_eligible(q) > 0 ? (q->counts.ready < limit ? (uint32_t)q->counts.ready : limit) : 0;
-    const struct lane_heap *h = &q->pick->heaps[0];
     uint64_t n = 0;
-    for (uint32_t i = 0; i < h->count && i < AVAILABLE_LANES_MAX && n < limit; i++)
-        n += lane_available(h->lanes[i]);
-    if (h->count > AVAILABLE_LANES_MAX)
-        n += h->count - AVAILABLE_LANES_MAX;
+    if (q->pick == NULL && pick_eligible(q) > 0)
+        n = lane_available(&q->lane, limit);
+    for (uint32_t i = 0; q->pick != NULL && i < q->pick->heaps[0].count && n < limit; i++)
+        n += lane_available(q->pick->heaps[0].lanes[i], limit);
+    if (n > q->counts.ready)
+        n = q->counts.ready;
     return n < limit ? (uint32_t)n : limit;
 }
 

@@ -85,6 +85,37 @@ START_TEST(a_nack_with_delay_holds_its_whole_group)
 }
 END_TEST
 
+START_TEST(a_group_whose_head_left_for_the_dead_letter_queue_is_announced)
+{
+    rig_create(&rig, RIG_NAME("dead.fifo"), NULL);
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.dead_letter_queue = (char *)(uintptr_t)RIG_NAME("dead.fifo");
+    s.has_max_receives = 1;
+    s.max_receives = 1;
+    rig_set(&rig, queue, &s);
+    rig_send_many(&rig, queue, "a", 2);
+    rig_receive_one(&rig, queue, 1000);
+    rig_advance(&rig, 1000);
+    ck_assert_uint_eq(rig_counts(&rig, queue).moving, 1);
+    ck_assert(rig_has_effect(&rig, EFFECT_READY, queue));
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    rig_expect_body(&rig, got.ref, "1");
+}
+END_TEST
+
+START_TEST(all_of_a_group_is_available_however_it_was_sent)
+{
+    for (int i = 0; i < 20; i++)
+        rig_send(&rig, queue, (struct rig_message){.body = "x", .group = "a"});
+    ck_assert_uint_eq(machine_queue_available(rig.m, queue, 100), 20);
+    ck_assert_uint_eq(machine_queue_available(rig.m, queue, 7), 7);
+    rig_receive_one(&rig, queue, 1000);
+    ck_assert_uint_eq(machine_queue_available(rig.m, queue, 100), 0);
+    rig_advance(&rig, 1000);
+    ck_assert_uint_eq(machine_queue_available(rig.m, queue, 100), 20);
+}
+END_TEST
+
 START_TEST(a_late_receipt_is_stale_at_once)
 {
     rig_send_many(&rig, queue, "a", 1);
@@ -201,6 +232,8 @@ int main(void)
         a_group_with_a_batch_in_flight_waits_while_others_go_on,
         a_failed_message_comes_before_the_later_ones_of_its_group,
         a_nack_with_delay_holds_its_whole_group,
+        a_group_whose_head_left_for_the_dead_letter_queue_is_announced,
+        all_of_a_group_is_available_however_it_was_sent,
         a_late_receipt_is_stale_at_once,
         a_delayed_message_does_not_let_later_ones_of_its_group_pass,
         messages_without_a_group_are_a_group,
