@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "net/crypto.h"
 
 enum { PREFACE_BYTES = 8, PROTOCOL_MAJOR = 1, PROTOCOL_MINOR = 0, FRAME_HEAD = 4 };
 
@@ -198,6 +199,7 @@ static void on_accepted(struct listener *l, void *ctx)
     s->ns = ns;
     list_init(&s->ops);
     list_init(&s->parked);
+    crypto_random(&s->streams.seed, sizeof s->streams.seed); /* clients choose the keys */
     s->prefix_len = (size_t)snprintf(s->prefix, sizeof s->prefix, "%s:%s:", ns->native->account, ns->native->region);
     list_append(&ns->sessions, &s->link);
     ns->session_count++;
