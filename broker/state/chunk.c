@@ -1,6 +1,7 @@
 #include "state/chunk.h"
 
 #include "state/due.h"
+#include "state/exhaust.h"
 #include "state/lane.h"
 #include "state/lease.h"
 #include "state/pick.h"
@@ -220,6 +221,7 @@ void chunk_remove(struct machine *m, struct chunk *c, uint64_t bits, bool dead)
     c->touched = true;
     chunk_mark(m, c);
     queue_mark(m, c->queue);
+    exhaust_removed(m, c, bits);
 }
 
 void chunk_drop(struct machine *m, struct chunk *c, uint64_t bits, bool dead)

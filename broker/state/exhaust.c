@@ -124,13 +124,35 @@ int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes
     return ERR_OK;
 }
 
+static void lift(struct machine *m, struct lane *l)
+{
+    l->halted = false;
+    l->queue->counts.halted_groups--;
+    queue_mark(m, l->queue);
+    lane_mark(m, l, true);
+    pick_update(l);
+    if (!lane_blocked(l) && lane_has_ready(l))
+        queue_announce(m, l->queue);
+}
+
+void exhaust_removed(struct machine *m, struct chunk *c, uint64_t bits)
+{
+    struct lane *l = c->lane;
+    if (!l->halted || exhaust_bits(c, bits) == 0)
+        return;
+    uint64_t number = 0;
+    for (const struct chunk *other = tree_first(&l->queue->chunks, &number); other != NULL;
+         other = tree_after(&l->queue->chunks, number, &number))
+        if (other->lane == l && exhaust_bits(other, other->ready | other->leased) != 0)
+            return;
+    lift(m, l);
+}
+
 bool exhaust_resume(struct machine *m, struct queue *q, struct bytes group)
 {
     struct lane *l = lane_find(m, q, 0, group);
     if (l == NULL || !l->halted)
         return false;
-    l->halted = false;
-    q->counts.halted_groups--;
     uint64_t number = 0;
     for (struct chunk *c = tree_first(&l->ready, &number); c != NULL; c = tree_after(&l->ready, number, &number)) {
         if (c->touches == NULL)
@@ -140,10 +162,6 @@ bool exhaust_resume(struct machine *m, struct queue *q, struct bytes group)
         c->touched = true;
         chunk_mark(m, c);
     }
-    queue_mark(m, q);
-    lane_mark(m, l, true);
-    pick_update(l);
-    if (!lane_blocked(l) && lane_has_ready(l))
-        queue_announce(m, q);
+    lift(m, l);
     return true;
 }

@@ -11,6 +11,9 @@
 #include "state/walk.h"
 #include "state/wire.h"
 
+/* Of a dead-letter queue that is made anew: as long as that of one made by its name. */
+#define DEAD_LETTER_RETENTION_MS (14 * SETTINGS_DAY_MS)
+
 /* ---------------------------------------------------------------- why a message is here */
 
 /* Keeps what a message's provenance says as its error record, for redrives and peeks. `raw` holds the provenance field. For one
@@ -73,7 +76,10 @@ static int take_item(struct machine *m, const struct item *item)
     if (!message_scan(item->message, &msg) || msg.group.len > GROUP_BYTES_MAX)
         return ERR_INVALID;
     if (q == NULL && item->create) {
-        int code = queue_create(m, item->queue, NULL, &q, &made, NULL);
+        Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+        settings.has_retention_ms = 1;
+        settings.retention_ms = DEAD_LETTER_RETENTION_MS;
+        int code = queue_create(m, item->queue, &settings, &q, &made, NULL);
         if (code != ERR_OK)
             return code;
     }

@@ -192,6 +192,23 @@ START_TEST(a_halted_group_that_is_emptied_is_halted_no_more)
 }
 END_TEST
 
+START_TEST(cancelling_the_message_a_group_halted_at_lets_the_group_go_on)
+{
+    set_halt(1);
+    rig_send_many(&rig, queue, "a", 3);
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    rig_nack(&rig, queue, &got, 0, false);
+    rig_receive_none(&rig, queue);
+    ck_assert_int_eq(rig_cancel(&rig, queue, got.sequence + 1), ERR_OK); /* not that one */
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 1);
+    ck_assert_int_eq(rig_cancel(&rig, queue, got.sequence), ERR_OK);
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 0);
+    ck_assert(rig_has_effect(&rig, EFFECT_READY, queue));
+    struct received next = rig_receive_one(&rig, queue, 1000);
+    rig_expect_body(&rig, next.ref, "2");
+}
+END_TEST
+
 START_TEST(a_priority_is_refused_by_name)
 {
     struct rig_message in = {.body = "x", .group = "a", .priority = 1};
@@ -239,6 +256,7 @@ int main(void)
         messages_without_a_group_are_a_group,
         a_group_halts_at_a_message_that_used_up_its_receives,
         a_halted_group_that_is_emptied_is_halted_no_more,
+        cancelling_the_message_a_group_halted_at_lets_the_group_go_on,
         a_priority_is_refused_by_name,
         a_deduplication_id_stores_once_within_its_window,
     };

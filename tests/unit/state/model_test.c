@@ -98,11 +98,27 @@ static bool blocked(const struct model *m, unsigned group)
 
 /* ---------------------------------------------------------------- what happens by itself */
 
+/* A message is gone: its group is halted no longer when it was the last to be halted at. */
+static void removed(struct model *m, const struct message *g)
+{
+    if (!m->halted[g->group] || g->receives < m->config.max_receives)
+        return;
+    m->halted[g->group] = false;
+    for (size_t i = m->first; i < m->count; i++) {
+        const struct message *o = &m->messages[i];
+        if (o->group == g->group && o != g && (o->state == READY || o->state == LEASED || o->state == HELD) &&
+            o->receives >= m->config.max_receives)
+            m->halted[g->group] = true;
+    }
+}
+
 static void expire_or_ready(struct model *m, struct message *g)
 {
     bool over = g->available_ms + m->retention_ms <= m->rig.now_ms;
     g->state = over ? DEAD : READY;
     m->expired += over;
+    if (over)
+        removed(m, g);
 }
 
 static bool used_up(const struct model *m, const struct message *g)
@@ -347,6 +363,7 @@ static int expect_ack(struct model *m, struct entry_lease l)
     if (!holds(g, l) && !late)
         return ERR_RECEIPT_STALE;
     g->state = DEAD;
+    removed(m, g);
     m->acked++;
     return ERR_OK;
 }
@@ -391,6 +408,7 @@ static int expect_cancel(struct model *m, uint64_t sequence)
     if (g->state == LEASED)
         return ERR_CONFLICT;
     g->state = DEAD;
+    removed(m, g);
     return ERR_OK;
 }
 
