@@ -394,7 +394,8 @@ static int destination_of(const struct step *s, uint64_t sequence, struct bytes 
         return code;
     if (!contains(l.text, s->redrive->reason))
         *out = bytes_of(NULL, 0);
-    else if (out->len == 0)
+    else if (out->len == 0 &&
+             !bytes_equal(l.reason, bytes_text("redrive"))) /* what a redrive brought is no dead letter */
         *out = l.source;
     return ERR_OK;
 }

@@ -31,17 +31,22 @@ static void fail_once(const char *error, uint32_t status)
     ck_assert_int_eq(rig_reply(&rig)->codes[0], ERR_OK);
 }
 
-static void start_redrive(const char *destination, const char *reason)
+static void start_redrive_of(uint64_t from, const char *destination, const char *reason)
 {
     Hato__Log__RedriveStart c = HATO__LOG__REDRIVE_START__INIT;
     c.has_queue = 1;
-    c.queue = dead;
+    c.queue = from;
     c.destination = (char *)(uintptr_t)destination;
     c.reason = (char *)(uintptr_t)reason;
     rig_add(&rig, COMMAND_REDRIVE_START, &c.base);
     rig_commit(&rig);
     ck_assert_msg(rig_reply(&rig)->code == ERR_OK, "%s", rig_reply(&rig)->message);
     ck_assert_uint_gt(strlen(rig_reply(&rig)->redrive_id), 0);
+}
+
+static void start_redrive(const char *destination, const char *reason)
+{
+    start_redrive_of(dead, destination, reason);
 }
 
 static void settle_down(void)
@@ -132,6 +137,7 @@ START_TEST(a_dead_letter_makes_its_queue_anew)
     struct queue_view v;
     ck_assert(machine_queue_find(rig.m, RIG_NAME("dead"), &v));
     ck_assert_uint_eq(v.counts.ready, 1);
+    ck_assert_uint_eq(v.settings->retention_ms, 14ull * 24 * 3600 * 1000);
 }
 END_TEST
 
@@ -220,6 +226,31 @@ START_TEST(a_redrive_takes_messages_back_to_where_they_came_from)
 }
 END_TEST
 
+START_TEST(what_a_redrive_brought_is_not_taken_back_by_another)
+{
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    fail_once("no", 0);
+    fail_once("no", 0);
+    rig_forward(&rig);
+    start_redrive("", "");
+    settle_down();
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 1);
+    start_redrive_of(queue, "", "");
+    settle_down();
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 1);
+    ck_assert_uint_eq(rig_counts(&rig, dead).ready, 0);
+    struct redrive_view v;
+    ck_assert_uint_eq(machine_redrives(rig.m, queue, &v, 1), 1);
+    ck_assert_uint_eq(v.skipped, 1);
+    fail_once("no", 0);
+    fail_once("no", 0); /* a dead letter again, it can be redriven again */
+    rig_forward(&rig);
+    start_redrive("", "");
+    settle_down();
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 1);
+}
+END_TEST
+
 START_TEST(a_redrive_may_take_only_those_with_a_reason)
 {
     const char *const errors[] = {"timeout", "refused", "timeout again"};
@@ -287,6 +318,7 @@ int main(void)
         what_the_other_queue_has_no_room_for_comes_back,
         an_accept_that_is_repeated_stores_once_and_answers_the_same,
         a_redrive_takes_messages_back_to_where_they_came_from,
+        what_a_redrive_brought_is_not_taken_back_by_another,
         a_redrive_may_take_only_those_with_a_reason,
         a_redrive_keeps_the_order_of_a_fifo_group,
         a_message_that_moves_counts_as_alive_until_it_has_arrived,
