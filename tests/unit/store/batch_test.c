@@ -104,6 +104,65 @@ START_TEST(a_batch_reads_as_the_store_does_after_it_is_written)
 }
 END_TEST
 
+/* Changes go into a batch of their own, as an entry's do, which is merged into the one that is written. What is absent is put as
+ * new: whatever is undone before the write, the store comes out as the model. */
+START_TEST(merged_batches_and_keys_that_came_and_went_leave_what_a_plain_batch_would)
+{
+    struct fixture f;
+    struct model m = {0};
+    struct random r;
+    fixture_open(&f, true);
+    random_open(&r, 21);
+    struct store_batch *pending = f.b;
+    struct store_batch *entry = store_batch_create();
+    for (int step = 0; step < STEPS; step++) {
+        unsigned n = (unsigned)random_below(&r, KEYS);
+        char key[16];
+        key_text(n, key);
+        f.b = entry;
+        if (m.value[STORE_STATE][n] == 0 && random_below(&r, 2) == 0) {
+            m.value[STORE_STATE][n] = step + 1;
+            store_put_new(entry, STORE_STATE, bytes_text(key), bytes_of(&m.value[STORE_STATE][n], sizeof(int)));
+        } else {
+            change(&f, &m, step, &r);
+        }
+        f.b = pending;
+        if (random_below(&r, 10) == 0) {
+            store_batch_merge(pending, entry);
+            store_batch_clear(entry);
+            memset(m.touched, 0, sizeof m.touched);
+            if (random_below(&r, 10) == 0) {
+                fixture_write(&f);
+                check_store(&f, &m);
+            }
+        }
+    }
+    store_batch_destroy(entry);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_key_that_came_and_went_is_not_written)
+{
+    struct fixture f;
+    struct bytes value;
+    struct buffer out = {0};
+    fixture_open(&f, true);
+    fixture_put(&f, STORE_STATE, "00ak", "old"); /* a lie to what follows, which shows that nothing was written */
+    store_put_new(f.b, STORE_STATE, bytes_text("00ak"), bytes_text("1"));
+    ck_assert_int_eq(store_batch_get(f.b, STORE_STATE, bytes_text("00ak"), &value), STORE_BATCH_PUT);
+    store_delete(f.b, STORE_STATE, bytes_text("00ak"));
+    ck_assert_int_eq(store_batch_get(f.b, STORE_STATE, bytes_text("00ak"), &value), STORE_BATCH_DELETED);
+    ck_assert_uint_gt(store_batch_bytes(f.b), 0);
+    fixture_write(&f);
+    ck_assert_uint_eq(store_batch_bytes(f.b), 0);
+    ck_assert_int_eq(store_get(f.s, STORE_STATE, bytes_text("00ak"), &out, NULL), ERR_OK);
+    ck_assert(bytes_equal(buffer_view(&out), bytes_text("old")));
+    buffer_close(&out);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(a_key_changed_often_counts_once)
 {
     struct fixture f;
@@ -172,6 +231,8 @@ int main(void)
     tcase_set_timeout(c, 0);
     tcase_add_test(c, a_batch_reads_as_the_store_does_after_it_is_written);
     tcase_add_test(c, a_key_changed_often_counts_once);
+    tcase_add_test(c, merged_batches_and_keys_that_came_and_went_leave_what_a_plain_batch_would);
+    tcase_add_test(c, a_key_that_came_and_went_is_not_written);
     tcase_add_test(c, a_batch_is_right_after_one_that_was_a_thousand_times_larger);
     tcase_add_test(c, ranges_over_several_kinds_of_keys_are_seen_too);
     suite_add_tcase(s, c);
