@@ -39,7 +39,7 @@ static int parse(const char *address, struct sockaddr_storage *out, struct error
 
 int address_is_loopback(const char *address, bool *out, struct error *e)
 {
-    struct sockaddr_storage parsed;
+    struct sockaddr_storage parsed = {0};
     int rc = parse(address, &parsed, e);
     if (rc != ERR_OK)
         return rc;
@@ -81,7 +81,7 @@ static int cannot_listen(const char *address, int rc, struct error *e)
 int listener_open(struct listener *l, struct loop *loop, const char *address, bool share,
                   void (*accepted)(struct listener *l, void *ctx), void *ctx, struct error *e)
 {
-    struct sockaddr_storage parsed;
+    struct sockaddr_storage parsed = {0};
     int rc = parse(address, &parsed, e);
     if (rc != ERR_OK)
         return rc;

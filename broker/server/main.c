@@ -7,8 +7,6 @@
 #include "server/config.h"
 #include "server/server.h"
 
-extern char **environ;
-
 enum { EXIT_USAGE = 2 };
 
 /* SIGTERM and SIGINT stop in order; a second one at once. */

@@ -31,6 +31,7 @@ static int read_entry(struct spill *sp, uint64_t index, struct blob **entry)
 
 static int spill_one(struct spill *sp, struct store_bulk *bulk, struct message_ref ref, const struct blob *entry)
 {
+    ASSERT(entry != NULL);
     if (ref.offset > entry->len || ref.len > entry->len - ref.offset)
         return error_set(&sp->error, ERR_CORRUPT, "a message lies outside of entry %llu",
                          (unsigned long long)ref.index);

@@ -155,12 +155,8 @@ void sim_extended(struct sim_model *m, const struct sim_delivery *d, int code, u
     struct sim_message *x = &m->messages[d->message];
     if (code == ERR_RECEIPT_STALE)
         check_stale(m, d, now_ms, "extend");
-    else if (!is_current(x, d))
-        return;
-    else if (code == ERR_OK)
-        x->lease_until_ms = until_ms;
-    else if (until_ms < x->lease_until_ms)
-        x->lease_until_ms = until_ms; /* perhaps */
+    else if (is_current(x, d) && (code == ERR_OK || until_ms < x->lease_until_ms))
+        x->lease_until_ms = until_ms; /* when the outcome is not known: the earlier of the two ends */
 }
 
 void sim_cancelled(struct sim_model *m, uint32_t i, int code)
