@@ -188,7 +188,7 @@ static void make_batch(struct sim_clients *c, struct producer *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint32_t id = (uint32_t)m->count++;
         struct sim_message *x = &m->messages[id];
-        *x = (struct sim_message){.queue = (uint8_t)p->queue, .at = (uint8_t)p->queue};
+        *x = (struct sim_message){.queue = (uint8_t)p->queue, .at = (uint8_t)p->queue, .crashes = m->crashes};
         uint8_t body[4 + PADDING_MAX];
         size_t len = 4 + (chance(c, 4) ? random_below(&c->random, PADDING_MAX) : random_below(&c->random, 64));
         memset(body, (int)(id & 0xff), len);
@@ -471,6 +471,7 @@ void sim_clients_step(struct sim_clients *c, bool calm)
 void sim_clients_crashed(struct sim_clients *c)
 {
     ASSERT(c->settling == 0);
+    c->model->crashes++;
     for (int i = 0; i < CONSUMERS; i++)
         ASSERT(!c->takers[i].open);
     for (int i = 0; i < PRODUCERS; i++)
