@@ -8,7 +8,13 @@
 
 enum { LISTEN_BACKLOG = 4096, HOST_MAX = 64 };
 
-static int parse(const char *address, struct sockaddr_storage *out, struct error *e)
+union address {
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+};
+
+static int parse(const char *address, union address *out, struct error *e)
 {
     const char *colon = strrchr(address, ':');
     if (colon == NULL || colon == address)
@@ -30,25 +36,23 @@ static int parse(const char *address, struct sockaddr_storage *out, struct error
     unsigned long port = strtoul(colon + 1, &end, 10);
     if (*end != '\0' || end == colon + 1 || port > 65535)
         return error_field(e, ERR_INVALID, "address", "the port of '%s' is not a number from 0 to 65535", address);
-    if (uv_ip4_addr(host, (int)port, (struct sockaddr_in *)out) == 0)
+    if (uv_ip4_addr(host, (int)port, &out->four) == 0)
         return ERR_OK;
-    if (uv_ip6_addr(host, (int)port, (struct sockaddr_in6 *)out) == 0)
+    if (uv_ip6_addr(host, (int)port, &out->six) == 0)
         return ERR_OK;
     return error_field(e, ERR_INVALID, "address", "'%s' is not an IP address; name the address of an interface", host);
 }
 
 int address_is_loopback(const char *address, bool *out, struct error *e)
 {
-    struct sockaddr_storage parsed = {0};
+    union address parsed = {0};
     int rc = parse(address, &parsed, e);
     if (rc != ERR_OK)
         return rc;
-    if (parsed.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&parsed;
-        *out = IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) != 0;
+    if (parsed.any.sa_family == AF_INET6) {
+        *out = IN6_IS_ADDR_LOOPBACK(&parsed.six.sin6_addr) != 0;
     } else {
-        const struct sockaddr_in *four = (const struct sockaddr_in *)&parsed;
-        *out = (ntohl(four->sin_addr.s_addr) >> 24) == 127;
+        *out = (ntohl(parsed.four.sin_addr.s_addr) >> 24) == 127;
     }
     return ERR_OK;
 }
@@ -81,44 +85,44 @@ static int cannot_listen(const char *address, int rc, struct error *e)
 int listener_open(struct listener *l, struct loop *loop, const char *address, bool share,
                   void (*accepted)(struct listener *l, void *ctx), void *ctx, struct error *e)
 {
-    struct sockaddr_storage parsed = {0};
+    union address parsed = {0};
     int rc = parse(address, &parsed, e);
     if (rc != ERR_OK)
         return rc;
     *l = (struct listener){.loop = loop, .accepted = accepted, .ctx = ctx};
     l->tcp.loop = &loop->uv;
     if (share) {
-        rc = share_port(&l->tcp, (struct sockaddr *)&parsed, e);
+        rc = share_port(&l->tcp, &parsed.any, e);
         if (rc != ERR_OK)
             return rc;
     } else {
         uv_tcp_init(&loop->uv, &l->tcp);
     }
     l->tcp.data = l;
-    rc = uv_tcp_bind(&l->tcp, (struct sockaddr *)&parsed, 0);
+    rc = uv_tcp_bind(&l->tcp, &parsed.any, 0);
     if (rc != 0) {
         uv_close((uv_handle_t *)&l->tcp, NULL);
         return cannot_listen(address, rc, e);
     }
     int len = sizeof parsed;
-    uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&parsed, &len);
-    l->port = ntohs(((struct sockaddr_in *)&parsed)->sin_port);
+    uv_tcp_getsockname(&l->tcp, &parsed.any, &len);
+    l->port = ntohs(parsed.four.sin_port);
     return ERR_OK;
 }
 
 int listener_probe(const char *address, struct error *e)
 {
-    struct sockaddr_storage parsed = {0};
+    union address parsed = {0};
     int rc = parse(address, &parsed, e);
     if (rc != ERR_OK)
         return rc;
-    int fd = socket(parsed.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(parsed.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return cannot_listen(address, uv_translate_sys_error(errno), e);
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* what the last process left in closing is no one */
-    socklen_t len = parsed.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    int failed = bind(fd, (struct sockaddr *)&parsed, len) == 0 ? 0 : errno;
+    socklen_t len = parsed.any.sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int failed = bind(fd, &parsed.any, len) == 0 ? 0 : errno;
     close(fd);
     return failed == 0 ? ERR_OK : cannot_listen(address, uv_translate_sys_error(failed), e);
 }
