@@ -27,7 +27,7 @@ double table_median(const double *values, uint32_t count)
 struct table_result table_result(const struct table_row *row)
 {
     double ratios[TABLE_ROUNDS_MAX];
-    double least = INFINITY, most = 0;
+    double least = (double)INFINITY, most = 0;
     for (uint32_t i = 0; i < row->rounds; i++) {
         ratios[i] = row->againsts[i] > 0 ? row->values[i] / row->againsts[i] : 0;
         least = fmin(least, ratios[i]);

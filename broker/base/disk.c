@@ -24,7 +24,8 @@ static int code_of(int number)
 int disk_error(struct error *e, int number, const char *action, const char *path)
 {
     char text[128];
-    return error_set(e, code_of(number), "%s %s: %s", action, path, strerror_r(number, text, sizeof text));
+    return error_set(e, (enum error_code)code_of(number), "%s %s: %s", action, path,
+                     strerror_r(number, text, sizeof text));
 }
 
 void disk_file_renamed(struct disk_file *f, const char *path)

@@ -212,7 +212,7 @@ static int real_lock(struct disk *d, const char *path, struct disk_file **out, s
         return ERR_OK;
     code = disk_error(e, errno, "lock", path);
     if (code == ERR_EXISTS)
-        error_set(e, code, "lock %s: another process has it open", path);
+        error_set(e, (enum error_code)code, "lock %s: another process has it open", path);
     real_close(*out);
     *out = NULL;
     return code;

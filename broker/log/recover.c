@@ -442,5 +442,5 @@ int log_recover(struct log *log, struct error *e)
     if (!log_failed(log))
         return ERR_OK;
     log_failure(log, e);
-    return e->code;
+    return (int)e->code;
 }

@@ -252,7 +252,7 @@ int writer_begin(struct log *log, struct error *e)
     batch_put_checkpoint(log);
     code = flush(log);
     if (code == ERR_STORAGE_FULL)
-        return error_set(e, code, "no space for the first record of a log segment in %s", log->dir);
+        return error_set(e, (enum error_code)code, "no space for the first record of a log segment in %s", log->dir);
     if (code != ERR_OK) {
         log_failure(log, e);
         return code;

@@ -56,7 +56,7 @@ static void keep_refusal(struct op *op, struct sending *x, uint32_t i, const str
 {
     if (x->refused == NULL)
         x->refused = memset(arena_alloc(&op->arena, x->given * sizeof *x->refused), 0, x->given * sizeof *x->refused);
-    x->refused[i].code = e->code;
+    x->refused[i].code = (int)e->code;
     x->refused[i].field = op_text(op, e->field);
     x->refused[i].message = op_text(op, e->message);
 }

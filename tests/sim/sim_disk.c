@@ -347,7 +347,7 @@ static enum error_code failing(struct sim_disk *s, enum sim_disk_op op)
 
 static int refuse(struct error *e, enum error_code code, const char *action, const char *path)
 {
-    return error_set(e, code, "%s %s: %s (ordered)", action, path, error_code_name(code));
+    return error_set(e, code, "%s %s: %s (ordered)", action, path, error_code_name((int)code));
 }
 
 static uint64_t used(const struct sim_disk *s)

@@ -8,7 +8,7 @@
 
 START_TEST(no_limit_is_no_limit)
 {
-    static const double none[] = {0, -1, NAN};
+    static const double none[] = {0, -1, (double)NAN};
     for (size_t i = 0; i < 3; i++) {
         struct rate r;
         rate_open(&r, none[i], 0);

@@ -151,9 +151,7 @@ static void tick(struct model *m)
         struct message *g = &m->messages[i];
         if (g->state == LEASED && g->until_ms <= m->rig.now_ms)
             lease_over(m, g, true);
-        else if ((g->state == HELD || g->state == DELAYED) && g->until_ms <= m->rig.now_ms)
-            expire_or_ready(m, g);
-        else if (g->state == READY)
+        else if (g->state == READY || ((g->state == HELD || g->state == DELAYED) && g->until_ms <= m->rig.now_ms))
             expire_or_ready(m, g);
     }
 }

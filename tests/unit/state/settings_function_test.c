@@ -132,8 +132,8 @@ START_TEST(secrets_are_24_to_64_bytes_in_strict_base64)
 {
     const char *good[] = {"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
                           "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNA==", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU=",
-                          "whsec_"
-                          "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMw=="};
+                          ("whsec_"
+                           "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMw==")};
     const char *bad[] = {"",
                          "whsec_",
                          "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
