@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""What an operator sees: health, readiness, metrics, log lines, and flags that are wrong."""
+import http.client
+import json
+import re
+import socket
+import subprocess
+
+import native
+from lib import program, scenario
+
+SAMPLE = re.compile(r'^([a-z_]+)(\{[^}]*\})? (-?[0-9.e+]+)$')
+
+
+def metrics(b):
+    """Name with labels -> value; fails on a line that is not of the text format."""
+    status, text = b.get("/metrics")
+    assert status == 200, status
+    values, described = {}, set()
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            described.add(line.split()[2])
+        elif not line.startswith("#"):
+            found = SAMPLE.match(line)
+            assert found, f"not a sample: {line!r}"
+            base = re.sub(r"_(bucket|sum|count)$", "", found.group(1))
+            assert found.group(1) in described or base in described, f"{found.group(1)} has no TYPE"
+            assert found.group(1) + (found.group(2) or "") not in values, f"{line!r} twice"
+            values[found.group(1) + (found.group(2) or "")] = float(found.group(3))
+    return values
+
+
+def health(s, b):
+    s.equal("/healthz", b.get("/healthz"), (200, "alive\n"))
+    s.equal("/readyz", b.get("/readyz"), (200, "ready\n"))
+    s.equal("another path is told what there is", b.get("/nothing"), (404, "not found; this port has /healthz, /readyz and /metrics\n"))
+    connection = http.client.HTTPConnection("127.0.0.1", b.http_port, timeout=60)
+    statuses = []
+    for method, path in (("POST", "/healthz"), ("HEAD", "/metrics"), ("GET", "/healthz"), ("GET", "/healthz?verbose=1")):
+        connection.request(method, path)
+        answer = connection.getresponse()
+        answer.read()
+        statuses.append(answer.status)
+    connection.close()
+    s.equal("methods and queries, on one connection", statuses, [405, 200, 200, 200])
+
+
+def numbers(s, b):
+    before = metrics(b)
+    with native.Connection(b.port) as c:
+        c.call("queue_create", name="jobs")
+        c.send("jobs", *[b"x" * 100] * 10)
+        got = c.receive("jobs", 4)
+        c.ack("jobs", *got[:3])
+        s.equal("a refusal", c.code("receive", queue="nowhere"), native.NOT_FOUND)
+        after = metrics(b)
+        grown = {name: after[name] - before.get(name, 0) for name in after}
+        s.equal("connections and requests are counted", (after["hato_connections"], grown["hato_connections_total"],
+                                                         grown["hato_refused_total"]), (1, 1, 1))
+        s.equal("requests", grown["hato_requests_total"], 6)  # hello, and the five above
+        of_queue = {name: value for name, value in after.items() if 'queue="' in name}
+        s.check("queues have their counts", {value for name, value in of_queue.items() if "ready" in name} == {6.0}
+                and {value for name, value in of_queue.items() if "in_flight" in name} == {1.0}, of_queue)
+        s.equal("every shard is led", {value for name, value in after.items() if name.startswith("hato_shard_leader")}, {1})
+
+
+def bad_requests(s, b):
+    for what, raw, wanted in (
+            ("no HTTP", b"\x00\x01\x02\x03\r\n\r\n", b"400"),
+            ("a line of 9,000 bytes", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", b"414"),
+            ("70 headers", b"GET / HTTP/1.1\r\n" + b"".join(b"A%d: b\r\n" % i for i in range(70)) + b"\r\n", b"431"),
+            ("a body beyond the limit", b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", b"413"),
+            ("a length that is none", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400"),
+            ("two lengths", b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", b"400")):
+        with socket.create_connection(("127.0.0.1", b.http_port), timeout=60) as connection:
+            connection.sendall(raw)
+            s.equal(f"{what} is refused", connection.recv(65536).split(b" ")[1], wanted)
+    s.equal("and the broker goes on", b.get("/healthz")[0], 200)
+
+
+def log_lines(s):
+    b = s.broker("--log-format", "json", "--log-level", "debug", name="json")
+    b.stop()
+    with open(b.log, encoding="utf-8") as log:
+        lines = [json.loads(line) for line in log if not line.startswith("#")]
+    s.check("log lines are JSON when asked", [one["event"] for one in lines if one["event"] in ("starting", "ready", "stopped")]
+            == ["starting", "ready", "stopped"] and all("time" in one and "level" in one for one in lines), lines)
+    b = s.broker("--log-level", "error", name="quiet")
+    b.stop()
+    s.equal("and none are written below the level asked", [line for line in b.last_lines().splitlines() if not line.startswith("#")], [])
+
+
+def flags(s):
+    def hatod(*arguments, **environment):
+        return subprocess.run([*program("hatod"), *arguments], capture_output=True, text=True, timeout=60, check=False,
+                              env={"PATH": "/usr/bin:/bin", **environment}, cwd=s.directory)
+
+    s.check("--help and --version", hatod("--help").returncode == 0 and "--data DIR" in hatod("--help").stdout
+            and hatod("--version").stdout.startswith("hatod "))
+    for what, arguments, part in (
+            ("an unknown flag", ("--bogus", "1"), "--bogus"),
+            ("a flag without its value", ("--data",), "--data"),
+            ("a word", ("data",), "'data'"),
+            ("a number that is none", ("--shards", "many"), "--shards"),
+            ("a number out of bounds", ("--shards", "100000"), "1 to"),
+            ("a size that is none", ("--cache", "big"), "--cache"),
+            ("an address that is none", ("--listen", "nowhere"), "HOST:PORT"),
+            ("a host that is no address", ("--listen", "no.such.host:1"), "not an IP address"),
+            ("a port that is none", ("--listen", "127.0.0.1:99999"), "65535"),
+            ("an account that is none", ("--account", "12"), "account"),
+            ("a level that is none", ("--log-level", "loud"), "loud"),
+            ("a window below four segments", ("--log-window", "64MiB", "--log-segment", "64MiB"), "four times"),
+            ("a file that is not there", ("--config", "/nowhere/hato.ini"), "/nowhere/hato.ini"),
+            ("the world without credentials", ("--listen", "0.0.0.0:9325"), "--insecure")):
+        s.refused(f"{what} is refused and told", hatod("--data", s.path("none"), *arguments) if what != "a flag without its value"
+                  else hatod(*arguments), part)
+    s.equal("wrong usage has its exit code", hatod("--bogus", "1").returncode, 2)
+    with open(s.path("hato.ini"), "w", encoding="utf-8") as file:
+        file.write("shards = 3\nlog-level = nonsense\n")
+    done = hatod("--config", s.path("hato.ini"))
+    s.refused("a bad line of the file is named by its number", done, "hato.ini, line 2", "nonsense")
+    done = hatod(HATO_SHARDS="none")
+    s.refused("a bad variable of the environment is named", done, "HATO_SHARDS")
+    done = hatod("--data", "/proc/none")
+    s.refused("a directory that can't be made", done, "/proc/none")
+    s.equal("has another", done.returncode, 1)
+
+
+with scenario() as scene:
+    broker = scene.broker()
+    for part in (health, numbers, bad_requests):
+        part(scene, broker)
+    log_lines(scene)
+    flags(scene)
