@@ -136,6 +136,42 @@ static inline void answer_as_told(struct web_server *s, struct web_request *r)
     web_reply(r, f->status, f->headers, f->body);
 }
 
+static inline void keep_headers(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    snprintf(f->seen, sizeof f->seen, "%s\r\n%.1500s", r->line, r->headers);
+    web_reply(r, 200, "", "");
+}
+
+/* The first request gets what the fixture says, later ones 200. */
+static inline void answer_first_as_told(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    if (s->requests == 1)
+        web_reply(r, f->status, f->headers, f->body);
+    else
+        web_reply(r, 200, "", "");
+}
+
+static inline void answer_nothing(struct web_server *s, struct web_request *r)
+{
+    (void)s;
+    (void)r;
+}
+
+static inline void answer_in_a_while(struct web_connection *c)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+    web_put(c, ok, sizeof ok - 1);
+    web_done(c);
+}
+
+static inline void answer_slowly(struct web_server *s, struct web_request *r)
+{
+    (void)s;
+    web_later(r->connection, 20, answer_in_a_while);
+}
+
 /* `count` messages, their bodies "0", "1", ... */
 static inline void fixture_fill(struct fixture *f, uint32_t count, const char *group)
 {

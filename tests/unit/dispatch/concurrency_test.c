@@ -1,0 +1,147 @@
+#include "dispatch/dispatcher.h"
+
+#include "dispatch/fixture.h"
+
+START_TEST(the_window_opens_as_the_endpoint_keeps_up)
+{
+    struct fixture f;
+    fixture_open(&f, answer_slowly);
+    f.binding.has_batch_size = true;
+    f.binding.batch_size = 1;
+    fixture_start(&f);
+    ck_assert_uint_eq(fixture_info(&f).window, 4);
+    fixture_fill(&f, 600, "");
+    RUN_UNTIL(&f, f.source->acked == 600);
+    ck_assert_uint_gt(f.web.at_once_max, 16);
+    ck_assert_uint_gt(fixture_info(&f).window, 16);
+    fixture_close(&f);
+}
+END_TEST
+
+/* Takes three at once; to more it says 429. */
+static void answer_three_at_once(struct web_server *s, struct web_request *r)
+{
+    if (s->at_once > 3)
+        web_reply(r, 429, "", "slow down");
+    else
+        web_later(r->connection, 20, answer_in_a_while);
+}
+
+START_TEST(the_window_closes_when_the_endpoint_says_it_is_too_much)
+{
+    struct fixture f;
+    fixture_open(&f, answer_three_at_once);
+    f.binding.has_batch_size = true;
+    f.binding.batch_size = 1;
+    fixture_start(&f);
+    fixture_fill(&f, 100, "");
+    RUN_UNTIL(&f, f.source->acked == 100);
+    struct dispatcher_info info = fixture_info(&f);
+    ck_assert_uint_gt(info.returned_total, 0);
+    ck_assert_uint_eq(info.failed_total, 0);
+    ck_assert_uint_le(info.window, 8);
+    for (uint32_t i = 0; i < 100; i++)
+        ck_assert_uint_eq(f.source->messages[i].receive_count, 1);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(no_more_requests_are_out_than_function_and_binding_allow)
+{
+    struct fixture f;
+    fixture_open(&f, answer_slowly);
+    f.function.format = HATO__FORMAT__RAW;
+    f.function.has_max_concurrency = true;
+    f.function.max_concurrency = 3;
+    f.binding.has_max_concurrency = true;
+    f.binding.max_concurrency = 2;
+    fixture_start(&f);
+    fixture_fill(&f, 20, "");
+    RUN_UNTIL(&f, f.source->acked == 20);
+    ck_assert_uint_eq(f.web.at_once_max, 2);
+    f.binding.max_concurrency = 100;
+    fixture_bind_to(&f, QUEUE, fixture_function);
+    fixture_fill(&f, 20, "");
+    RUN_UNTIL(&f, f.source->acked == 40);
+    ck_assert_uint_eq(f.web.at_once_max, 3);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(the_dispatcher_as_a_whole_keeps_to_its_limit_and_shares_it)
+{
+    struct fixture f;
+    fixture_open(&f, answer_slowly);
+    f.function.format = HATO__FORMAT__RAW;
+    f.options.requests_max = 2;
+    fixture_start(&f);
+    for (uint64_t queue = 1; queue <= 4; queue++) {
+        char name[32];
+        snprintf(name, sizeof name, "a:r:other-%d", (int)queue);
+        for (int i = 0; i < 5; i++)
+            fake_put(f.source, queue, "", "x");
+        fixture_bind_to(&f, queue, name);
+    }
+    RUN_UNTIL(&f, f.source->acked == 20);
+    ck_assert_uint_eq(f.web.at_once_max, 2);
+    /* No function had all its messages out before every other had its first. */
+    uint64_t first[5] = {0};
+    for (uint32_t i = 0; i < f.source->order_count; i++) {
+        uint64_t queue = f.source->messages[f.source->order[i]].queue;
+        if (first[queue] == 0)
+            first[queue] = i + 1;
+    }
+    for (int queue = 1; queue <= 4; queue++)
+        ck_assert_uint_le(first[queue], 8);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_short_memory_is_waited_for_and_not_exceeded)
+{
+    struct fixture f;
+    fixture_open(&f, answer_slowly);
+    f.function.format = HATO__FORMAT__RAW;
+    f.options.memory_max = 1; /* less than any lease: one at a time */
+    fixture_start(&f);
+    fixture_fill(&f, 5, "");
+    RUN_UNTIL(&f, f.source->acked == 5);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_rate_is_kept)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    f.function.format = HATO__FORMAT__RAW;
+    f.function.has_rate = true;
+    f.function.rate = 50;
+    fixture_start(&f);
+    uint64_t before = uv_hrtime();
+    fixture_fill(&f, 25, "");
+    RUN_UNTIL(&f, f.source->acked == 25);
+    /* Five at once, the other twenty at one each 20 ms. */
+    ck_assert_uint_ge(uv_hrtime() - before, 395 * 1000000ull);
+    fixture_close(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("concurrency");
+    TCase *c = tcase_create("concurrency");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
+    tcase_add_test(c, the_window_opens_as_the_endpoint_keeps_up);
+    tcase_add_test(c, the_window_closes_when_the_endpoint_says_it_is_too_much);
+    tcase_add_test(c, no_more_requests_are_out_than_function_and_binding_allow);
+    tcase_add_test(c, the_dispatcher_as_a_whole_keeps_to_its_limit_and_shares_it);
+    tcase_add_test(c, a_short_memory_is_waited_for_and_not_exceeded);
+    tcase_add_test(c, a_rate_is_kept);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,126 @@
+#include "dispatch/dispatcher.h"
+
+#include "dispatch/fixture.h"
+
+/* ------------------------------------------------------------------ batches */
+
+START_TEST(a_window_waits_for_a_fuller_batch)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    f.binding.has_window_ms = true;
+    f.binding.window_ms = 500;
+    fixture_start(&f);
+    uint64_t before = uv_hrtime();
+    fixture_fill(&f, 3, "");
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_fill(&f, 3, "");
+    RUN_UNTIL(&f, f.source->acked == 6);
+    ck_assert_uint_ge(uv_hrtime() - before, 495 * 1000000ull);
+    ck_assert_uint_eq(f.web.requests, 1);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_full_batch_does_not_wait_for_the_window)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    f.binding.has_window_ms = true;
+    f.binding.window_ms = 300000;
+    fixture_start(&f);
+    fixture_fill(&f, 20, "");
+    RUN_UNTIL(&f, f.source->acked == 20);
+    ck_assert_uint_eq(f.web.requests, 2);
+    fixture_close(&f);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ leases */
+
+START_TEST(a_lease_is_asked_for_the_timeout_and_a_margin)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    f.function.has_timeout_ms = true;
+    f.function.timeout_ms = 2000;
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->acked == 1);
+    ck_assert_uint_eq(f.source->visibility_ms, 2000 + DISPATCHER_LEASE_MARGIN_MS);
+    fixture_close(&f);
+}
+END_TEST
+
+static void answer_after_half_a_second(struct web_server *s, struct web_request *r)
+{
+    (void)s;
+    web_later(r->connection, 500, answer_in_a_while);
+}
+
+START_TEST(a_lease_is_extended_while_the_request_is_out)
+{
+    struct fixture f;
+    fixture_open(&f, answer_after_half_a_second);
+    f.options.lease_ms = 150;
+    fixture_start(&f);
+    fixture_fill(&f, 3, "");
+    RUN_UNTIL(&f, f.source->acked == 3);
+    ck_assert_uint_eq(f.source->visibility_ms, 150);
+    /* Every 100 ms. */
+    ck_assert_uint_ge(f.source->messages[0].extensions, 3);
+    ck_assert_uint_eq(f.source->messages[2].extensions, f.source->messages[0].extensions);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_source_that_refuses_is_asked_again_later)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    f.source->refuse = ERR_OVERLOADED;
+    fixture_start(&f);
+    fixture_fill(&f, 3, "");
+    RUN_UNTIL(&f, f.source->empty == 2);
+    ck_assert_uint_le(f.source->leases, 3);
+    f.source->refuse = 0;
+    RUN_UNTIL(&f, f.source->acked == 3);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(what_is_leased_when_the_endpoint_falls_goes_back_unsent)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    fixture_start(&f);
+    f.source->hold = true;
+    fixture_fill(&f, 10, "");
+    RUN_UNTIL(&f, f.source->asked_count == 1);
+    dispatcher_function_changed(f.d, fixture_function, NULL);
+    fake_let_go(f.source);
+    RUN_UNTIL(&f, f.source->messages[9].returns == 1);
+    ck_assert_uint_eq(f.web.requests, 0);
+    fixture_close(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("lease");
+    TCase *c = tcase_create("lease");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
+    tcase_add_test(c, a_window_waits_for_a_fuller_batch);
+    tcase_add_test(c, a_full_batch_does_not_wait_for_the_window);
+    tcase_add_test(c, a_lease_is_asked_for_the_timeout_and_a_margin);
+    tcase_add_test(c, a_lease_is_extended_while_the_request_is_out);
+    tcase_add_test(c, a_source_that_refuses_is_asked_again_later);
+    tcase_add_test(c, what_is_leased_when_the_endpoint_falls_goes_back_unsent);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,240 @@
+#include "dispatch/dispatcher.h"
+
+#include "dispatch/fixture.h"
+
+START_TEST(a_silent_endpoint_costs_no_receive)
+{
+    struct fixture f;
+    fixture_open(&f, answer_nothing);
+    f.function.has_timeout_ms = true;
+    f.function.timeout_ms = 100;
+    fixture_start(&f);
+    fixture_fill(&f, 40, "");
+    RUN_UNTIL(&f, fixture_info(&f).state == DISPATCHER_OPEN && f.source->out == 0);
+    uint32_t leases = f.source->leases;
+    RUN_UNTIL(&f, f.source->leases >= leases + 3 && f.source->out == 0);
+    for (uint32_t i = 0; i < 40; i++)
+        ck_assert_uint_eq(f.source->messages[i].failures, 0);
+    ck_assert_ptr_nonnull(strstr(fixture_info(&f).last_error, "no answer in time"));
+    f.web.answer = answer_as_told;
+    RUN_UNTIL(&f, f.source->acked == 40);
+    fixture_close(&f);
+}
+END_TEST
+
+/* The body "0" hangs the function; others are answered. */
+static void answer_all_but_the_first(struct web_server *s, struct web_request *r)
+{
+    (void)s;
+    if (r->body.len == 1 && r->body.data[0] == '0')
+        return;
+    web_reply(r, 200, "", "");
+}
+
+START_TEST(a_message_that_hangs_the_function_while_others_pass_is_counted)
+{
+    struct fixture f;
+    fixture_open(&f, answer_all_but_the_first);
+    f.function.format = HATO__FORMAT__RAW;
+    f.function.has_timeout_ms = true;
+    f.function.timeout_ms = 100;
+    fixture_start(&f);
+    fixture_fill(&f, 20, "");
+    RUN_UNTIL(&f, f.source->acked == 19 && f.source->messages[0].failures >= 3);
+    for (uint32_t i = 1; i < 20; i++)
+        ck_assert_uint_eq(f.source->messages[i].receive_count, 1);
+    fixture_close(&f);
+}
+END_TEST
+
+/* The body "0" kills the process: everything in flight dies with it, and it is back at once. */
+static void die_at_the_first(struct web_server *s, struct web_request *r)
+{
+    if (r->body.len != 1 || r->body.data[0] != '0') {
+        web_reply(r, 200, "", "");
+        return;
+    }
+    while (!list_empty(&s->connections))
+        web_reset(CONTAINER_OF(list_first(&s->connections), struct web_connection, link));
+}
+
+START_TEST(a_message_that_kills_the_function_is_counted_and_holds_nobody_up)
+{
+    struct fixture f;
+    fixture_open(&f, die_at_the_first);
+    f.function.format = HATO__FORMAT__RAW;
+    f.function.has_max_concurrency = true;
+    f.function.max_concurrency = 1;
+    fixture_start(&f);
+    fixture_fill(&f, 20, "");
+    RUN_UNTIL(&f, f.source->acked == 19 && f.source->messages[0].failures >= 2);
+    for (uint32_t i = 1; i < 20; i++)
+        ck_assert_uint_eq(f.source->messages[i].failures, 0);
+    fixture_close(&f);
+}
+END_TEST
+
+static void trickle(struct web_connection *c)
+{
+    web_put(c, "x", 1);
+    web_later(c, 10, trickle);
+}
+
+static void answer_by_drops(struct web_server *s, struct web_request *r)
+{
+    (void)s;
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+    web_put(r->connection, head, sizeof head - 1);
+    web_later(r->connection, 10, trickle);
+}
+
+START_TEST(an_answer_that_trickles_is_cut_off_at_the_timeout)
+{
+    struct fixture f;
+    fixture_open(&f, answer_by_drops);
+    f.function.has_timeout_ms = true;
+    f.function.timeout_ms = 150;
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->messages[0].returns == 1);
+    ck_assert_uint_eq(f.source->messages[0].failures, 0);
+    ck_assert_ptr_nonnull(strstr(f.source->messages[0].error, "no answer in time"));
+    fixture_close(&f);
+}
+END_TEST
+
+static const char *const broken_answers[] = {
+    "",                                                             /* closes without a word */
+    "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort",         /* promises more than it gives */
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", /* ends within a chunk */
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",  /* no chunk */
+    "HTTP/1.1 200 OK\r\nContent-Le",                                /* ends within the headers */
+    "SSH-2.0-OpenSSH_9.2\r\n",                                      /* speaks something else */
+};
+
+static void answer_broken(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    if (s->requests == 1) {
+        web_put(r->connection, f->body, strlen(f->body));
+        web_finish(r->connection);
+    } else {
+        web_reply(r, 200, "", "");
+    }
+}
+
+START_TEST(an_answer_that_is_not_whole_is_no_answer)
+{
+    struct fixture f;
+    fixture_open(&f, answer_broken);
+    f.body = broken_answers[_i];
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->acked == 1);
+    ck_assert_uint_eq(f.source->messages[0].returns, 1);
+    ck_assert_uint_eq(f.source->messages[0].failures, 0);
+    ck_assert_ptr_nonnull(strstr(f.source->messages[0].error, "no whole answer"));
+    fixture_close(&f);
+}
+END_TEST
+
+static void pour(struct web_connection *c)
+{
+    static char block[256 * 1024];
+    if (uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp) < 1024 * 1024)
+        web_put(c, block, sizeof block);
+    web_later(c, 1, pour);
+}
+
+static void answer_without_end(struct web_server *s, struct web_request *r)
+{
+    (void)s;
+    static const char head[] = "HTTP/1.1 200 OK\r\n\r\n";
+    web_put(r->connection, head, sizeof head - 1);
+    pour(r->connection);
+}
+
+START_TEST(an_answer_without_end_is_stopped_and_a_success_when_nothing_in_it_matters)
+{
+    struct fixture f;
+    fixture_open(&f, answer_without_end);
+    f.function.format = HATO__FORMAT__RAW;
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->acked == 1);
+    struct dispatcher_info info = fixture_info(&f);
+    ck_assert_uint_eq(info.attempts[0].answer.len, DISPATCHER_ANSWER_KEPT);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(an_answer_without_end_is_a_failure_where_it_would_name_failures)
+{
+    struct fixture f;
+    fixture_open(&f, answer_without_end);
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->messages[0].failures == 1);
+    ck_assert_ptr_nonnull(strstr(f.source->messages[0].error, "larger than 6 MiB"));
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(settings_that_can_not_be_used_lease_nothing_and_say_why)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    char *secret = (char *)(uintptr_t) "whsec_short";
+    f.function.n_secrets = 1;
+    f.function.secrets = &secret;
+    fixture_start(&f);
+    fixture_fill(&f, 3, "");
+    for (int i = 0; i < 5; i++)
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(f.source->leases, 0);
+    ck_assert_ptr_nonnull(strstr(fixture_info(&f).last_error, "secret"));
+    ck_assert_ptr_null(strstr(fixture_info(&f).last_error, "short"));
+    f.function.n_secrets = 0;
+    dispatcher_function_changed(f.d, fixture_function, &f.function);
+    RUN_UNTIL(&f, f.source->acked == 3);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_message_that_can_not_be_decoded_fails_alone)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    fixture_fill(&f, 3, "");
+    struct fake_message *bad = &f.source->messages[1];
+    buffer_clear(&bad->encoded);
+    buffer_put(&bad->encoded, "\x0a\xff\xff\xff", 4);
+    fixture_start(&f);
+    RUN_UNTIL(&f, f.source->acked == 2 && bad->failures >= 2);
+    ck_assert_str_eq(bad->error, "the message can't be decoded");
+    fixture_close(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("misbehaviour");
+    TCase *c = tcase_create("misbehaviour");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
+    tcase_add_test(c, a_silent_endpoint_costs_no_receive);
+    tcase_add_test(c, a_message_that_hangs_the_function_while_others_pass_is_counted);
+    tcase_add_test(c, a_message_that_kills_the_function_is_counted_and_holds_nobody_up);
+    tcase_add_test(c, an_answer_that_trickles_is_cut_off_at_the_timeout);
+    tcase_add_loop_test(c, an_answer_that_is_not_whole_is_no_answer, 0,
+                        sizeof broken_answers / sizeof broken_answers[0]);
+    tcase_add_test(c, an_answer_without_end_is_stopped_and_a_success_when_nothing_in_it_matters);
+    tcase_add_test(c, an_answer_without_end_is_a_failure_where_it_would_name_failures);
+    tcase_add_test(c, settings_that_can_not_be_used_lease_nothing_and_say_why);
+    tcase_add_test(c, a_message_that_can_not_be_decoded_fails_alone);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

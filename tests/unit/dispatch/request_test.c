@@ -1,0 +1,144 @@
+#include "dispatch/dispatcher.h"
+
+#include "dispatch/fixture.h"
+
+START_TEST(raw_requests_carry_the_message_s_properties_in_headers)
+{
+    struct fixture f;
+    fixture_open(&f, keep_headers);
+    f.function.format = HATO__FORMAT__RAW;
+    f.path = "/hook?x=1";
+    f.function.content_type = (char *)(uintptr_t) "text/plain";
+    char *secrets[] = {(char *)(uintptr_t) "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"};
+    char *headers[] = {(char *)(uintptr_t) "X-Team: images", (char *)(uintptr_t) "Authorization: Bearer abc"};
+    f.function.n_secrets = 1;
+    f.function.secrets = secrets;
+    f.function.n_headers = 2;
+    f.function.headers = headers;
+    Hato__Attribute kind = HATO__ATTRIBUTE__INIT;
+    kind.name = (char *)(uintptr_t) "kind";
+    kind.value_case = HATO__ATTRIBUTE__VALUE_TEXT;
+    kind.text = (char *)(uintptr_t) "new";
+    Hato__Attribute evil = kind;
+    evil.name = (char *)(uintptr_t) "evil";
+    evil.text = (char *)(uintptr_t) "a\r\nX-Injected: yes";
+    Hato__Attribute *attributes[] = {&kind, &evil};
+    Hato__Message content = HATO__MESSAGE__INIT;
+    content.body.data = (uint8_t *)(uintptr_t) "hello";
+    content.body.len = 5;
+    content.n_attributes = 2;
+    content.attributes = attributes;
+    content.group = (char *)(uintptr_t) "tenant-1";
+    content.traceparent = (char *)(uintptr_t) "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    fake_put_message(f.source, QUEUE, &content);
+    fixture_start(&f);
+    RUN_UNTIL(&f, f.source->acked == 1);
+    static const char *const want[] = {"POST /hook?x=1 HTTP/1.1\r\n",
+                                       "\r\nhato-message-id: message-1\r\n",
+                                       "\r\nhato-queue: jobs\r\n",
+                                       "\r\nhato-receive-count: 1\r\n",
+                                       "\r\nhato-sent: 1700000000000\r\n",
+                                       "\r\nhato-group: tenant-1\r\n",
+                                       "\r\nhato-attr-kind: new\r\n",
+                                       "\r\nContent-Type: text/plain\r\n",
+                                       "\r\nX-Team: images\r\n",
+                                       "\r\nAuthorization: Bearer abc\r\n",
+                                       "\r\nUser-Agent: Hato\r\n",
+                                       "\r\nwebhook-id: message-1\r\n",
+                                       "\r\nwebhook-signature: v1,",
+                                       "\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+                                       "\r\nContent-Length: 5\r\n"};
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++)
+        ck_assert_msg(strstr(f.seen, want[i]) != NULL, "no %s in\n%s", want[i], f.seen);
+    ck_assert_ptr_null(strstr(f.seen, "X-Injected"));
+    ck_assert_ptr_null(strstr(f.seen, "Expect"));
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(headers_of_the_function_are_sent_and_may_replace_the_content_type)
+{
+    struct fixture f;
+    fixture_open(&f, keep_headers);
+    char *headers[] = {(char *)(uintptr_t) "X-Team:images", (char *)(uintptr_t) "content-type: text/csv",
+                       (char *)(uintptr_t) "X-Empty:", (char *)(uintptr_t) "User-Agent: mine"};
+    f.function.n_headers = 4;
+    f.function.headers = headers;
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->acked == 1);
+    ck_assert_ptr_nonnull(strstr(f.seen, "\r\nX-Team: images\r\n"));
+    ck_assert_ptr_nonnull(strstr(f.seen, "\r\ncontent-type: text/csv\r\n"));
+    ck_assert_ptr_nonnull(strstr(f.seen, "\r\nX-Empty:\r\n"));
+    ck_assert_ptr_nonnull(strstr(f.seen, "\r\nUser-Agent: mine\r\n"));
+    ck_assert_ptr_null(strstr(f.seen, "application/json"));
+    ck_assert_ptr_null(strstr(f.seen, "User-Agent: Hato"));
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(the_id_of_a_signed_message_stays_and_its_time_is_that_of_the_attempt)
+{
+    struct fixture f;
+    fixture_open(&f, answer_first_as_told);
+    f.function.format = HATO__FORMAT__RAW;
+    f.status = 500;
+    char *secrets[] = {(char *)(uintptr_t) "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"};
+    f.function.n_secrets = 1;
+    f.function.secrets = secrets;
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->messages[0].failures == 1);
+    f.web.answer = keep_headers;
+    RUN_UNTIL(&f, f.source->acked == 1);
+    ck_assert_ptr_nonnull(strstr(f.seen, "\r\nwebhook-id: message-1\r\n"));
+    const char *time = strstr(f.seen, "\r\nwebhook-timestamp: ");
+    ck_assert_ptr_nonnull(time);
+    struct clock clock = clock_real();
+    uint64_t now = clock_now_ms(&clock) / 1000;
+    uint64_t sent = strtoull(time + 21, NULL, 10);
+    ck_assert_uint_le(sent, now);
+    ck_assert_uint_ge(sent, f.source->messages[0].acks > 0 ? now - 3600 : now);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(the_last_attempts_are_kept_newest_first)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    f.function.format = HATO__FORMAT__RAW;
+    f.function.has_max_concurrency = true;
+    f.function.max_concurrency = 1;
+    fixture_start(&f);
+    f.body = "fine";
+    fixture_fill(&f, 60, "");
+    RUN_UNTIL(&f, f.source->acked == 60);
+    f.body = "the last one";
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->acked == 61);
+    struct dispatcher_info info = fixture_info(&f);
+    ck_assert_uint_eq(info.attempt_count, DISPATCHER_ATTEMPTS_MAX);
+    ck_assert(bytes_equal(info.attempts[0].answer, bytes_text("the last one")));
+    ck_assert(bytes_equal(info.attempts[1].answer, bytes_text("fine")));
+    ck_assert_uint_ge(info.attempts[0].started_ms, info.attempts[49].started_ms);
+    fixture_close(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("request");
+    TCase *c = tcase_create("request");
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
+    tcase_add_test(c, raw_requests_carry_the_message_s_properties_in_headers);
+    tcase_add_test(c, headers_of_the_function_are_sent_and_may_replace_the_content_type);
+    tcase_add_test(c, the_id_of_a_signed_message_stays_and_its_time_is_that_of_the_attempt);
+    tcase_add_test(c, the_last_attempts_are_kept_newest_first);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
