@@ -1,9 +1,10 @@
 /* Bodies: from the entries in memory, else on another thread from the log, else from the store (spilled).
  *
- * An entry is read once however many fetches want it at the time: receives of a deep queue take neighbours from the same entry.
+ * An entry is read once however many fetches want it at the time: receives of a deep queue take neighbours from the
+ * same entry.
  *
- *   fetch --wants--> reading (an entry) --log--> all its fetches get it
- *                                       --gone from the log: spilled--> each fetch reads its own messages from the store */
+ *   fetch --wants--> reading (an entry) --log, or spilled whole--> all its fetches get it
+ *                                       --spilled in parts--> each fetch reads its own messages from the store */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "shard/internal.h"
@@ -147,12 +148,26 @@ static void read_spilled(struct shard *s, struct fetch *f, uint64_t index)
     shard_work(s, &sp->work);
 }
 
-/* ---------------------------------------------------------------- from the log */
+/* ---------------------------------------------------------------- an entry */
+
+static int read_whole(struct reading *r)
+{
+    struct buffer value = {0};
+    struct key key = key_of2(r->shard->options.number, KEY_BODY, r->index, BODY_WHOLE_ENTRY);
+    int code = store_get(r->shard->options.store, STORE_BODIES, key_view(&key), &value, &r->error);
+    if (code == ERR_OK)
+        r->entry = blob_adopt(&value);
+    else
+        buffer_close(&value);
+    return code;
+}
 
 static void reading_run(struct work *w)
 {
     struct reading *r = CONTAINER_OF(w, struct reading, work);
     r->code = log_read(r->log, r->shard->options.number, r->index, &r->entry, &r->error);
+    if (r->code == ERR_NOT_FOUND)
+        r->code = read_whole(r);
 }
 
 static void hand_over(struct reading *r, struct fetch *f)

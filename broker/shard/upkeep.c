@@ -14,6 +14,8 @@ struct spill {
     struct log *log;
     struct store *store;
     struct machine_spill *list;
+    struct message_ref next;
+    bool more;
     uint32_t group;
     uint64_t last;
     uint64_t dead[DEAD_RANGES][2];
@@ -22,45 +24,68 @@ struct spill {
     struct error error;
 };
 
-static int read_entry(struct spill *sp, uint64_t index, struct blob **entry)
+/* The messages of one entry that are still alive. */
+struct living {
+    uint64_t index;
+    struct message_ref *refs;
+    size_t count, capacity;
+    uint64_t bytes;
+};
+
+static void living_add(struct living *l, struct message_ref ref)
 {
-    blob_unref(*entry);
-    *entry = NULL;
-    return log_read(sp->log, sp->group, index, entry, &sp->error);
+    if (l->count == l->capacity) {
+        l->capacity = l->capacity != 0 ? l->capacity * 2 : 64;
+        l->refs = memory_grow(l->refs, l->capacity, sizeof *l->refs);
+    }
+    l->index = ref.index;
+    l->refs[l->count++] = ref;
+    l->bytes += ref.len;
 }
 
-static int spill_one(struct spill *sp, struct store_bulk *bulk, struct message_ref ref, const struct blob *entry)
+static int put(struct spill *sp, struct store_bulk *bulk, uint64_t index, uint32_t offset, struct bytes value)
 {
-    ASSERT(entry != NULL);
-    if (ref.offset > entry->len || ref.len > entry->len - ref.offset)
-        return error_set(&sp->error, ERR_CORRUPT, "a message lies outside of entry %llu",
-                         (unsigned long long)ref.index);
-    struct key key = key_of2((uint16_t)sp->group, KEY_BODY, ref.index, ref.offset);
-    return store_bulk_put(bulk, key_view(&key), bytes_of(entry->data + ref.offset, ref.len), &sp->error);
+    struct key key = key_of2((uint16_t)sp->group, KEY_BODY, index, offset);
+    return store_bulk_put(bulk, key_view(&key), value, &sp->error);
 }
 
-/* One file of bodies; *more is false when there are none left. */
-static int spill_file(struct spill *sp, bool *more)
+/* An entry of which at least half is alive is kept whole: one write and later one read for all its messages. */
+static int spill_entry(struct spill *sp, struct store_bulk *bulk, struct living *l)
+{
+    struct blob *entry = NULL;
+    int rc = log_read(sp->log, sp->group, l->index, &entry, &sp->error);
+    if (rc == ERR_OK && l->bytes >= entry->len / 2)
+        rc = put(sp, bulk, l->index, BODY_WHOLE_ENTRY, blob_view(entry));
+    else
+        for (size_t i = 0; i < l->count && rc == ERR_OK; i++) {
+            struct message_ref ref = l->refs[i];
+            if (ref.offset > entry->len || ref.len > entry->len - ref.offset)
+                rc = error_set(&sp->error, ERR_CORRUPT, "a message lies outside of entry %llu",
+                               (unsigned long long)ref.index);
+            else
+                rc = put(sp, bulk, ref.index, ref.offset, bytes_of(entry->data + ref.offset, ref.len));
+        }
+    blob_unref(entry);
+    l->count = 0;
+    l->bytes = 0;
+    return rc;
+}
+
+/* One file of bodies; sp->next is the first that found no room in it, if any. */
+static int spill_file(struct spill *sp, struct living *l)
 {
     struct store_bulk *bulk = NULL;
-    struct blob *entry = NULL;
-    uint64_t entry_index = 0;
-    int rc = ERR_OK;
-    while (rc == ERR_OK && (bulk == NULL || store_bulk_bytes(bulk) < SPILL_FILE_BYTES)) {
-        struct message_ref ref;
-        rc = machine_spill_next(sp->list, &ref, more, &sp->error);
-        if (rc != ERR_OK || !*more)
-            break;
-        if (bulk == NULL)
-            rc = store_bulk_open(sp->store, STORE_BODIES, &bulk, &sp->error);
-        if (rc == ERR_OK && entry_index != ref.index)
-            rc = read_entry(sp, ref.index, &entry);
-        entry_index = ref.index;
+    int rc = store_bulk_open(sp->store, STORE_BODIES, &bulk, &sp->error);
+    while (rc == ERR_OK && sp->more && store_bulk_bytes(bulk) < SPILL_FILE_BYTES) {
+        uint64_t index = sp->next.index;
+        while (rc == ERR_OK && sp->more && sp->next.index == index) {
+            living_add(l, sp->next);
+            rc = machine_spill_next(sp->list, &sp->next, &sp->more, &sp->error);
+        }
         if (rc == ERR_OK)
-            rc = spill_one(sp, bulk, ref, entry);
+            rc = spill_entry(sp, bulk, l);
     }
-    blob_unref(entry);
-    if (rc == ERR_OK && bulk != NULL)
+    if (rc == ERR_OK)
         return store_bulk_finish(bulk, &sp->error);
     store_bulk_abandon(bulk);
     return rc;
@@ -68,10 +93,11 @@ static int spill_file(struct spill *sp, bool *more)
 
 static int spill_all(struct spill *sp)
 {
-    bool more = true;
-    int rc = ERR_OK;
-    while (rc == ERR_OK && more)
-        rc = spill_file(sp, &more);
+    struct living living = {0};
+    int rc = machine_spill_next(sp->list, &sp->next, &sp->more, &sp->error);
+    while (rc == ERR_OK && sp->more)
+        rc = spill_file(sp, &living);
+    memory_free(living.refs);
     return rc;
 }
 

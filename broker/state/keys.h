@@ -20,6 +20,9 @@ struct store;
 struct store_batch;
 struct store_iterator;
 
+/* A spilled body is kept by entry and position; a whole entry at a position where no message begins. */
+enum { BODY_WHOLE_ENTRY = 0 };
+
 enum key_kind {
     KEY_APPLIED = 'a',
     KEY_BODY = 'b', /* in the family `bodies` */

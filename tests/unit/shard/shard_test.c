@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "proto/command.pb-c.h"
 #include "sim/sim_disk.h"
+#include "state/keys.h"
 #include "store/store.h"
 
 enum { SEGMENT = 64 * 1024, WINDOW = 4 * SEGMENT, WORKS = 64 };
@@ -325,6 +326,44 @@ START_TEST(a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing)
 }
 END_TEST
 
+static bool spilled(uint64_t index, uint32_t offset)
+{
+    struct buffer value = {0};
+    struct key key = key_of2(1, KEY_BODY, index, offset);
+    int code = store_get(store, STORE_BODIES, key_view(&key), &value, NULL);
+    buffer_close(&value);
+    return code == ERR_OK;
+}
+
+/* Four messages of one entry, of which as many as the loop says belong to a queue that is purged. */
+START_TEST(what_outlives_the_log_is_spilled_whole_or_in_parts)
+{
+    enum { MESSAGES = 4 };
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q"), other = make_queue("000000000000:us-east-1:other");
+    struct answer answers[MESSAGES];
+    size_t gone = (size_t)_i, left = MESSAGES - gone;
+    for (size_t i = 0; i < MESSAGES; i++)
+        start_send(&answers[i], i < gone ? other : queue);
+    step();
+    struct shard_status status;
+    shard_status(shard, &status);
+    uint64_t index = status.applied;
+    purge(other);
+    outgrow_the_log(other, 0);
+    ck_assert_int_eq(spilled(index, BODY_WHOLE_ENTRY), left * 2 > MESSAGES);
+
+    struct consumer c = consumer_of(queue, MESSAGES, true);
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    for (int i = 0; i < 4 && work_count > 0; i++)
+        run_works(0);
+    ck_assert_str_eq(shard_problem(shard), "");
+    ck_assert_uint_eq(delivered, left);
+    close_shard();
+}
+END_TEST
+
 START_TEST(credit_of_messages_that_vanished_serves_later_ones)
 {
     open_shard();
@@ -416,6 +455,7 @@ int main(void)
     Suite *s = suite_create("shard");
     TCase *t = tcase_create("shard");
     tcase_add_test(t, a_message_read_from_disk_is_delivered);
+    tcase_add_loop_test(t, what_outlives_the_log_is_spilled_whole_or_in_parts, 0, 4);
     tcase_add_test(t, a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing);
     tcase_add_test(t, credit_of_messages_that_vanished_serves_later_ones);
     tcase_add_test(t, what_a_full_disk_refused_is_written_when_there_is_room_again);
