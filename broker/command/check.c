@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "base/wire.h"
 #include "state/settings.h"
+#include "state/settings_fields.h"
 
 static bool is_digit(uint8_t c)
 {
@@ -135,7 +136,16 @@ static int check_printable(struct bytes text, const char *field, size_t max, str
     return ERR_OK;
 }
 
-/* version-traceid-parentid-flags, lower-case hexadecimal (W3C Trace Context, section 3.2). */
+static bool all_of(struct bytes t, size_t from, size_t len, uint8_t c)
+{
+    for (size_t i = from; i < from + len; i++)
+        if (t.data[i] != c)
+            return false;
+    return true;
+}
+
+/* version-traceid-parentid-flags, lower-case hexadecimal. Version ff and ids of zeros alone are invalid (W3C Trace Context,
+ * section 3.2.2). */
 static int check_traceparent(struct bytes t, struct error *e)
 {
     bool good = t.len == 0 || t.len == CHECK_TRACEPARENT_LEN;
@@ -144,9 +154,16 @@ static int check_traceparent(struct bytes t, struct error *e)
         uint8_t c = t.data[i];
         good = dash ? c == '-' : is_digit(c) || (c >= 'a' && c <= 'f');
     }
-    return good ? ERR_OK
-                : error_field(e, ERR_INVALID, "traceparent",
-                              "traceparent is not of the form 00-<32 hex digits>-<16 hex digits>-<2 hex digits>");
+    if (!good)
+        return error_field(e, ERR_INVALID, "traceparent",
+                           "traceparent is not of the form 00-<32 hex digits>-<16 hex digits>-<2 hex digits>, in lower "
+                           "case: leave it out where there is no trace");
+    if (t.len > 0 && (all_of(t, 0, 2, 'f') || all_of(t, 3, 32, '0') || all_of(t, 36, 16, '0')))
+        return error_field(
+            e, ERR_INVALID, "traceparent",
+            "traceparent has version ff, or a trace or parent id of zeros alone, which W3C Trace Context "
+            "makes invalid: leave it out where there is no trace");
+    return ERR_OK;
 }
 
 enum {
@@ -287,7 +304,5 @@ int check_wait(uint64_t ms, struct error *e)
 
 int check_rate(double rate, const char *field, struct error *e)
 {
-    if (rate >= 0 && rate <= SETTINGS_RATE_MAX)
-        return ERR_OK;
-    return error_field(e, ERR_INVALID, field, "%s must be 0 (no limit) to %d a second", field, SETTINGS_RATE_MAX);
+    return settings_rate_check(rate, field, e);
 }

@@ -191,10 +191,16 @@ int catalog_create(struct catalog *c, struct keys *ks, struct bytes name, const 
                        (int)parts.name.len, (const char *)parts.name.data);
 }
 
-static int not_found(struct bytes name, struct error *e)
+/* Users know the last part of the full name. */
+static int not_found(struct bytes full, struct error *e)
 {
-    return error_field(e, ERR_NOT_FOUND, "name", "there is no function \"%.*s\"",
-                       (int)(name.len < 128 ? name.len : 128), (const char *)name.data);
+    struct identity parts;
+    identity_split_function(full, "name", &parts, NULL);
+    int len = parts.name.len < IDENTITY_FUNCTION_MAX ? (int)parts.name.len : IDENTITY_FUNCTION_MAX;
+    const char *name = (const char *)parts.name.data;
+    return error_field(e, ERR_NOT_FOUND, "name",
+                       "there is no function \"%.*s\"; create it first (hato function create %.*s --url URL)", len,
+                       name, len, name);
 }
 
 int catalog_set(struct catalog *c, struct keys *ks, struct bytes name, const Hato__FunctionSettings *given,

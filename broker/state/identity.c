@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 /* Apart from every other use of the hash. */
 #define SHARD_SEED UINT64_C(0x7368617264)
@@ -42,13 +43,28 @@ static bool all(struct bytes b, bool (*is)(uint8_t c))
     return true;
 }
 
-/* Names may be anything before they are checked: what is shown of them is printable. */
+/* Names may be anything before they are checked: what can be printed is shown as it is, every other byte as \xNN. */
 static const char *shown(struct bytes b, char out[TOLD_MAX + 4])
 {
-    size_t len = b.len < TOLD_MAX ? b.len : TOLD_MAX;
-    for (size_t i = 0; i < len; i++)
-        out[i] = b.data[i] >= 0x20 && b.data[i] < 0x7f && b.data[i] != '"' ? (char)b.data[i] : '?';
-    memcpy(out + len, b.len > len ? "..." : "", b.len > len ? 4 : 1);
+    size_t used = 0;
+    while (b.len > 0) {
+        uint32_t point = 0;
+        size_t taken = utf8_next(b, &point);
+        bool plain = taken > 0 && point >= 0x20 && point != '"' && !(point >= 0x7f && point < 0xa0);
+        size_t len = plain ? taken : strlen("\\xNN");
+        if (used + len > TOLD_MAX) {
+            memcpy(out + used, "...", 4);
+            return out;
+        }
+        if (plain)
+            memcpy(out + used, b.data, len);
+        else
+            snprintf(out + used, len + 1, "\\x%02x", b.data[0]);
+        used += len;
+        taken = plain ? taken : 1;
+        b = bytes_of(b.data + taken, b.len - taken);
+    }
+    out[used] = '\0';
     return out;
 }
 

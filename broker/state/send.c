@@ -91,12 +91,12 @@ int send_check_room(const struct queue *q, uint64_t bytes, struct error *e)
     uint64_t messages = q->counts.ready + q->counts.in_flight + q->counts.delayed;
     if (s->max_messages > 0 && messages >= s->max_messages)
         return error_field(e, ERR_LIMIT, "max_messages",
-                           "the queue holds %llu messages, its max_messages is %llu: receive some, or raise it",
+                           "the queue holds %llu messages, its max_messages is %llu: ack some, or raise it",
                            (unsigned long long)messages, (unsigned long long)s->max_messages);
     if (s->max_bytes > 0 && q->counts.bytes + bytes > s->max_bytes)
         return error_field(e, ERR_LIMIT, "max_bytes",
                            "the queue holds %llu bytes, with this message's %llu it would pass its max_bytes of %llu: "
-                           "receive some, or raise it",
+                           "ack some, or raise it",
                            (unsigned long long)q->counts.bytes, (unsigned long long)bytes,
                            (unsigned long long)s->max_bytes);
     return ERR_OK;

@@ -199,7 +199,8 @@ static int merge_binding(struct draft *d, const Hato__QueueSettings *given, stru
     if (given->binding == NULL)
         return ERR_OK;
     if (!bound)
-        return error_field(e, ERR_INVALID, "binding", "there is no function bound to the queue: bind one");
+        return error_field(e, ERR_INVALID, "binding",
+                           "there is no function bound to the queue: bind one first (hato bind QUEUE FUNCTION)");
     settings_fields_merge(BINDING_FIELDS, BINDING_COUNT, given->binding, &d->binding);
     return ERR_OK;
 }

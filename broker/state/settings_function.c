@@ -285,7 +285,8 @@ static int check_whole(const Hato__FunctionSettings *d, struct error *e)
     if (d->url[0] == '\0')
         return error_field(e, ERR_INVALID, "url", "a function needs a url to be called at");
     if (d->retry_max_ms < d->retry_min_ms)
-        return error_field(e, ERR_INVALID, "retry_max_ms", "retry_max_ms (%llu) is at least retry_min_ms (%llu)",
+        return error_field(e, ERR_INVALID, "retry_max_ms",
+                           "retry_max_ms is %llu; it must be at least retry_min_ms, %llu",
                            (unsigned long long)d->retry_max_ms, (unsigned long long)d->retry_min_ms);
     return ERR_OK;
 }

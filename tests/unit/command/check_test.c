@@ -254,6 +254,20 @@ START_TEST(a_malformed_traceparent_is_refused)
 }
 END_TEST
 
+static const char *const invalid_traces[] = {
+    "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+    "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+};
+
+/* W3C Trace Context, section 3.2.2. */
+START_TEST(a_traceparent_that_w3c_calls_invalid_is_refused)
+{
+    wire_put_bytes(&raw, TRACEPARENT, bytes_text(invalid_traces[_i]));
+    refused("traceparent");
+}
+END_TEST
+
 START_TEST(a_client_cannot_set_provenance)
 {
     wire_put_bytes(&raw, 15, bytes_text("x"));
@@ -291,6 +305,8 @@ START_TEST(rates_must_be_numbers_not_below_zero)
 {
     ck_assert_int_eq(check_rate(0, "rate", &e), ERR_OK);
     ck_assert_int_eq(check_rate(-1, "rate", &e), ERR_INVALID);
+    ck_assert_int_eq(check_rate(0.0001, "rate", &e), ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(e.message, "0.001 to 1000000"));
     ck_assert_int_eq(check_rate(0.0 / (e.code == 99 ? 1 : 0.0), "rate", &e), ERR_INVALID);
 }
 END_TEST
@@ -318,6 +334,8 @@ int main(void)
     tcase_add_test(t, a_delay_beyond_ten_years_is_refused);
     tcase_add_test(t, only_one_way_to_delay_may_be_given);
     tcase_add_test(t, a_malformed_traceparent_is_refused);
+    tcase_add_loop_test(t, a_traceparent_that_w3c_calls_invalid_is_refused, 0,
+                        sizeof invalid_traces / sizeof *invalid_traces);
     tcase_add_test(t, a_client_cannot_set_provenance);
     tcase_add_test(t, a_field_of_the_wrong_type_is_refused);
     tcase_add_test(t, unknown_fields_are_passed_over);

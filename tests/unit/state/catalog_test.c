@@ -86,6 +86,8 @@ START_TEST(creating_again_succeeds_with_equal_settings_only)
     ck_assert_int_eq(create(&r, NAME "2", "gopher://b/", &changed, &e), ERR_INVALID);
     ck_assert_str_eq(e.field, "url");
     ck_assert_int_eq(catalog_set(r.c, &r.k.keys, bytes_text(NAME "2"), NULL, 1, &changed, &e), ERR_NOT_FOUND);
+    ck_assert_str_eq(e.message,
+                     "there is no function \"resize2\"; create it first (hato function create resize2 --url URL)");
     ck_assert_int_eq(catalog_delete(r.c, &r.k.keys, bytes_text(NAME "2"), &e), ERR_NOT_FOUND);
     ck_assert_uint_eq(catalog_count(r.c), 1);
     rig_close(&r);

@@ -1,5 +1,6 @@
 #include "state/identity.h"
 
+#include "base/utf8.h"
 #include "state/keyspace.h"
 
 enum { SHARDS = 8 };
@@ -50,6 +51,29 @@ START_TEST(every_illegal_character_is_refused_anywhere_in_a_name)
                 ck_assert_str_eq(e.field, "name");
         }
     }
+}
+END_TEST
+
+START_TEST(a_refused_name_is_shown_as_it_is_with_what_can_not_be_printed_escaped)
+{
+    static const char *const names[][2] = {
+        {"caf\xc3\xa9 \xe9\xb3\xa9", "\"caf\xc3\xa9 \xe9\xb3\xa9\""}, /* e with acute, a pigeon */
+        {"a\xff\xc3", "\"a\\xff\\xc3\""},
+        {"a\nb\x1b\"\xc2\x9b", "\"a\\x0ab\\x1b\\x22\\xc2\\x9b\""},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct error e = {0};
+        ck_assert_int_eq(identity_check_queue(bytes_text(names[i][0]), "name", &e), ERR_INVALID);
+        ck_assert_msg(strstr(e.message, names[i][1]) != NULL, "no %s in: %s", names[i][1], e.message);
+    }
+    struct error e = {0};
+    char pigeons[61];
+    for (size_t i = 0; i < 60; i += 3)
+        memcpy(pigeons + i, "\xe9\xb3\xa9", 3);
+    memcpy(pigeons + 58, "ab", 3); /* cuts the last of them */
+    ck_assert_int_eq(identity_check_queue(bytes_text(pigeons), "name", &e), ERR_INVALID);
+    ck_assert(utf8_valid(bytes_text(e.message)));
+    ck_assert_ptr_nonnull(strstr(e.message, "\xe9\xb3\xa9...\""));
 }
 END_TEST
 
@@ -270,6 +294,7 @@ int main(void)
     TCase *c = tcase_create("identity");
     tcase_add_test(c, good_names_are_taken);
     tcase_add_test(c, every_illegal_character_is_refused_anywhere_in_a_name);
+    tcase_add_test(c, a_refused_name_is_shown_as_it_is_with_what_can_not_be_printed_escaped);
     tcase_add_test(c, bad_names_are_refused_with_field_and_limit);
     tcase_add_test(c, full_names_and_arns_come_apart_as_they_were_put_together);
     tcase_add_test(c, hostile_full_names_and_arns_are_refused);
