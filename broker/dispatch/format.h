@@ -23,8 +23,9 @@ struct origin {
 
 /* A request in the making; its memory is used again for the next. */
 struct encoded {
-    struct bytes body;    /* in `buffer`, or borrowed from a message */
-    struct buffer buffer; /* empty to begin with */
+    const char *content_type; /* given: the function's, for bodies whose message names none */
+    struct bytes body;        /* in `buffer`, or borrowed from a message */
+    struct buffer buffer;     /* empty to begin with */
     struct headers headers;
 };
 

@@ -1,7 +1,7 @@
 /* Formats cloudevents and cloudevents-structured: CloudEvents 1.0 over HTTP.
  *
  * id, source (the queue's ARN) and time come from the queue; type, subject, dataschema and content-type from
- * attributes of these names, where the message has them. Its other attributes become extensions if their names, in
+ * attributes of these names, where the message has them; the content type else from the function. Its other attributes become extensions if their names, in
  * lower case, are ones that CloudEvents allows (letters and digits only) and are not taken. */
 #include <jansson.h>
 #include <proto/client.pb-c.h>
@@ -18,7 +18,6 @@
 enum { EXTENSION_MAX = 64, JSON_CHECK_MAX = 6 * 1024 * 1024 };
 
 static const char type_default[] = "dev.hato.message";
-static const char content_type_default[] = "application/octet-stream";
 
 /* Where an event's attributes go, in the order that `describe` gives them. */
 struct sink {
@@ -78,10 +77,10 @@ static void put_extensions(const struct sink *s, const Hato__Message *content)
     buffer_close(&text);
 }
 
-static const char *content_type_of(const struct message *m)
+static const char *content_type_of(const struct message *m, const struct encoded *out)
 {
     const char *type = message_attribute_text(m, "content-type");
-    return type != NULL && type[0] != '\0' ? type : content_type_default;
+    return type != NULL && type[0] != '\0' ? type : out->content_type;
 }
 
 /* All but the content type and the data. */
@@ -120,8 +119,8 @@ static void encode_binary(struct crypto *crypto, const struct origin *origin, co
     (void)crypto;
     ASSERT(count == 1);
     struct sink s = {put_header, out};
-    if (!headers_add_text(&out->headers, "Content-Type", content_type_of(m)))
-        headers_add_text(&out->headers, "Content-Type", content_type_default);
+    if (!headers_add_text(&out->headers, "Content-Type", content_type_of(m, out)))
+        headers_add_text(&out->headers, "Content-Type", out->content_type);
     describe(origin, m, &s);
     out->body = bytes_of(m->content->body.data, m->content->body.len);
 }
@@ -180,7 +179,7 @@ static void encode_structured(struct crypto *crypto, const struct origin *origin
     (void)crypto;
     ASSERT(count == 1);
     struct sink s = {put_member, out};
-    const char *type = content_type_of(m);
+    const char *type = content_type_of(m, out);
     describe(origin, m, &s);
     put(&s, "datacontenttype", type);
     put_data(&out->buffer, type, bytes_of(m->content->body.data, m->content->body.len));

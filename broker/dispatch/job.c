@@ -107,6 +107,7 @@ static void encode(struct job *j)
     struct target *t = j->target;
     /* First, so that a message with many attributes leaves room for what the receiver relies on. */
     trace(j);
+    j->encoded.content_type = t->content_type;
     t->format->encode(j->dispatcher->crypto, &j->lease->binding->origin, j->messages, j->count, &j->encoded);
     sign(j);
     j->bytes += j->encoded.buffer.len;

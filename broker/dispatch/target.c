@@ -101,10 +101,11 @@ static int take_headers(struct target *t, const Hato__FunctionSettings *s, const
         if (code != ERR_OK)
             return code;
     }
-    const char *type = t->format->content_type;
-    if (t->format == &format_raw && s->content_type != NULL && s->content_type[0] != '\0')
-        type = s->content_type;
-    if (type != NULL && !value_valid(bytes_text(type)))
+    bool named = s->content_type != NULL && s->content_type[0] != '\0';
+    const char *body_type = named ? s->content_type : format_raw.content_type;
+    t->content_type = memory_string(body_type, strlen(body_type));
+    const char *type = t->format == &format_raw ? body_type : t->format->content_type;
+    if (!value_valid(bytes_text(body_type)))
         return error_field(e, ERR_INVALID, "content_type", "the content type has control characters");
     struct buffer text = {0};
     if (type != NULL && !brought.content_type) {
@@ -208,6 +209,7 @@ void target_unref(struct target *t)
     if (t == NULL || --t->refs > 0)
         return;
     curl_slist_free_all(t->headers);
+    memory_free(t->content_type);
     memory_free(t->url);
     memory_free(t);
 }

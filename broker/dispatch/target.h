@@ -27,6 +27,7 @@ struct target {
     uint32_t refs;
     char *url;
     const struct format *format;
+    char *content_type;         /* of bodies whose message names none */
     struct curl_slist *headers; /* the same for every request */
     struct signature_key keys[SIGNATURE_SECRETS_MAX];
     uint32_t key_count;

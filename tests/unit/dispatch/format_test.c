@@ -28,6 +28,7 @@ static void setup(void)
 {
     crypto = crypto_create();
     memset(&out, 0, sizeof out);
+    out.content_type = "application/octet-stream";
     origin = (struct origin){.name = "jobs",
                              .arn = "arn:aws:sqs:us-east-1:000000000000:jobs",
                              .region = "us-east-1",
@@ -348,6 +349,23 @@ START_TEST(the_data_of_a_structured_cloudevent_is_json_text_or_base64)
 }
 END_TEST
 
+START_TEST(a_cloudevent_that_names_no_content_type_has_the_function_s)
+{
+    out.content_type = "application/json";
+    set_body("{\"a\":1}", 7);
+    encode(&format_cloudevents);
+    ck_assert_str_eq(header("Content-Type"), "application/json");
+    json_t *got = structured();
+    check_member(got, "datacontenttype", "application/json");
+    ck_assert(json_is_object(json_object_get(got, "data")));
+    json_decref(got);
+    add_text("content-type", "text/plain");
+    got = structured();
+    check_member(got, "data", "{\"a\":1}");
+    json_decref(got);
+}
+END_TEST
+
 START_TEST(an_empty_body_is_no_data)
 {
     set_body("", 0);
@@ -404,6 +422,7 @@ int main(void)
     tcase_add_test(c, a_structured_cloudevent_is_one_object);
     tcase_add_loop_test(c, the_data_of_a_structured_cloudevent_is_json_text_or_base64, 0,
                         sizeof datas / sizeof datas[0]);
+    tcase_add_test(c, a_cloudevent_that_names_no_content_type_has_the_function_s);
     tcase_add_test(c, an_empty_body_is_no_data);
     tcase_add_test(c, times_are_those_of_rfc_3339);
     tcase_add_test(c, a_raw_request_leaves_out_what_can_not_stand_in_a_header);
