@@ -204,10 +204,10 @@ struct hato_attribute {
 
 /* Where a message that was moved (dead-lettered, redriven) has been. */
 struct hato_provenance {
-    const char *source_queue;
-    const char *message_id; /* its id there */
-    uint64_t sent_ms;       /* when it was first sent */
-    uint32_t attempts;      /* receives it had there */
+    const char *source_queue; /* by its plain name; of another account or region as "account:region:name" */
+    const char *message_id;   /* its id there */
+    uint64_t sent_ms;         /* when it was first sent */
+    uint32_t attempts;        /* receives it had there */
     uint64_t first_received_ms;
     uint64_t moved_ms;
     const char *reason;     /* "max-receives", "expired", "rejected", "redrive" */
@@ -223,7 +223,8 @@ struct hato_message {
     size_t attribute_count;
     const char *group;                        /* order (FIFO queue) or fairness (standard queue); at most 128 bytes */
     const char *deduplication_id;             /* at most 128 bytes */
-    const char *traceparent;                  /* W3C trace context; reaches the function */
+    const char *traceparent;                  /* W3C trace context; reaches the function; one whose trace or parent id
+                                                 is zeros alone, or of version ff, is refused as W3C has it */
     uint64_t delay_ms;                        /* not to be received earlier; 0: the queue's delay; at most 10 years */
     uint64_t not_before_ms;                   /* a point in time instead of a delay; 0: none */
     bool no_delay;                            /* overrides the queue's delay with none */
@@ -536,10 +537,16 @@ HATO_API struct hato_call *hato_redrive_list(struct hato_client *client, const c
 /* ---------------------------------------------------------------- functions */
 
 enum hato_format {
-    HATO_RAW = 0,                   /* one message a request, the body as it is */
-    HATO_LAMBDA = 1,                /* the SQS event of AWS Lambda, partial batch failures honoured */
-    HATO_CLOUDEVENTS = 2,           /* CloudEvents 1.0, binary mode, one message a request */
-    HATO_CLOUDEVENTS_STRUCTURED = 3 /* the same, structured mode */
+    HATO_RAW =
+        0, /* one message a request, the body as it is; attributes as headers hato-attr-NAME, but for binary ones and
+                     those that can't stand in a header, which are left out */
+    HATO_LAMBDA = 1, /* the SQS event of AWS Lambda, with all attributes; partial batch failures honoured */
+    HATO_CLOUDEVENTS =
+        2, /* CloudEvents 1.0, binary mode, one message a request; attributes become extensions where their
+                             names are letters and digits alone (in lower case then), others are left out */
+    HATO_CLOUDEVENTS_STRUCTURED =
+        3 /* the same, structured mode: a body whose content type is JSON is `data` as JSON, one of
+                                       text as a string, any other `data_base64` */
 };
 
 /* Bits of hato_function_settings.present. */
@@ -569,7 +576,8 @@ struct hato_function_settings {
     size_t header_count;
     const char *const *secrets; /* Standard Webhooks "whsec_...", newest first; at most 2; never in replies */
     size_t secret_count;
-    const char *content_type; /* of format raw; default application/octet-stream */
+    const char *content_type; /* of bodies: of raw requests, and of CloudEvents whose message has no text attribute
+                                 content-type; default application/octet-stream */
     double rate;              /* requests a second at most; 0: no limit */
 };
 

@@ -34,6 +34,8 @@ static void hello(struct op *op)
     body.max_frame_bytes = NATIVE_FRAME_MAX;
     body.max_message_bytes = NATIVE_MESSAGE_MAX;
     body.cluster = cluster;
+    body.account = (char *)(uintptr_t)account;
+    body.region = (char *)(uintptr_t)region;
     reply.op_case = HATO__REPLY__OP_HELLO;
     reply.hello = &body;
     op_reply(op, &reply);

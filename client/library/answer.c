@@ -100,7 +100,7 @@ static void finish_single(struct hato_client *c, struct request *r, const Hato__
         return;
     struct reply_view v;
     reply_view_open(&v, &c->arena);
-    decode_reply(&c->arena, &v.reply, reply);
+    decode_reply(&c->arena, c->scope, &v.reply, reply);
     call_finish(call, &v.reply);
 }
 

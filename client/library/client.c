@@ -373,6 +373,7 @@ void client_handle_gone(struct hato_client *c)
     memory_free(c->name);
     memory_free(c->account);
     memory_free(c->region);
+    memory_free(c->scope);
     if (!c->owns_loop)
         memory_free(c);
     if (closed != NULL)

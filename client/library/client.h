@@ -73,6 +73,7 @@ struct hato_client {
     struct link *link; /* NULL between tries */
     bool writing;      /* a write is under way on the link */
     uint64_t max_frame_bytes;
+    char *scope; /* "account:region:" that names are in, as the broker says; NULL: it did not */
 
     uint64_t next_id;
     uint64_t next_sequence;

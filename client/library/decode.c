@@ -59,13 +59,20 @@ static void decode_attribute(struct hato_attribute *out, const Hato__Attribute *
     out->value_len = strlen(text(value));
 }
 
-static const struct hato_provenance *decode_provenance(struct arena *a, const Hato__Provenance *in)
+/* As calls of this client name it. */
+static const char *name_within(const char *scope, const char *full)
+{
+    size_t len = scope != NULL ? strlen(scope) : 0;
+    return len > 0 && strncmp(full, scope, len) == 0 ? full + len : full;
+}
+
+static const struct hato_provenance *decode_provenance(struct arena *a, const char *scope, const Hato__Provenance *in)
 {
     if (in == NULL)
         return NULL;
     struct hato_provenance *out = arena_alloc(a, sizeof *out);
     *out = (struct hato_provenance){
-        .source_queue = text(in->source_queue),
+        .source_queue = name_within(scope, text(in->source_queue)),
         .message_id = text(in->message_id),
         .sent_ms = in->sent_ms,
         .attempts = in->attempts,
@@ -78,7 +85,7 @@ static const struct hato_provenance *decode_provenance(struct arena *a, const Ha
     return out;
 }
 
-static struct hato_message decode_message(struct arena *a, const Hato__Message *in)
+static struct hato_message decode_message(struct arena *a, const char *scope, const Hato__Message *in)
 {
     static const Hato__Message empty = HATO__MESSAGE__INIT;
     if (in == NULL)
@@ -101,11 +108,11 @@ static struct hato_message decode_message(struct arena *a, const Hato__Message *
         .not_before_ms = in->not_before_ms,
         .no_delay = in->no_delay,
         .priority = in->priority,
-        .provenance = decode_provenance(a, in->provenance),
+        .provenance = decode_provenance(a, scope, in->provenance),
     };
 }
 
-struct hato_delivery *decode_deliveries(struct arena *a, const Hato__ReceiveReply *in)
+struct hato_delivery *decode_deliveries(struct arena *a, const char *scope, const Hato__ReceiveReply *in)
 {
     struct hato_delivery *out = arena_alloc(a, in->n_deliveries * sizeof *out);
     for (size_t i = 0; i < in->n_deliveries; i++) {
@@ -118,7 +125,7 @@ struct hato_delivery *decode_deliveries(struct arena *a, const Hato__ReceiveRepl
             .receive_count = d->receive_count,
             .first_received_ms = d->first_received_ms,
             .lease_until_ms = d->lease_until_ms,
-            .message = decode_message(a, d->message),
+            .message = decode_message(a, scope, d->message),
         };
     }
     return out;
@@ -134,7 +141,7 @@ struct hato_sent *decode_sent(struct arena *a, const Hato__SendReply *in)
     return out;
 }
 
-static void decode_peeked(struct arena *a, struct hato_reply *out, const Hato__PeekReply *in)
+static void decode_peeked(struct arena *a, const char *scope, struct hato_reply *out, const Hato__PeekReply *in)
 {
     struct hato_peeked *peeked = arena_alloc(a, in->n_messages * sizeof *peeked);
     for (size_t i = 0; i < in->n_messages; i++) {
@@ -147,7 +154,7 @@ static void decode_peeked(struct arena *a, struct hato_reply *out, const Hato__P
             .receive_count = p->receive_count,
             .due_ms = p->due_ms,
             .last_error = text(p->last_error),
-            .message = decode_message(a, p->message),
+            .message = decode_message(a, scope, p->message),
         };
     }
     out->peeked = peeked;
@@ -410,18 +417,18 @@ static const struct hato_status *decode_status(struct arena *a, const Hato__Stat
     return out;
 }
 
-void decode_reply(struct arena *a, struct hato_reply *out, const Hato__Reply *in)
+void decode_reply(struct arena *a, const char *scope, struct hato_reply *out, const Hato__Reply *in)
 {
     switch (in->op_case) {
     case HATO__REPLY__OP_STATUS:
         out->status = decode_status(a, in->status);
         break;
     case HATO__REPLY__OP_RECEIVE:
-        out->deliveries = decode_deliveries(a, in->receive);
+        out->deliveries = decode_deliveries(a, scope, in->receive);
         out->delivery_count = in->receive->n_deliveries;
         break;
     case HATO__REPLY__OP_PEEK:
-        decode_peeked(a, out, in->peek);
+        decode_peeked(a, scope, out, in->peek);
         break;
     case HATO__REPLY__OP_QUEUE:
         decode_queues(a, out, (Hato__QueueInfo *const *)&in->queue, 1);

@@ -69,6 +69,15 @@ static void learn_limits(struct link *l, const Hato__HelloReply *hello)
     l->client->max_frame_bytes = max == 0 ? CLIENT_FRAME_DEFAULT : max > CLIENT_FRAME_MAX ? CLIENT_FRAME_MAX : max;
 }
 
+static void learn_scope(struct hato_client *c, const Hato__HelloReply *hello)
+{
+    struct buffer scope = {0};
+    buffer_printf(&scope, "%s:%s:", hello->account, hello->region);
+    memory_free(c->scope);
+    c->scope = hello->account[0] != '\0' ? memory_string((const char *)scope.data, scope.len) : NULL;
+    buffer_close(&scope);
+}
+
 static bool take_hello(struct link *l, struct bytes frame, struct error *e)
 {
     struct hato_client *c = l->client;
@@ -82,6 +91,7 @@ static bool take_hello(struct link *l, struct bytes frame, struct error *e)
         error_set(e, ERR_PROTOCOL, "the broker's greeting is malformed");
     } else {
         learn_limits(l, reply->hello);
+        learn_scope(c, reply->hello);
     }
     arena_reset(&c->arena);
     if (!ok)

@@ -51,7 +51,9 @@ int operation_check_name(const char *field, const char *name, struct error *e)
     if (name == NULL || name[0] == '\0')
         return error_field(e, ERR_INVALID, field, "the %s's name is missing", field);
     if (strnlen(name, CLIENT_NAME_MAX + 1) > CLIENT_NAME_MAX)
-        return error_field(e, ERR_INVALID, field, "the %s's name is above %d bytes", field, CLIENT_NAME_MAX);
+        return error_field(e, ERR_INVALID, field,
+                           "the %s's name has more than %d bytes; a queue's has at most 80, a function's 64", field,
+                           CLIENT_NAME_MAX);
     return ERR_OK;
 }
 

@@ -211,7 +211,7 @@ void stream_deliver(struct hato_stream *s, const Hato__ReceiveReply *reply)
     s->retry_ms = RETRY_MIN_MS;
     s->credit -= reply->n_deliveries < s->credit ? reply->n_deliveries : s->credit;
     if (reply->n_deliveries > 0)
-        s->on_delivery(s->user, s, decode_deliveries(&s->client->arena, reply), reply->n_deliveries);
+        s->on_delivery(s->user, s, decode_deliveries(&s->client->arena, s->client->scope, reply), reply->n_deliveries);
 }
 
 static void drop_request(struct hato_stream *s)

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct hato_reply reply = {0};
     Hato__Reply *unpacked = decode_unpack(&a, bytes_of(data, size));
     if (unpacked != NULL)
-        decode_reply(&a, &reply, unpacked);
+        decode_reply(&a, "000000000000:us-east-1:", &reply, unpacked);
     arena_close(&a);
     return 0;
 }

@@ -109,6 +109,8 @@ static inline void double_greet(struct double_peer *p, const Hato__Request *requ
     } else {
         hello.broker = (char *)"double";
         hello.max_frame_bytes = b->max_frame_bytes;
+        hello.account = (char *)"000000000000";
+        hello.region = (char *)"us-east-1";
         reply.op_case = HATO__REPLY__OP_HELLO;
         reply.hello = &hello;
     }

@@ -152,11 +152,12 @@ static void reply_redrives(struct double_peer *p, uint64_t id)
 
 /* What was sent comes back as peeked, with a history. */
 static Hato__Message *sent;
+static const char *moved_from = "000000000000:us-east-1:jobs";
 
 static void reply_peek(struct double_peer *p, uint64_t id)
 {
     Hato__Provenance provenance = HATO__PROVENANCE__INIT;
-    provenance.source_queue = text("jobs");
+    provenance.source_queue = text(moved_from);
     provenance.message_id = text("m1");
     provenance.sent_ms = 1;
     provenance.attempts = 2;
@@ -591,6 +592,23 @@ START_TEST(a_message_with_everything_comes_back_as_it_was)
 }
 END_TEST
 
+START_TEST(a_source_of_another_region_keeps_its_full_name)
+{
+    struct harness *h = harness_open(answer, NULL);
+    struct hato_message m = {.body = "x", .body_len = 1};
+    moved_from = "000000000000:eu-west-1:jobs";
+    hato_send(h->client, "jobs", &m, 1, keep, NULL);
+    reply_of(h);
+    hato_reply_destroy(got);
+    struct hato_peek_options options = {.max_messages = 3, .after = "m0", .which = HATO_PEEK_DELAYED, .group = "g"};
+    hato_peek(h->client, "jobs", &options, keep, NULL);
+    ck_assert_str_eq(reply_of(h)->peeked[0].message.provenance->source_queue, "000000000000:eu-west-1:jobs");
+    hato_reply_destroy(got);
+    hato__message__free_unpacked(sent, NULL);
+    harness_close(h);
+}
+END_TEST
+
 START_TEST(codes_have_the_names_and_numbers_of_the_wire)
 {
     ck_assert_int_eq(HATO_NO_MEMORY, HATO__CODE__NO_MEMORY);
@@ -618,6 +636,7 @@ int main(void)
     tcase_add_test(tc, an_empty_list_clears_and_a_filled_one_replaces);
     tcase_add_test(tc, the_status_with_its_shards);
     tcase_add_test(tc, redrives);
+    tcase_add_test(tc, a_source_of_another_region_keeps_its_full_name);
     tcase_add_test(tc, a_message_with_everything_comes_back_as_it_was);
     tcase_add_test(tc, codes_have_the_names_and_numbers_of_the_wire);
     suite_add_tcase(suite, tc);
