@@ -8,13 +8,14 @@
 #define BINDING(field) offsetof(struct hato_binding_settings, field)
 
 static const struct option bind_options[] = {
-    {"batch", OPTION_U32, BINDING(batch_size), "N", "messages in a request (10)", NULL, BINDING(present),
-     HATO_BINDING_BATCH_SIZE},
+    {"batch", OPTION_U32, BINDING(batch_size), "N",
+     "messages in a request of format lambda; the others take one each (10)", NULL, BINDING(present),
+     HATO_BINDING_BATCH_SIZE, .min = 1, .max = 1000},
     {"window", OPTION_DURATION, BINDING(window_ms), "DURATION", "wait so long for a full batch (0)", NULL,
-     BINDING(present), HATO_BINDING_WINDOW},
+     BINDING(present), HATO_BINDING_WINDOW, .max = 300 * OPTION_SECOND},
     {"max-concurrency", OPTION_U32, BINDING(max_concurrency), "N", "batches out at once (1000)", NULL, BINDING(present),
-     HATO_BINDING_MAX_CONCURRENCY},
-    {"paused", OPTION_SWITCH, BINDING(paused), NULL, "deliver nothing for now", NULL, BINDING(present),
+     HATO_BINDING_MAX_CONCURRENCY, .min = 1, .max = 10000},
+    {"paused", OPTION_SWITCH, BINDING(paused), NULL, "deliver nothing for now (off)", NULL, BINDING(present),
      HATO_BINDING_PAUSED},
     {0},
 };

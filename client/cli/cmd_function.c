@@ -21,18 +21,18 @@ struct function_values {
 static const struct option settings_options[] = {
     {"url", OPTION_TEXT, SETTING(url), "URL", "where messages are posted (http or https)", NULL, PRESENT,
      HATO_FUNCTION_URL},
-    {"format", OPTION_CHOICE, SETTING(format), "FORMAT", "how they are posted", view_formats, PRESENT,
+    {"format", OPTION_CHOICE, SETTING(format), "FORMAT", "how they are posted (raw)", view_formats, PRESENT,
      HATO_FUNCTION_FORMAT},
     {"timeout", OPTION_DURATION, SETTING(timeout_ms), "DURATION", "of one request (30s)", NULL, PRESENT,
-     HATO_FUNCTION_TIMEOUT},
+     HATO_FUNCTION_TIMEOUT, .min = 100, .max = OPTION_HOUR},
     {"max-concurrency", OPTION_U32, SETTING(max_concurrency), "N", "requests at once, over all queues (1000)", NULL,
-     PRESENT, HATO_FUNCTION_MAX_CONCURRENCY},
+     PRESENT, HATO_FUNCTION_MAX_CONCURRENCY, .min = 1, .max = 10000},
     {"retry-min", OPTION_DURATION, SETTING(retry_min_ms), "DURATION", "first pause before a retry (1s)", NULL, PRESENT,
-     HATO_FUNCTION_RETRY_MIN},
+     HATO_FUNCTION_RETRY_MIN, .min = 1, .max = OPTION_DAY},
     {"retry-max", OPTION_DURATION, SETTING(retry_max_ms), "DURATION", "longest such pause (5m)", NULL, PRESENT,
-     HATO_FUNCTION_RETRY_MAX},
+     HATO_FUNCTION_RETRY_MAX, .min = 1, .max = OPTION_DAY},
     {"header", OPTION_LIST, offsetof(struct function_values, headers), "'NAME: VALUE'",
-     "sent with every request; again for more", NULL, PRESENT, HATO_FUNCTION_HEADERS},
+     "sent with every request; again for more, up to 32; replaces all headers", NULL, PRESENT, HATO_FUNCTION_HEADERS},
     {"clear-headers", OPTION_FLAG, offsetof(struct function_values, clear_headers), NULL, "no headers any more", NULL,
      PRESENT, HATO_FUNCTION_HEADERS},
     {"secret", OPTION_LIST, offsetof(struct function_values, secrets), "whsec_...",
@@ -40,19 +40,35 @@ static const struct option settings_options[] = {
      HATO_FUNCTION_SECRETS},
     {"clear-secrets", OPTION_FLAG, offsetof(struct function_values, clear_secrets), NULL, "no signatures any more",
      NULL, PRESENT, HATO_FUNCTION_SECRETS},
-    {"content-type", OPTION_TEXT, SETTING(content_type), "TYPE", "of format raw (application/octet-stream)", NULL,
-     PRESENT, HATO_FUNCTION_CONTENT_TYPE},
-    {"rate", OPTION_REAL, SETTING(rate), "N", "requests a second at most; 0: no limit", NULL, PRESENT,
-     HATO_FUNCTION_RATE},
+    {"content-type", OPTION_TEXT, SETTING(content_type), "TYPE",
+     "of bodies: of raw requests, and of CloudEvents whose message has no attribute content-type "
+     "(application/octet-stream)",
+     NULL, PRESENT, HATO_FUNCTION_CONTENT_TYPE},
+    {"rate", OPTION_REAL, SETTING(rate), "N", "requests a second at most, 0.001 to 1000000; 0: no limit (0)", NULL,
+     PRESENT, HATO_FUNCTION_RATE},
     {0},
 };
 
-static struct hato_function_settings *take_lists(struct function_values *v)
+/* NULL when what is given contradicts itself, which is told then. */
+static struct hato_function_settings *take_lists(struct run *r)
 {
+    struct function_values *v = r->values;
+    if (v->headers.count > 0 && v->clear_headers) {
+        command_usage(r, "header",
+                      "--header and --clear-headers contradict each other: give one of them "
+                      "(--header replaces all headers)");
+        return NULL;
+    }
+    if (v->secrets.count > 0 && v->clear_secrets) {
+        command_usage(r, "secret",
+                      "--secret and --clear-secrets contradict each other: give one of them "
+                      "(--secret replaces all secrets)");
+        return NULL;
+    }
     v->settings.headers = v->headers.items;
-    v->settings.header_count = v->clear_headers ? 0 : v->headers.count;
+    v->settings.header_count = v->headers.count;
     v->settings.secrets = v->secrets.items;
-    v->settings.secret_count = v->clear_secrets ? 0 : v->secrets.count;
+    v->settings.secret_count = v->secrets.count;
     return &v->settings;
 }
 
@@ -80,17 +96,21 @@ static enum exit_code finish(struct run *r, struct hato_call *call, const char *
 
 static enum exit_code create(struct run *r)
 {
-    struct hato_function_settings *s = take_lists(r->values);
+    struct hato_function_settings *s = take_lists(r);
+    if (s == NULL)
+        return EXIT_USAGE;
     if (s->url == NULL)
-        return command_usage(r, "--url is needed: where messages are posted");
+        return command_usage(r, "url", "--url is needed: where messages are posted");
     return finish(r, hato_function_create(r->client, r->arguments.items[0], s, NULL, NULL), "created");
 }
 
 static enum exit_code set(struct run *r)
 {
-    struct hato_function_settings *s = take_lists(r->values);
+    struct hato_function_settings *s = take_lists(r);
+    if (s == NULL)
+        return EXIT_USAGE;
     if (s->present == 0)
-        return command_usage(r, "nothing to set");
+        return command_usage(r, "", "nothing to set: name at least one setting, such as --timeout 10s");
     return finish(r, hato_function_set(r->client, r->arguments.items[0], s, NULL, NULL), "changed");
 }
 
@@ -116,7 +136,8 @@ struct list_values {
 };
 
 static const struct option list_options[] = {
-    {"names", OPTION_FLAG, offsetof(struct list_values, names), NULL, "names only, one a line", NULL, 0, 0},
+    {"names", OPTION_FLAG, offsetof(struct list_values, names), NULL,
+     "names only, one a line; with --json a list of them", NULL, 0, 0},
     {0},
 };
 
@@ -136,10 +157,15 @@ static enum exit_code list(struct run *r)
         if (reply == NULL)
             break;
         for (size_t i = 0; i < reply->function_count; i++) {
-            view_function_json(&j, &reply->functions[i]);
-            add_row(&t, &reply->functions[i]);
-            if (v->names)
-                printf("%s\n", reply->functions[i].name);
+            const struct hato_function *f = &reply->functions[i];
+            if (r->globals.json && v->names)
+                json_text(&j, NULL, f->name);
+            else if (r->globals.json)
+                view_function_json(&j, f);
+            else if (v->names)
+                printf("%s\n", f->name);
+            else
+                add_row(&t, f);
         }
         count += reply->function_count;
         snprintf(after, sizeof after, "%s", reply->next);
@@ -181,7 +207,15 @@ static enum exit_code delete_function(struct run *r)
 
 const struct command function_commands[] = {
     {"function create", "NAME", "Creates a function: an HTTP endpoint that messages are pushed to.",
-     "Messages come once a queue is bound to it: hato bind.",
+     "Messages come once a queue is bound to it: hato bind. Formats:\n"
+     "  raw                     one message a request, its body as it is; attributes in headers hato-attr-NAME, but\n"
+     "                          for binary ones and those that can't stand in a header, which are left out\n"
+     "  lambda                  a batch, as AWS Lambda gets it from SQS, with all attributes; partial batch failures\n"
+     "                          are honoured\n"
+     "  cloudevents             one message a request, its body as it is; attributes in headers ce-NAME where the\n"
+     "                          name is letters and digits alone (in lower case then), others are left out\n"
+     "  cloudevents-structured  the same as one JSON object: a body whose content type is JSON is 'data', one of\n"
+     "                          text/ a string there, any other 'data_base64'",
      "hato function create resize --url http://127.0.0.1:8080/ --format lambda --timeout 30s\nhato bind jobs resize", 1,
      1, settings_options, sizeof(struct function_values), create},
     {"function set", "NAME", "Changes settings of a function; those not given stay.", NULL,

@@ -15,9 +15,10 @@ struct peek_values {
 #define PEEK(field) offsetof(struct peek_values, options.field)
 
 static const struct option peek_options[] = {
-    {"max", OPTION_U32, PEEK(max_messages), "N", "messages at most (10)", NULL, 0, 0},
+    {"max", OPTION_U32, PEEK(max_messages), "N", "messages at most, of a page with --all (10)", NULL, 0, 0, .min = 1,
+     .max = 1000},
     {"after", OPTION_TEXT, PEEK(after), "MESSAGE-ID", "go on from this message", NULL, 0, 0},
-    {"which", OPTION_CHOICE, PEEK(which), "STATE", "only those", view_which, 0, 0},
+    {"which", OPTION_CHOICE, PEEK(which), "STATE", "only those (all)", view_which, 0, 0},
     {"group", OPTION_TEXT, PEEK(group), "TEXT", "only this group", NULL, 0, 0},
     {"all", OPTION_FLAG, offsetof(struct peek_values, all), NULL, "all pages, to the end", NULL, 0, 0},
     {"full", OPTION_FLAG, offsetof(struct peek_values, full), NULL, "whole bodies, attributes and history", NULL, 0, 0},

@@ -10,6 +10,8 @@
 #include "cli/text.h"
 #include "cli/view.h"
 
+enum { WEIGHT_MAX = 1000 };
+
 struct queue_values {
     struct hato_queue_settings settings;
     struct text_list weights;
@@ -21,35 +23,39 @@ struct queue_values {
 
 static const struct option settings_options[] = {
     {"visibility", OPTION_DURATION, SETTING(visibility_ms), "DURATION", "how long a lease lasts (30s)", NULL, PRESENT,
-     HATO_QUEUE_VISIBILITY},
+     HATO_QUEUE_VISIBILITY, .max = 7 * OPTION_DAY},
     {"delay", OPTION_DURATION, SETTING(delay_ms), "DURATION", "messages can be received only after this (0)", NULL,
-     PRESENT, HATO_QUEUE_DELAY},
+     PRESENT, HATO_QUEUE_DELAY, .max = 10 * OPTION_YEAR},
     {"retention", OPTION_DURATION, SETTING(retention_ms), "DURATION", "messages older than this are dropped (4d)", NULL,
-     PRESENT, HATO_QUEUE_RETENTION},
+     PRESENT, HATO_QUEUE_RETENTION, .min = OPTION_SECOND, .max = 10 * OPTION_YEAR},
     {"wait", OPTION_DURATION, SETTING(receive_wait_ms), "DURATION", "waiting time of receives that name none (0)", NULL,
-     PRESENT, HATO_QUEUE_RECEIVE_WAIT},
-    {"dead-letter", OPTION_TEXT, SETTING(dead_letter), "QUEUE", "where messages go that fail too often; '' for none",
-     NULL, PRESENT, HATO_QUEUE_DEAD_LETTER},
+     PRESENT, HATO_QUEUE_RECEIVE_WAIT, .max = OPTION_HOUR},
+    {"dead-letter", OPTION_TEXT, SETTING(dead_letter), "QUEUE",
+     "where messages go that fail too often; made when it is missing; '' for none (none)", NULL, PRESENT,
+     HATO_QUEUE_DEAD_LETTER},
     {"max-receives", OPTION_U32, SETTING(max_receives), "N", "receives before that (10)", NULL, PRESENT,
-     HATO_QUEUE_MAX_RECEIVES},
-    {"on-exhausted", OPTION_CHOICE, SETTING(on_exhausted), "WHAT", "what happens to a message that used them up",
-     view_exhausted, PRESENT, HATO_QUEUE_ON_EXHAUSTED},
-    {"max-message", OPTION_SIZE, SETTING(max_message_bytes), "SIZE", "largest message (1MiB)", NULL, PRESENT,
-     HATO_QUEUE_MAX_MESSAGE_BYTES},
-    {"max-messages", OPTION_U64, SETTING(max_messages), "N", "sends beyond are refused; 0: no limit", NULL, PRESENT,
-     HATO_QUEUE_MAX_MESSAGES},
-    {"max-bytes", OPTION_SIZE, SETTING(max_bytes), "SIZE", "sends beyond are refused; 0: no limit", NULL, PRESENT,
-     HATO_QUEUE_MAX_BYTES},
+     HATO_QUEUE_MAX_RECEIVES, .min = 1, .max = 1000000},
+    {"on-exhausted", OPTION_CHOICE, SETTING(on_exhausted), "WHAT",
+     "what happens to a message that used them up (dead-letter; halt-group: FIFO queues only)", view_exhausted, PRESENT,
+     HATO_QUEUE_ON_EXHAUSTED},
+    {"max-message", OPTION_SIZE, SETTING(max_message_bytes), "SIZE", "largest message, body and attributes (1MiB)",
+     NULL, PRESENT, HATO_QUEUE_MAX_MESSAGE_BYTES, .min = 1, .max = 64 * OPTION_MIB},
+    {"max-messages", OPTION_U64, SETTING(max_messages), "N",
+     "sends beyond so many messages are refused; 0: no limit (0)", NULL, PRESENT, HATO_QUEUE_MAX_MESSAGES},
+    {"max-bytes", OPTION_SIZE, SETTING(max_bytes), "SIZE", "sends beyond so many bytes are refused; 0: no limit (0)",
+     NULL, PRESENT, HATO_QUEUE_MAX_BYTES},
     {"max-in-flight", OPTION_U32, SETTING(max_in_flight), "N", "leases at once (120000)", NULL, PRESENT,
-     HATO_QUEUE_MAX_IN_FLIGHT},
+     HATO_QUEUE_MAX_IN_FLIGHT, .min = 1, .max = 10000000},
     {"content-deduplication", OPTION_SWITCH, SETTING(content_deduplication), NULL,
-     "equal bodies are duplicates where no id is given", NULL, PRESENT, HATO_QUEUE_CONTENT_DEDUPLICATION},
+     "equal bodies are duplicates where no id is given (off)", NULL, PRESENT, HATO_QUEUE_CONTENT_DEDUPLICATION},
     {"deduplication-window", OPTION_DURATION, SETTING(deduplication_window_ms), "DURATION",
-     "how long ids are remembered (5m)", NULL, PRESENT, HATO_QUEUE_DEDUPLICATION_WINDOW},
-    {"deduplication-scope", OPTION_CHOICE, SETTING(deduplication_scope), "SCOPE", "within what ids are compared",
-     view_scopes, PRESENT, HATO_QUEUE_DEDUPLICATION_SCOPE},
+     "how long ids are remembered (5m)", NULL, PRESENT, HATO_QUEUE_DEDUPLICATION_WINDOW, .min = OPTION_SECOND,
+     .max = 7 * OPTION_DAY},
+    {"deduplication-scope", OPTION_CHOICE, SETTING(deduplication_scope), "SCOPE",
+     "within what ids are compared (queue)", view_scopes, PRESENT, HATO_QUEUE_DEDUPLICATION_SCOPE},
     {"weight", OPTION_LIST, offsetof(struct queue_values, weights), "GROUP=N",
-     "a group's share of service (1); again for more groups", NULL, PRESENT, HATO_QUEUE_GROUP_WEIGHTS},
+     "a group's share of service, 1 to 1000 (1); again for more groups; replaces all weights", NULL, PRESENT,
+     HATO_QUEUE_GROUP_WEIGHTS},
     {"clear-weights", OPTION_FLAG, offsetof(struct queue_values, clear_weights), NULL, "all groups weigh 1 again", NULL,
      PRESENT, HATO_QUEUE_GROUP_WEIGHTS},
     {0},
@@ -57,6 +63,10 @@ static const struct option settings_options[] = {
 
 static enum exit_code take_weights(struct run *r, struct queue_values *v)
 {
+    if (v->weights.count > 0 && v->clear_weights)
+        return command_usage(r, "weight",
+                             "--weight and --clear-weights contradict each other: give one of them "
+                             "(--weight replaces all weights)");
     if (v->weights.count == 0)
         return EXIT_DONE;
     struct hato_group_weight *weights = memory_zero(v->weights.count, sizeof *weights);
@@ -64,10 +74,10 @@ static enum exit_code take_weights(struct run *r, struct queue_values *v)
     for (size_t i = 0; i < v->weights.count; i++) {
         const char *text = v->weights.items[i];
         const char *equals = strrchr(text, '=');
-        char *end;
-        unsigned long weight = equals != NULL ? strtoul(equals + 1, &end, 10) : 0;
-        if (equals == NULL || equals == text || *end != '\0' || weight == 0 || weight > 1000)
-            return command_usage(r, "--weight takes GROUP=N with N from 1 to 1000, not '%s'", text);
+        uint64_t weight = 0;
+        if (equals == NULL || equals == text || !option_number(equals + 1, WEIGHT_MAX, &weight) || weight == 0)
+            return command_usage(r, "weight", "--weight takes GROUP=N with N from 1 to %d, not '%.60s'", WEIGHT_MAX,
+                                 text);
         weights[i].group = memory_string(text, (size_t)(equals - text));
         weights[i].weight = (uint32_t)weight;
         v->settings.group_weight_count++;
@@ -119,7 +129,7 @@ static enum exit_code set(struct run *r)
 {
     struct queue_values *v = r->values;
     if (v->settings.present == 0)
-        return command_usage(r, "nothing to set");
+        return command_usage(r, "", "nothing to set: name at least one setting, such as --visibility 1m");
     enum exit_code code = take_weights(r, v);
     if (code == EXIT_DONE)
         code = finish_change(r, hato_queue_set(r->client, r->arguments.items[0], &v->settings, NULL, NULL), "changed");
@@ -137,7 +147,8 @@ struct list_values {
 static const struct option list_options[] = {
     {"prefix", OPTION_TEXT, offsetof(struct list_values, prefix), "TEXT", "only queues whose names begin so", NULL, 0,
      0},
-    {"names", OPTION_FLAG, offsetof(struct list_values, names), NULL, "names only, one a line", NULL, 0, 0},
+    {"names", OPTION_FLAG, offsetof(struct list_values, names), NULL,
+     "names only, one a line; with --json a list of them", NULL, 0, 0},
     {0},
 };
 
@@ -175,7 +186,9 @@ static enum exit_code list(struct run *r)
         if (tabular)
             table_open(&t, "QUEUE|>READY|>IN FLIGHT|>DELAYED|>SIZE|>OLDEST|FUNCTION");
         for (size_t i = 0; i < reply->queue_count; i++) {
-            if (r->globals.json)
+            if (r->globals.json && v->names)
+                json_text(&j, NULL, reply->queues[i].name);
+            else if (r->globals.json)
                 view_queue_json(&j, &reply->queues[i]);
             else if (v->names)
                 printf("%s\n", reply->queues[i].name);
@@ -286,7 +299,8 @@ static enum exit_code resume_group(struct run *r)
 
 const struct command queue_commands[] = {
     {"queue create", "QUEUE", "Creates a queue; again with the same settings does nothing.",
-     "A queue whose name ends with .fifo keeps the order within each group.",
+     "A name has 1 to 80 of A-Z a-z 0-9 _ -; a queue whose name ends with .fifo keeps the order within each group.\n"
+     "A dead-letter queue that is missing is made along, with the defaults and a retention of 14 days.",
      "hato queue create jobs-dead\nhato queue create jobs --visibility 30s --dead-letter jobs-dead --max-receives 5", 1,
      1, settings_options, sizeof(struct queue_values), create},
     {"queue set", "QUEUE", "Changes settings of a queue; those not given stay.", NULL,

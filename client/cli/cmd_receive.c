@@ -7,12 +7,13 @@
 #include "cli/command.h"
 #include "cli/view.h"
 
-enum { FOLLOW_CREDIT = 100 };
+enum { FOLLOW_CREDIT = 100, ONCE_MAX = 1000 };
 
 enum { GIVEN_WAIT = 1, GIVEN_VISIBILITY = 2 };
 
 struct receive_values {
     struct hato_receive_options options;
+    const char *max; /* what it may be depends on --follow */
     uint32_t given;
     bool ack;
     bool follow;
@@ -22,12 +23,12 @@ struct receive_values {
 #define RECEIVE(field) offsetof(struct receive_values, options.field)
 
 static const struct option receive_options[] = {
-    {"max", OPTION_U32, RECEIVE(max_messages), "N", "messages at most (1); with --follow: stop after so many", NULL, 0,
-     0},
+    {"max", OPTION_TEXT, offsetof(struct receive_values, max), "N",
+     "messages at most, 1 to 1000 (1); with --follow: stop after so many", NULL, 0, 0},
     {"wait", OPTION_DURATION, RECEIVE(wait_ms), "DURATION", "wait so long for a first message (the queue's)", NULL,
-     offsetof(struct receive_values, given), GIVEN_WAIT},
+     offsetof(struct receive_values, given), GIVEN_WAIT, .max = OPTION_HOUR},
     {"visibility", OPTION_DURATION, RECEIVE(visibility_ms), "DURATION", "lease them for so long (the queue's)", NULL,
-     offsetof(struct receive_values, given), GIVEN_VISIBILITY},
+     offsetof(struct receive_values, given), GIVEN_VISIBILITY, .max = 7 * OPTION_DAY},
     {"ack", OPTION_FLAG, offsetof(struct receive_values, ack), NULL, "delete them once they are printed", NULL, 0, 0},
     {"follow", OPTION_FLAG, offsetof(struct receive_values, follow), NULL,
      "go on as messages come, until ctrl-c; with --json one object a line", NULL, 0, 0},
@@ -51,10 +52,9 @@ static void print_delivery(struct run *r, const struct hato_delivery *d)
     }
 }
 
-static enum exit_code output_failed(void)
+static enum exit_code output_failed(struct run *r)
 {
-    fprintf(stderr, "hato: cannot write to standard output; nothing was acked, the messages come back\n");
-    return EXIT_LOCAL;
+    return command_failed(r, "cannot write to standard output; what was not written is not acked and comes back");
 }
 
 /* ---------------------------------------------------------------- once */
@@ -78,7 +78,7 @@ static void print_all(struct run *r, const struct hato_reply *reply)
 static enum exit_code ack_all(struct run *r, const struct hato_reply *received)
 {
     if (fflush(stdout) != 0)
-        return output_failed();
+        return output_failed(r);
     struct hato_bytes *receipts = memory_zero(received->delivery_count, sizeof *receipts);
     for (size_t i = 0; i < received->delivery_count; i++)
         receipts[i] = received->deliveries[i].receipt;
@@ -148,7 +148,7 @@ static void on_delivery(void *user, struct hato_stream *stream, const struct hat
     for (size_t i = 0; i < count; i++)
         print_delivery(f->run, &deliveries[i]);
     if (fflush(stdout) != 0) {
-        f->code = output_failed();
+        f->code = output_failed(f->run);
         stop(f);
         return;
     }
@@ -193,11 +193,22 @@ static enum exit_code follow(struct run *r)
     while (f.stream != NULL || f.acks > 0)
         uv_run(loop, UV_RUN_ONCE);
     if (f.unknown > 0)
-        fprintf(stderr, "hato: %u acks were under way when the connection was lost; most likely they were done\n",
-                f.unknown);
+        command_error(r, &(struct hato_error){HATO_UNKNOWN_OUTCOME, "",
+                                              "acks were under way when the connection was lost; "
+                                              "most likely they were done"});
     uv_close((uv_handle_t *)&f.interrupt, NULL);
     uv_run(loop, UV_RUN_NOWAIT);
     return f.code;
+}
+
+static bool take_max(struct receive_values *v)
+{
+    uint64_t max = 0;
+    if (v->max == NULL)
+        return true;
+    bool good = option_number(v->max, v->follow ? UINT32_MAX : ONCE_MAX, &max) && max > 0;
+    v->options.max_messages = (uint32_t)max;
+    return good;
 }
 
 static enum exit_code receive(struct run *r)
@@ -205,8 +216,13 @@ static enum exit_code receive(struct run *r)
     struct receive_values *v = r->values;
     v->options.has_wait = (v->given & GIVEN_WAIT) != 0;
     v->options.has_visibility = (v->given & GIVEN_VISIBILITY) != 0;
+    if (v->body && r->globals.json)
+        return command_usage(r, "body", "--body and --json contradict each other: give one of them");
+    if (!take_max(v))
+        return command_usage(r, "max", "--max takes a whole number, 1 to %d (or more with --follow), not '%.60s'",
+                             ONCE_MAX, v->max);
     if (v->follow && v->options.has_wait)
-        return command_usage(r, "--wait has no meaning with --follow, which waits for ever");
+        return command_usage(r, "wait", "--wait has no meaning with --follow, which waits for ever");
     return v->follow ? follow(r) : receive_once(r);
 }
 

@@ -13,6 +13,7 @@ enum { LOOK_MS = 300 };
 
 struct redrive_values {
     struct hato_redrive_options options;
+    uint32_t given;
     bool detach;
     bool cancel;
     bool list;
@@ -24,7 +25,8 @@ static const struct option redrive_options[] = {
     {"to", OPTION_TEXT, REDRIVE(destination), "QUEUE", "move all there (each message to where it came from)", NULL, 0,
      0},
     {"reason", OPTION_TEXT, REDRIVE(reason), "TEXT", "only messages whose last error contains this", NULL, 0, 0},
-    {"rate", OPTION_REAL, REDRIVE(rate), "N", "messages a second (as fast as it goes)", NULL, 0, 0},
+    {"rate", OPTION_REAL, REDRIVE(rate), "N", "messages a second, 0.001 to 1000000 (0: as fast as it goes)", NULL,
+     offsetof(struct redrive_values, given), 1},
     {"detach", OPTION_FLAG, offsetof(struct redrive_values, detach), NULL, "start it and don't wait for its end", NULL,
      0, 0},
     {"cancel", OPTION_FLAG, offsetof(struct redrive_values, cancel), NULL, "stop the running one", NULL, 0, 0},
@@ -139,7 +141,7 @@ static enum exit_code watch_until_end(struct run *r, const char *id, struct watc
         progress_close(&p);
         if (d != NULL)
             print_one(r, d);
-        if (running)
+        if (running && !r->globals.json)
             fprintf(stderr, "it goes on in the broker; stop it with: hato redrive %s --cancel\n",
                     r->arguments.items[0]);
         hato_reply_destroy(reply);
@@ -193,8 +195,11 @@ static enum exit_code cancel(struct run *r)
 static enum exit_code redrive(struct run *r)
 {
     const struct redrive_values *v = r->values;
-    if (v->cancel && v->list)
-        return command_usage(r, "--cancel or --list, not both");
+    bool starts = v->options.destination != NULL || v->options.reason != NULL || v->given != 0 || v->detach;
+    if (v->cancel + v->list + starts > 1)
+        return command_usage(r, "cancel",
+                             "--cancel, --list, and what starts a redrive (--to, --reason, --rate, --detach) "
+                             "contradict each other: give one of them");
     return v->cancel ? cancel(r) : v->list ? list(r) : start(r);
 }
 

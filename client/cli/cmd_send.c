@@ -1,4 +1,5 @@
 /* hato send */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,13 @@
 enum { ATTRIBUTES_MAX = 64, LINES_WINDOW = 4000 };
 static const size_t BODY_MAX = 64u << 20; /* the largest message any broker takes */
 
+enum { GIVEN_DELAY = 1, GIVEN_NOT_BEFORE = 2 };
+
 struct send_values {
     struct hato_message message;
     struct text_list attributes;
     uint32_t window;
+    uint32_t given;
     bool lines;
     bool quiet;
 };
@@ -28,17 +32,20 @@ static const struct option send_options[] = {
     {"lines", OPTION_FLAG, offsetof(struct send_values, lines), NULL,
      "every line of standard input is a message; tells how many at the end", NULL, 0, 0},
     {"window", OPTION_U32, offsetof(struct send_values, window), "N", "sends under way at once with --lines (4000)",
-     NULL, 0, 0},
-    {"delay", OPTION_DURATION, MESSAGE(delay_ms), "DURATION", "not to be received earlier", NULL, 0, 0},
+     NULL, 0, 0, .min = 1, .max = 65536},
+    {"delay", OPTION_DURATION, MESSAGE(delay_ms), "DURATION", "not to be received earlier (the queue's); 0: at once",
+     NULL, offsetof(struct send_values, given), GIVEN_DELAY, .max = 10 * OPTION_YEAR},
     {"no-delay", OPTION_FLAG, MESSAGE(no_delay), NULL, "at once, also where the queue has a delay", NULL, 0, 0},
     {"not-before", OPTION_U64, MESSAGE(not_before_ms), "MS", "a point in time (milliseconds since 1970) for a delay",
-     NULL, 0, 0},
+     NULL, offsetof(struct send_values, given), GIVEN_NOT_BEFORE, .min = 1},
     {"group", OPTION_TEXT, MESSAGE(group), "TEXT", "order (FIFO queue) or fairness (standard queue)", NULL, 0, 0},
     {"dedup", OPTION_TEXT, MESSAGE(deduplication_id), "ID", "a second message with this id is dropped", NULL, 0, 0},
     {"attr", OPTION_LIST, offsetof(struct send_values, attributes), "NAME=VALUE",
      "an attribute; NAME:number=5, NAME:binary=BASE64; again for more", NULL, 0, 0},
-    {"priority", OPTION_U32, MESSAGE(priority), "N", "0 (lowest) to 7; standard queues", NULL, 0, 0},
-    {"traceparent", OPTION_TEXT, MESSAGE(traceparent), "TEXT", "W3C trace context, reaches the function", NULL, 0, 0},
+    {"priority", OPTION_U32, MESSAGE(priority), "N", "0 (lowest) to 7; standard queues (0)", NULL, 0, 0, .max = 7},
+    {"traceparent", OPTION_TEXT, MESSAGE(traceparent), "TEXT",
+     "W3C trace context (00-TRACE-PARENT-FLAGS), reaches the function; one whose ids are all zeros is refused", NULL, 0,
+     0},
     {"quiet", OPTION_FLAG, offsetof(struct send_values, quiet), NULL, "don't print message ids", NULL, 0, 0},
     {0},
 };
@@ -95,10 +102,12 @@ static bool read_attribute(struct hato_attribute *a, struct buffer *memory, cons
 static enum exit_code take_attributes(struct run *r, struct send_values *v, struct attributes *a)
 {
     if (v->attributes.count > ATTRIBUTES_MAX)
-        return command_usage(r, "%zu attributes; the limit is %d", v->attributes.count, ATTRIBUTES_MAX);
+        return command_usage(r, "attr", "--attr is given %zu times, the limit is %d", v->attributes.count,
+                             ATTRIBUTES_MAX);
     for (size_t i = 0; i < v->attributes.count; i++) {
         if (!read_attribute(&a->items[i], &a->memory[i], v->attributes.items[i]))
-            return command_usage(r, "--attr takes NAME=VALUE, NAME:number=VALUE or NAME:binary=BASE64, not '%s'",
+            return command_usage(r, "attr",
+                                 "--attr takes NAME=VALUE, NAME:number=VALUE or NAME:binary=BASE64, not '%.60s'",
                                  v->attributes.items[i]);
     }
     v->message.attributes = a->items;
@@ -114,13 +123,12 @@ static enum exit_code read_input(struct run *r, struct buffer *body)
         ssize_t n = read(STDIN_FILENO, buffer_reserve(body, 65536), 65536);
         if (n == 0)
             return EXIT_DONE;
-        if (n < 0) {
-            fprintf(stderr, "hato: cannot read standard input\n");
-            return EXIT_LOCAL;
-        }
+        if (n < 0)
+            return command_failed(r, "cannot read standard input: %s", strerror(errno));
         body->len += (size_t)n;
         if (body->len > BODY_MAX)
-            return command_usage(r, "standard input is above 64MiB, the largest message; --lines sends line by line");
+            return command_usage(r, "",
+                                 "standard input is above 64MiB, the largest message; --lines sends line by line");
     }
 }
 
@@ -175,9 +183,11 @@ static enum exit_code send_arguments(struct run *r, const struct send_values *v)
 {
     size_t count = r->arguments.count - 1;
     if (count == 0)
-        return command_usage(r, "no message: give its body, '-' for standard input, or --lines");
+        return command_usage(r, "", "no message: give its body, '-' for standard input, or --lines");
+    if (v->window != 0)
+        return command_usage(r, "window", "--window has a meaning with --lines only");
     if (count > 1 && v->message.deduplication_id != NULL)
-        return command_usage(r, "with --dedup all but the first message would be dropped as duplicates");
+        return command_usage(r, "", "with --dedup all but the first message would be dropped as duplicates");
     struct hato_message *messages = memory_zero(count, sizeof *messages);
     struct buffer input = {0};
     enum exit_code code = EXIT_DONE;
@@ -188,7 +198,7 @@ static enum exit_code send_arguments(struct run *r, const struct send_values *v)
         messages[i].body_len = strlen(text);
         if (strcmp(text, "-") != 0)
             continue;
-        code = input.len > 0 ? command_usage(r, "'-' twice") : read_input(r, &input);
+        code = input.len > 0 ? command_usage(r, "", "'-' twice") : read_input(r, &input);
         messages[i].body = input.data;
         messages[i].body_len = input.len;
     }
@@ -202,18 +212,32 @@ static enum exit_code send_arguments(struct run *r, const struct send_values *v)
 static enum exit_code send_lines(struct run *r, const struct send_values *v)
 {
     if (r->arguments.count > 1)
-        return command_usage(r, "--lines takes the messages from standard input, not from arguments");
+        return command_usage(r, "lines", "--lines takes the messages from standard input, not from arguments");
     if (v->message.deduplication_id != NULL)
-        return command_usage(r, "with --dedup all lines but the first would be dropped as duplicates");
+        return command_usage(r, "", "with --dedup all lines but the first would be dropped as duplicates");
     uint32_t window = v->window != 0 ? v->window : LINES_WINDOW;
     return lines_send(r, r->arguments.items[0], &v->message, window);
+}
+
+/* A delay of 0 is one that is given: it overrides the queue's. */
+static enum exit_code take_delay(struct run *r, struct send_values *v)
+{
+    bool delay = (v->given & GIVEN_DELAY) != 0;
+    bool point = (v->given & GIVEN_NOT_BEFORE) != 0;
+    if (delay + point + v->message.no_delay > 1)
+        return command_usage(r, "delay",
+                             "--delay, --not-before and --no-delay contradict each other: give one of them");
+    v->message.no_delay = v->message.no_delay || (delay && v->message.delay_ms == 0);
+    return EXIT_DONE;
 }
 
 static enum exit_code send_command(struct run *r)
 {
     struct send_values *v = r->values;
     struct attributes *a = memory_zero(1, sizeof *a);
-    enum exit_code code = take_attributes(r, v, a);
+    enum exit_code code = take_delay(r, v);
+    if (code == EXIT_DONE)
+        code = take_attributes(r, v, a);
     if (code == EXIT_DONE)
         code = v->lines ? send_lines(r, v) : send_arguments(r, v);
     free_attributes(a);

@@ -20,9 +20,10 @@ enum { GIVEN_VISIBILITY = 1 };
 #define NACK(field) offsetof(struct settle_values, nack.field)
 
 static const struct option nack_options[] = {
-    {"delay", OPTION_DURATION, NACK(delay_ms), "DURATION", "not to be received again earlier (0)", NULL, 0, 0},
-    {"error", OPTION_TEXT, NACK(error), "TEXT", "kept as the message's last error", NULL, 0, 0},
-    {"status", OPTION_U32, NACK(status), "N", "a status kept with it", NULL, 0, 0},
+    {"delay", OPTION_DURATION, NACK(delay_ms), "DURATION", "not to be received again earlier (0)", NULL, 0, 0,
+     .max = 7 * OPTION_DAY},
+    {"error", OPTION_TEXT, NACK(error), "TEXT", "kept as the message's last error, cut at 1KiB", NULL, 0, 0},
+    {"status", OPTION_U32, NACK(status), "N", "a status kept with it (0: none)", NULL, 0, 0},
     {"uncounted", OPTION_FLAG, NACK(uncounted), NULL, "the receive doesn't count: it was not tried", NULL, 0, 0},
     {0},
 };
@@ -30,7 +31,7 @@ static const struct option nack_options[] = {
 static const struct option extend_options[] = {
     {"visibility", OPTION_DURATION, offsetof(struct settle_values, visibility_ms), "DURATION",
      "how long the lease lasts from now (needed; 0 gives it back)", NULL, offsetof(struct settle_values, given),
-     GIVEN_VISIBILITY},
+     GIVEN_VISIBILITY, .max = 7 * OPTION_DAY},
     {0},
 };
 
@@ -91,17 +92,31 @@ struct settling {
     enum exit_code code; /* of a batch that failed as a whole */
 };
 
+static bool cancels(const struct run *r)
+{
+    return r->command->name[0] == 'c';
+}
+
+static const char *told(const struct run *r, int code)
+{
+    if (cancels(r) && code == HATO_INVALID)
+        return "not a message id; give it as hato send or hato peek printed it";
+    if (cancels(r) && code == HATO_CONFLICT)
+        return "in flight: somebody received it; who has the receipt can ack it";
+    return hato_code_text(code);
+}
+
 static void note(struct settling *s, const char *name, int code)
 {
     s->done += code == HATO_OK;
     s->refused += code != HATO_OK;
     if (s->run->globals.json) {
         json_object(&s->json, NULL);
-        json_text(&s->json, s->run->command->name[0] == 'c' ? "message_id" : "receipt", name);
+        json_text(&s->json, cancels(s->run) ? "message_id" : "receipt", name);
         json_text(&s->json, "code", hato_code_name(code));
         json_object_end(&s->json);
     } else if (code != HATO_OK) {
-        fprintf(stderr, "hato: %s: %s\n", name, hato_code_text(code));
+        fprintf(stderr, "hato: %s: %s\n", name, told(s->run, code));
     }
 }
 
@@ -152,7 +167,8 @@ static enum exit_code check_receipts(struct run *r, const struct names *names)
     for (size_t i = 0; i < names->count && code == EXIT_DONE; i++) {
         buffer_clear(&scratch);
         if (!base64_read(&scratch, bytes_text(name_at(names, i))) || scratch.len == 0)
-            code = command_usage(r, "'%.100s' is not a receipt; give it as hato receive printed it", name_at(names, i));
+            code = command_usage(r, "", "'%.100s' is not a receipt; give it as hato receive printed it",
+                                 name_at(names, i));
     }
     buffer_close(&scratch);
     return code;
@@ -162,7 +178,7 @@ static enum exit_code settle(struct run *r, const char *done)
 {
     struct settling s = {.run = r};
     read_names(r, &s.names);
-    if (r->command->name[0] != 'c' && check_receipts(r, &s.names) != EXIT_DONE) {
+    if (!cancels(r) && check_receipts(r, &s.names) != EXIT_DONE) {
         close_names(&s.names);
         return EXIT_USAGE;
     }
@@ -197,7 +213,7 @@ static enum exit_code extend(struct run *r)
 {
     const struct settle_values *v = r->values;
     if ((v->given & GIVEN_VISIBILITY) == 0)
-        return command_usage(r, "--visibility is needed: how long the lease lasts from now");
+        return command_usage(r, "visibility", "--visibility is needed: how long the lease lasts from now");
     return settle(r, "extended");
 }
 

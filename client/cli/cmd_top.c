@@ -21,7 +21,7 @@ struct top_values {
 
 static const struct option top_options[] = {
     {"interval", OPTION_DURATION, offsetof(struct top_values, interval_ms), "DURATION", "between two looks (1s)", NULL,
-     0, 0},
+     0, 0, .min = 100, .max = OPTION_HOUR},
     {"once", OPTION_FLAG, offsetof(struct top_values, once), NULL,
      "print one frame and end, after two looks, so that rates are there", NULL, 0, 0},
     {0},
@@ -268,8 +268,7 @@ static void run_live(struct top *t, uint64_t interval_ms)
     if (!look(t)) /* before the screen is taken: an error is told like any other */
         return;
     if (!terminal_open(t)) {
-        fprintf(stderr, "hato: this terminal cannot be used; --once prints one frame\n");
-        t->code = EXIT_LOCAL;
+        t->code = command_failed(t->run, "this terminal cannot be used; --once prints one frame");
         return;
     }
     while (!t->quit) {
@@ -287,7 +286,7 @@ static enum exit_code top(struct run *r)
     uint64_t interval = v->interval_ms != 0 ? v->interval_ms : INTERVAL_MS;
     bool live = !v->once && !r->globals.json;
     if (live && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)))
-        return command_usage(r, "this is no terminal; --once prints one frame");
+        return command_usage(r, "", "this is no terminal: --once prints one frame");
     struct top t = {.run = r, .loop = hato_client_loop(r->client), .order = TOP_BY_NAME};
     const char *server = r->globals.server != NULL ? r->globals.server : getenv("HATO_SERVER");
     snprintf(t.server, sizeof t.server, "%s", server != NULL && server[0] != '\0' ? server : HATO_DEFAULT_SERVER);

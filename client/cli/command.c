@@ -7,13 +7,14 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "cli/help.h"
 #include "cli/json.h"
 
 const struct option global_options[] = {
     {"server", OPTION_TEXT, offsetof(struct globals, server), "HOST:PORT", "the broker (HATO_SERVER; 127.0.0.1:9325)",
      NULL, 0, 0},
     {"deadline", OPTION_DURATION, offsetof(struct globals, deadline_ms), "DURATION",
-     "give up when an answer takes longer (30s)", NULL, 0, 0},
+     "give up when an answer takes longer (30s)", NULL, 0, 0, .min = 1, .max = OPTION_YEAR},
     {"json", OPTION_FLAG, offsetof(struct globals, json), NULL, "print JSON, errors too", NULL, 0, 0},
     {"help", OPTION_FLAG, offsetof(struct globals, help), NULL, "show this", NULL, 0, 0},
     {0},
@@ -23,49 +24,6 @@ const struct command *const command_tables[] = {
     queue_commands,    send_commands, receive_commands, settle_commands, peek_commands,       redrive_commands,
     function_commands, bind_commands, status_commands,  top_commands,    completion_commands, NULL,
 };
-
-/* ---------------------------------------------------------------- help */
-
-static const char EXIT_TABLE[] =
-    "Ends with 0 when done, 1 refused by the broker, 2 wrong command line, 3 broker not reached,\n"
-    "4 no answer in time (it may have happened), 5 some of several refused, 6 local reading or\n"
-    "writing failed, 130 stopped by ctrl-c. Durations: 250ms, 30s, 10m, 1h30m, 7d. Sizes: 64KiB, 1MiB.\n";
-
-void command_help(const struct command *c)
-{
-    printf("hato %s%s%s%s\n\n%s\n", c->name, c->arguments[0] != '\0' ? " " : "", c->arguments,
-           c->options != NULL ? " [options]" : "", c->summary);
-    if (c->more != NULL)
-        printf("%s\n", c->more);
-    if (c->options != NULL) {
-        printf("\nOptions:\n");
-        option_help(c->options);
-    }
-    printf("\nEverywhere:\n");
-    option_help(global_options);
-    printf("\nExample:\n");
-    for (const char *at = c->example; *at != '\0';) {
-        size_t len = strcspn(at, "\n");
-        printf("  %.*s\n", (int)len, at);
-        at += len + (at[len] == '\n');
-    }
-    printf("\n%s", EXIT_TABLE);
-}
-
-void command_overview(void)
-{
-    printf("hato, the command line of the Hato message broker (%s)\n\n", hato_version());
-    for (size_t t = 0; command_tables[t] != NULL; t++) {
-        for (const struct command *c = command_tables[t]; c->name != NULL; c++) {
-            char head[80];
-            snprintf(head, sizeof head, "%s %s", c->name, c->arguments);
-            printf("  hato %-38s %s\n", head, c->summary);
-        }
-    }
-    printf("\nhato COMMAND --help tells more, with an example.\n\nEverywhere:\n");
-    option_help(global_options);
-    printf("\n%s", EXIT_TABLE);
-}
 
 /* ---------------------------------------------------------------- errors */
 
@@ -108,16 +66,19 @@ static void tell(bool as_json, const char *code, const char *field, const char *
         fprintf(stderr, "hato: %s%s\n", message, next);
         return;
     }
+    struct buffer sentence = {0};
+    buffer_printf(&sentence, "%s%s", message, next);
     struct json j = {0};
     json_object(&j, NULL);
     json_object(&j, "error");
     json_text(&j, "code", code);
     json_text(&j, "field", field);
-    json_text(&j, "message", message);
+    json_bytes(&j, "message", sentence.data, sentence.len);
     json_object_end(&j);
     json_object_end(&j);
     fprintf(stderr, "%.*s\n", (int)j.out.len, (const char *)j.out.data);
     buffer_close(&j.out);
+    buffer_close(&sentence);
 }
 
 enum exit_code command_error(struct run *r, const struct hato_error *e)
@@ -126,17 +87,48 @@ enum exit_code command_error(struct run *r, const struct hato_error *e)
     return exit_of(e->code);
 }
 
-enum exit_code command_usage(struct run *r, const char *format, ...)
+enum exit_code command_error_at(struct run *r, const struct hato_error *e, const char *format, ...)
+{
+    struct buffer sentence = {0};
+    char context[128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(context, sizeof context, format, args);
+    va_end(args);
+    buffer_printf(&sentence, "%s: %s", context, e->message);
+    buffer_u8(&sentence, 0);
+    tell(r->globals.json, hato_code_name(e->code), e->field, (const char *)sentence.data, advice(e));
+    buffer_close(&sentence);
+    return exit_of(e->code);
+}
+
+enum exit_code command_failed(struct run *r, const char *format, ...)
 {
     char message[512];
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    tell(r->globals.json, "local", "", message, "");
+    return EXIT_LOCAL;
+}
+
+static enum exit_code usage(struct run *r, const char *field, const char *message)
+{
     char next[120];
     snprintf(next, sizeof next, "; see: hato %s --help", r->command->name);
-    tell(r->globals.json, "usage", "", message, next);
+    tell(r->globals.json, "usage", field, message, next);
     return EXIT_USAGE;
+}
+
+enum exit_code command_usage(struct run *r, const char *field, const char *format, ...)
+{
+    char message[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return usage(r, field, message);
 }
 
 struct hato_reply *command_wait(struct run *r, struct hato_call *call, enum exit_code *code)
@@ -194,20 +186,14 @@ static const struct command *find(const char **argv, int argc, int *words)
     return best;
 }
 
-/* "hato queue", "hato queue --help": the commands of that noun. */
-static bool show_noun(const char *noun)
+/* Whether --json is among the arguments, for errors that come before options are read. */
+static bool wants_json(const char **argv, int argc)
 {
-    bool any = false;
-    size_t len = strlen(noun);
-    for (size_t t = 0; command_tables[t] != NULL; t++) {
-        for (const struct command *c = command_tables[t]; c->name != NULL; c++) {
-            if (strncmp(c->name, noun, len) != 0 || c->name[len] != ' ')
-                continue;
-            printf("  hato %s %s\n      %s\n", c->name, c->arguments, c->summary);
-            any = true;
-        }
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
     }
-    return any;
+    return false;
 }
 
 static enum exit_code connect_and_run(struct run *r)
@@ -222,13 +208,12 @@ static enum exit_code connect_and_run(struct run *r)
     char why[256];
     r->client = hato_client_create(NULL, &options, why, sizeof why);
     if (r->client == NULL)
-        return command_usage(r, "--server: %s", why);
+        return command_usage(r, "server", "%s: %s", r->globals.server != NULL ? "--server" : "HATO_SERVER", why);
     enum exit_code code = r->command->run(r);
     hato_client_destroy(r->client);
-    if (fflush(stdout) != 0 && code == EXIT_DONE) {
-        fprintf(stderr, "hato: cannot write to standard output\n");
-        code = EXIT_LOCAL;
-    }
+    bool written = fflush(stdout) == 0 && ferror(stdout) == 0;
+    if (!written && code == EXIT_DONE)
+        code = command_failed(r, "cannot write to standard output");
     return code;
 }
 
@@ -236,7 +221,7 @@ static enum exit_code check_count(struct run *r)
 {
     size_t n = r->arguments.count;
     if (n < r->command->min || n > r->command->max)
-        return command_usage(r, "%s: hato %s %s", n < r->command->min ? "too few arguments" : "too many arguments",
+        return command_usage(r, "", "%s: hato %s %s", n < r->command->min ? "too few arguments" : "too many arguments",
                              r->command->name, r->command->arguments);
     return EXIT_DONE;
 }
@@ -247,13 +232,14 @@ static enum exit_code run_command(const struct command *c, const char **argv, in
     struct run *r = memory_zero(1, sizeof *r);
     r->command = c;
     r->values = memory_zero(1, c->values_size);
+    r->globals.json = wants_json(argv, argc);
     struct option_set sets[] = {{c->options != NULL ? c->options : none, r->values}, {global_options, &r->globals}};
     struct error e;
     enum exit_code code = EXIT_DONE;
     if (option_read(sets, 2, argv, argc, &r->arguments, &e) != ERR_OK)
-        code = command_usage(r, "%s", e.message);
+        code = usage(r, e.field, e.message);
     else if (r->globals.help)
-        command_help(c);
+        help_command(c);
     else if ((code = check_count(r)) == EXIT_DONE)
         code = connect_and_run(r);
     memory_free(r->values);
@@ -272,7 +258,20 @@ static int leading_options(const char **argv, int argc)
             break;
         i += alone ? 1 : 2;
     }
-    return i < argc ? i : 0;
+    return i < argc ? i : argc;
+}
+
+/* "queue --json list": options between a noun and its command go before the noun. Returns how many arguments they take. */
+static int noun_options(const char **argv, int argc)
+{
+    if (argc == 0 || !help_is_noun(argv[0]))
+        return 0;
+    const char *noun = argv[0];
+    int n = leading_options(argv + 1, argc - 1);
+    for (int i = 0; i < n; i++)
+        argv[i] = argv[i + 1];
+    argv[n] = noun;
+    return n;
 }
 
 /* Puts the first `n` arguments behind the command's words, where its own options are read. */
@@ -286,32 +285,92 @@ static void move_behind(const char **argv, int n, int words)
     }
 }
 
-static int other_words(int argc, const char **argv)
+static int usage_without_command(bool json, const char *message, const char *next)
 {
-    const char *first = argc > 0 ? argv[0] : "--help";
-    if (strcmp(first, "--version") == 0) {
-        printf("hato %s\n", hato_version());
+    tell(json, "usage", "", message, next);
+    return EXIT_USAGE;
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* "hato queue": a noun alone, or with a word that is no command of it. */
+static int noun_words(bool json, int argc, const char **argv)
+{
+    char message[200], next[80];
+    const char *noun = argv[0];
+    if (argc > 1 && is_help(argv[1])) {
+        help_noun(noun);
         return EXIT_DONE;
     }
-    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0 || strcmp(first, "help") == 0) {
-        command_overview();
-        return argc > 0 ? EXIT_DONE : EXIT_USAGE;
+    bool second = argc > 1 && argv[1][0] != '-';
+    snprintf(next, sizeof next, "; hato %s --help lists them", noun);
+    if (second)
+        snprintf(message, sizeof message, "no command '%s %.60s'", noun, argv[1]);
+    else
+        snprintf(message, sizeof message, "'%s' is followed by a command", noun);
+    return usage_without_command(json, message, next);
+}
+
+/* What begins with no command. */
+static int other_words(bool json, int argc, const char **argv)
+{
+    static const char lists[] = "; hato --help lists them";
+    char message[200];
+    if (argc == 0)
+        return usage_without_command(json, "no command given", lists);
+    if (strcmp(argv[0], "--version") == 0) {
+        if (json)
+            printf("{\"version\":\"%s\"}\n", hato_version());
+        else
+            printf("hato %s\n", hato_version());
+        return EXIT_DONE;
     }
-    if (show_noun(first))
-        return argc > 1 && strcmp(argv[1], "--help") == 0 ? EXIT_DONE : EXIT_USAGE;
-    fprintf(stderr, "hato: no command '%s'; hato --help lists them\n", first);
-    return EXIT_USAGE;
+    if (is_help(argv[0])) {
+        help_program();
+        return EXIT_DONE;
+    }
+    if (help_is_noun(argv[0]))
+        return noun_words(json, argc, argv);
+    snprintf(message, sizeof message, "no %s '%.60s'", argv[0][0] == '-' ? "option" : "command", argv[0]);
+    return usage_without_command(json, message, lists);
+}
+
+/* "hato help queue create" is "hato queue create --help". */
+static int help_words(bool json, int argc, const char **argv)
+{
+    int words;
+    const struct command *c = find(argv, argc, &words);
+    if (argc == 0)
+        help_program();
+    else if (c != NULL && words == argc)
+        help_command(c);
+    else if (argc == 1 && help_is_noun(argv[0]))
+        help_noun(argv[0]);
+    else
+        return other_words(json, argc, argv);
+    return EXIT_DONE;
 }
 
 int command_main(int argc, const char **argv)
 {
     argc--;
     argv++;
+    bool json = wants_json(argv, argc);
+    if (argc == 0) {
+        help_program();
+        return EXIT_USAGE;
+    }
     int leading = leading_options(argv, argc);
+    leading += noun_options(argv + leading, argc - leading);
     int words;
+    if (leading < argc && strcmp(argv[leading], "help") == 0)
+        return help_words(json, argc - leading - 1, argv + leading + 1);
     const struct command *c = find(argv + leading, argc - leading, &words);
     if (c == NULL)
-        return other_words(argc - leading, argv + leading);
+        return other_words(json, argc - leading, argv + leading);
     move_behind(argv, leading, words);
     return (int)run_command(c, argv + words, argc - words);
 }

@@ -73,17 +73,22 @@ extern const struct command completion_commands[];
 /* Runs the program. */
 int command_main(int argc, const char **argv);
 
-void command_help(const struct command *c);
-void command_overview(void);
-
 /* Waits for the call. NULL when it failed: told on standard error then, with `*code` for the program's end. */
 struct hato_reply *command_wait(struct run *r, struct hato_call *call, enum exit_code *code);
 
 /* Tells an error on standard error (as JSON with --json), and gives the code to end with. */
 enum exit_code command_error(struct run *r, const struct hato_error *e);
 
-/* A wrong use that only the command itself can see. */
-enum exit_code command_usage(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* As command_error, with "context: " before the message. */
+enum exit_code command_error_at(struct run *r, const struct hato_error *e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Reading or writing failed here. */
+enum exit_code command_failed(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A wrong use that only the command itself can see; `field` is the option at fault without its dashes, or "". */
+enum exit_code command_usage(struct run *r, const char *field, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Asks before what cannot be undone, when a person is there to answer and --yes was not given. False: leave it. */
 bool command_confirm(bool yes, const char *format, ...) __attribute__((format(printf, 2, 3)));

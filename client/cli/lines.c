@@ -50,6 +50,16 @@ struct line {
 
 static void go_on(struct lines *s);
 
+static void tell_failure(struct lines *s, const struct line *l, const struct hato_error *e)
+{
+    if (s->failed > FAILURES_TOLD)
+        return;
+    progress_close(&s->progress);
+    enum exit_code code = command_error_at(s->run, e, "line %llu", (unsigned long long)l->number);
+    if (s->code == EXIT_DONE)
+        s->code = code;
+}
+
 static void on_sent(void *user, const struct hato_reply *reply)
 {
     struct line *l = user;
@@ -63,14 +73,7 @@ static void on_sent(void *user, const struct hato_reply *reply)
     } else {
         s->failed++;
         s->stopped = true;
-        if (s->failed <= FAILURES_TOLD) {
-            progress_close(&s->progress);
-            fprintf(stderr, "hato: line %llu: %s\n", (unsigned long long)l->number, reply->error.message);
-        }
-        if (s->code == EXIT_DONE)
-            s->code = reply->error.code == HATO_TIMEOUT || reply->error.code == HATO_UNKNOWN_OUTCOME ? EXIT_UNKNOWN
-                      : reply->error.code == HATO_IO                                                 ? EXIT_UNREACHABLE
-                                                                                                     : EXIT_REFUSED;
+        tell_failure(s, l, &reply->error);
     }
     memory_free(l);
     progress_at(&s->progress, s->sent, s->input_bytes);
@@ -130,9 +133,9 @@ static void read_more(struct lines *s)
         s->at = 0;
     }
     if (s->input.len > LINE_MAX_BYTES) {
-        fprintf(stderr, "hato: line %llu is above 64MiB, the largest message\n", (unsigned long long)s->line + 1);
         s->stopped = true;
-        s->code = EXIT_USAGE;
+        s->code =
+            command_usage(s->run, "", "line %llu is above 64MiB, the largest message", (unsigned long long)s->line + 1);
         return;
     }
     uv_buf_t buf = uv_buf_init((char *)buffer_reserve(&s->input, READ_BYTES), READ_BYTES);
@@ -194,10 +197,8 @@ enum exit_code lines_send(struct run *r, const char *queue, const struct hato_me
         uv_run(hato_client_loop(r->client), UV_RUN_ONCE);
     progress_close(&s.progress);
     buffer_close(&s.input);
-    if (s.stdin_failed) {
-        fprintf(stderr, "hato: cannot read standard input\n");
-        s.code = EXIT_LOCAL;
-    }
+    if (s.stdin_failed)
+        s.code = command_failed(r, "cannot read standard input");
     tell_end(&s);
     return s.code == EXIT_REFUSED && s.sent > 0 ? EXIT_PARTLY : s.code;
 }

@@ -9,6 +9,8 @@
 #include "base/assert.h"
 #include "base/human.h"
 
+enum { LIMITS_TEXT_MAX = 2 * HUMAN_TEXT_MAX + 8 };
+
 struct found {
     const struct option *option;
     void *values;
@@ -57,24 +59,79 @@ void option_mark(const struct option *o, void *values)
         *(uint32_t *)(void *)((char *)values + o->mask_offset) |= o->mask;
 }
 
-static int read_number(const struct option *o, const char *text, uint64_t max, uint64_t *out, struct error *e)
+/* ---------------------------------------------------------------- limits */
+
+static uint64_t max_of(const struct option *o)
+{
+    if (o->max != 0)
+        return o->max;
+    return o->kind == OPTION_U32 ? UINT32_MAX : UINT64_MAX;
+}
+
+static char *unit_text(const struct option *o, uint64_t v, char out[HUMAN_TEXT_MAX])
+{
+    if (o->kind == OPTION_DURATION)
+        return human_duration_text(v, out);
+    if (o->kind == OPTION_SIZE)
+        return human_size_text(v, out);
+    snprintf(out, HUMAN_TEXT_MAX, "%llu", (unsigned long long)v);
+    return out;
+}
+
+/* "1 to 1000", "0s to 7d", "1 or more"; "" when anything goes. */
+static char *limits_text(const struct option *o, char out[LIMITS_TEXT_MAX])
+{
+    char min[HUMAN_TEXT_MAX], max[HUMAN_TEXT_MAX];
+    out[0] = '\0';
+    if (o->max != 0)
+        snprintf(out, LIMITS_TEXT_MAX, "%s to %s", unit_text(o, o->min, min), unit_text(o, o->max, max));
+    else if (o->min != 0)
+        snprintf(out, LIMITS_TEXT_MAX, "%s or more", unit_text(o, o->min, min));
+    return out;
+}
+
+static int check_limits(const struct option *o, const char *text, uint64_t v, struct error *e)
+{
+    char limits[LIMITS_TEXT_MAX];
+    if (v >= o->min && v <= max_of(o))
+        return ERR_OK;
+    return error_field(e, ERR_INVALID, o->name, "--%s takes %s, not '%.60s'", o->name, limits_text(o, limits), text);
+}
+
+/* ---------------------------------------------------------------- values */
+
+bool option_number(const char *text, uint64_t max, uint64_t *out)
 {
     char *end;
     errno = 0;
     unsigned long long v = strtoull(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || v > max)
-        return error_field(e, ERR_INVALID, o->name, "--%s takes a whole number up to %llu, not '%s'", o->name,
-                           (unsigned long long)max, text);
+        return false;
     *out = v;
-    return ERR_OK;
+    return true;
+}
+
+static int read_number(const struct option *o, const char *text, uint64_t *out, struct error *e)
+{
+    char limits[LIMITS_TEXT_MAX];
+    uint64_t most = o->kind == OPTION_U32 ? UINT32_MAX : UINT64_MAX;
+    if (option_number(text, most, out))
+        return check_limits(o, text, *out, e);
+    if (o->max == 0)
+        snprintf(limits, sizeof limits, "%llu to %llu", (unsigned long long)o->min, (unsigned long long)most);
+    else
+        limits_text(o, limits);
+    return error_field(e, ERR_INVALID, o->name, "--%s takes a whole number, %s, not '%.60s'", o->name, limits, text);
 }
 
 static int read_real(const struct option *o, const char *text, double *out, struct error *e)
 {
     char *end;
     double v = strtod(text, &end);
-    if (end == text || *end != '\0' || !isfinite(v) || v < 0)
-        return error_field(e, ERR_INVALID, o->name, "--%s takes a number, not '%s'", o->name, text);
+    bool plain = text[0] != '\0' && text[strspn(text, "0123456789.eE+-")] == '\0' && text[0] != '+'; /* no 0x, no inf */
+    if (!plain || *end != '\0' || !isfinite(v) || v < 0)
+        return error_field(e, ERR_INVALID, o->name,
+                           "--%s takes a number that is not negative, such as 2.5, not '%.60s'", o->name, text);
     *out = v;
     return ERR_OK;
 }
@@ -90,7 +147,7 @@ static int read_choice(const struct option *o, const char *text, int *out, struc
         size_t len = strlen(all);
         snprintf(all + len, sizeof all - len, "%s%s", i > 0 ? ", " : "", o->choices[i]);
     }
-    return error_field(e, ERR_INVALID, o->name, "--%s is one of %s, not '%s'", o->name, all, text);
+    return error_field(e, ERR_INVALID, o->name, "--%s is one of %s, not '%.60s'", o->name, all, text);
 }
 
 static int add_text(const struct option *o, struct text_list *list, const char *text, struct error *e)
@@ -104,15 +161,16 @@ static int add_text(const struct option *o, struct text_list *list, const char *
 static int read_u32(const struct option *o, const char *text, uint32_t *out, struct error *e)
 {
     uint64_t v = 0;
-    int rc = read_number(o, text, UINT32_MAX, &v, e);
+    int rc = read_number(o, text, &v, e);
     *out = (uint32_t)v;
     return rc;
 }
 
-static int wrap(const struct option *o, int rc, struct error *e)
+static int read_with_unit(const struct option *o, const char *text,
+                          int (*read)(const char *text, uint64_t *out, struct error *e), uint64_t *out, struct error *e)
 {
-    if (rc == ERR_OK)
-        return rc;
+    if (read(text, out, e) == ERR_OK)
+        return check_limits(o, text, *out, e);
     snprintf(e->field, sizeof e->field, "%s", o->name);
     return error_wrap(e, "--%s", o->name);
 }
@@ -128,13 +186,13 @@ static int read_value(const struct option *o, void *at, const char *text, struct
     case OPTION_U32:
         return read_u32(o, text, at, e);
     case OPTION_U64:
-        return read_number(o, text, UINT64_MAX, at, e);
+        return read_number(o, text, at, e);
     case OPTION_REAL:
         return read_real(o, text, at, e);
     case OPTION_DURATION:
-        return wrap(o, human_duration(text, at, e), e);
+        return read_with_unit(o, text, human_duration, at, e);
     case OPTION_SIZE:
-        return wrap(o, human_size(text, at, e), e);
+        return read_with_unit(o, text, human_size, at, e);
     case OPTION_CHOICE:
         return read_choice(o, text, at, e);
     default:
@@ -151,8 +209,8 @@ static int unknown(const struct option_set *sets, size_t set_count, const char *
 {
     const char *other = strncmp(arg, "--", 2) == 0 ? nearest(sets, set_count, arg + 2) : NULL;
     if (other != NULL)
-        return error_field(e, ERR_INVALID, arg, "no option %s here; did you mean --%s?", arg, other);
-    return error_field(e, ERR_INVALID, arg, "no option %s here; --help lists them (after -- nothing is an option)",
+        return error_field(e, ERR_INVALID, arg, "no option %.60s here; did you mean --%s?", arg, other);
+    return error_field(e, ERR_INVALID, arg, "no option %.60s here; --help lists them (after -- nothing is an option)",
                        arg);
 }
 
@@ -223,6 +281,9 @@ void option_help(const struct option *options)
         printf("  %-*s  %s", width, text, o->help);
         for (int i = 0; o->kind == OPTION_CHOICE && o->choices[i] != NULL; i++)
             printf("%s%s", i == 0 ? ": " : ", ", o->choices[i]);
+        char limits[LIMITS_TEXT_MAX];
+        if (limits_text(o, limits)[0] != '\0')
+            printf("; %s", limits);
         printf("\n");
     }
 }

@@ -24,6 +24,13 @@ enum option_kind {
 
 enum { TEXT_LIST_MAX = 1024 };
 
+/* For limits. */
+#define OPTION_SECOND UINT64_C(1000)
+#define OPTION_HOUR (3600 * OPTION_SECOND)
+#define OPTION_DAY (24 * OPTION_HOUR)
+#define OPTION_YEAR (365 * OPTION_DAY)
+#define OPTION_MIB (UINT64_C(1) << 20)
+
 struct text_list {
     const char *items[TEXT_LIST_MAX];
     size_t count;
@@ -38,6 +45,8 @@ struct option {
     const char *const *choices; /* of OPTION_CHOICE, ends with NULL */
     size_t mask_offset;         /* where `mask` is set (uint32_t) when the option is given */
     uint32_t mask;
+    uint64_t min; /* of a number, duration (milliseconds) or size (bytes) */
+    uint64_t max; /* 0: whatever its kind holds */
 };
 
 /* A table and the struct it fills. */
@@ -58,8 +67,11 @@ struct positionals {
 int option_read(const struct option_set *sets, size_t set_count, const char **argv, int argc, struct positionals *rest,
                 struct error *e);
 
-/* One line per option on standard output, columns aligned. */
+/* One line per option on standard output, columns aligned: what it is, its choices, its limits. */
 void option_help(const struct option *options);
+
+/* A whole number of digits alone. False: it is none, or above `max`. */
+bool option_number(const char *text, uint64_t max, uint64_t *out);
 
 /* Puts the bit of `o` into its mask, as if it had been given. */
 void option_mark(const struct option *o, void *values);

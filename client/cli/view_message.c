@@ -126,6 +126,22 @@ static void provenance_lines(const struct hato_provenance *p)
     printf("\n");
 }
 
+/* As send's --attr takes it, so that the number 5 and the text 5 look different. */
+static void attribute_line(const struct hato_attribute *a)
+{
+    struct buffer base64 = {0};
+    char type[256], value[200];
+    bool plain = a->type == HATO_TEXT && a->type_suffix[0] == '\0';
+    if (a->type == HATO_BINARY) {
+        base64_put(&base64, bytes_of(a->value, a->value_len), BASE64_STANDARD);
+        text_line(base64.data, base64.len, 120, value, sizeof value);
+    } else {
+        text_line(a->value, a->value_len, 120, value, sizeof value);
+    }
+    printf("  %s%s%s=%s\n", a->name, plain ? "" : ":", plain ? "" : type_name(a, type), value);
+    buffer_close(&base64);
+}
+
 void view_message_lines(const struct hato_message *m)
 {
     if (m->group[0] != '\0')
@@ -137,10 +153,7 @@ void view_message_lines(const struct hato_message *m)
     if (m->traceparent[0] != '\0')
         printf("  traceparent %s\n", m->traceparent);
     for (size_t i = 0; i < m->attribute_count; i++) {
-        const struct hato_attribute *a = &m->attributes[i];
-        char value[200];
-        text_line(a->value, a->value_len, 120, value, sizeof value);
-        printf("  %s=%s\n", a->name, value);
+        attribute_line(&m->attributes[i]);
     }
     provenance_lines(m->provenance);
 }

@@ -2,10 +2,15 @@
 """Every command of `hato`, in the order in which somebody would meet them, with what --json prints; and what it says, and with
 which exit code, when something is wrong."""
 import json
+import os
+import pty
+import shlex
+import signal
+import subprocess
 
-from lib import scenario
+from lib import program, scenario
 
-REFUSED, USAGE, UNREACHABLE, PARTLY = 1, 2, 3, 5
+REFUSED, USAGE, UNREACHABLE, PARTLY, LOCAL = 1, 2, 3, 5, 6
 
 
 def error_of(done):
@@ -31,6 +36,8 @@ def queues(s, b):
     s.equal("queue show tells the same, and what messages waited", (shown["settings"], shown["waited"]["count"]),
             (changed["settings"], 0))
     s.contains("for people there is a table", b.hato("queue", "list"), "READY  IN FLIGHT  DELAYED")
+    s.equal("--names is a name a line, with --json a list of them", (b.hato("queue", "list", "--names"),
+            b.json("queue", "list", "--names")), ("jobs\njobs-dead\n", ["jobs", "jobs-dead"]))
 
 
 def messages(s, b):
@@ -41,6 +48,9 @@ def messages(s, b):
     s.equal("with their attributes", got[0]["attributes"],
             {"kind": {"type": "text", "value": "new"}, "size": {"type": "number", "value": "3"},
              "raw": {"type": "binary", "value_base64": "AAH/"}})
+    shown = b.hato("peek", "jobs", "--full", "--max", 1)
+    s.check("for people, too, a number differs from a text", all(part in shown for part in
+            ("  kind=new\n", "  size:number=3\n", "  raw:binary=AAH/\n")), shown)
     s.equal("with the ids that send gave", [one["message_id"] for one in got], [one["message_id"] for one in sent])
     s.equal("and says when the lease ends", got[0]["lease_until_ms"] - got[0]["first_received_ms"], 30000)
     s.equal("a leased message is in flight", [one["state"] for one in b.json("peek", "jobs")], ["in-flight", "in-flight"])
@@ -83,6 +93,7 @@ def redrives(s, b):
     dead = b.json("peek", "jobs-dead")[0]
     s.equal("a dead letter says where it comes from and why",
             (dead["provenance"]["reason"], dead["provenance"]["attempts"], dead["last_error"]), ("max-receives", 2, "boom"))
+    s.equal("by the name that commands take", dead["provenance"]["source_queue"], "jobs")
     moved = b.json("redrive", "jobs-dead", "--reason", "boom")
     s.equal("redrive moves it back and waits for its end", (moved["state"], moved["moved"], moved["skipped"]),
             ("completed", 1, 0))
@@ -102,6 +113,7 @@ def functions(s, b):
     s.equal("bind is the queue's", bound["settings"]["binding"],
             {"function": "resize", "batch_size": 3, "window_ms": 0, "max_concurrency": 1000, "paused": True})
     s.equal("the function knows its queues", b.json("function", "list")[0]["queues"], ["jobs"])
+    s.equal("function list --names --json is a list of names", b.json("function", "list", "--names"), ["resize"])
     s.equal("resume and pause", (b.json("resume", "jobs")["settings"]["binding"]["paused"],
                                  b.json("pause", "jobs")["settings"]["binding"]["paused"]), (False, True))
     done = b.run("function", "delete", "resize", "--json")
@@ -117,9 +129,83 @@ def broker_itself(s, b):
     s.check("ping", b.json("ping")["us"] > 0)
     top = b.json("top", "--once", "--interval", "100ms")
     s.equal("top has the queues", [queue["name"] for queue in top["queues"]], ["jobs", "jobs-dead"])
-    s.contains("completion for bash", b.hato("completion", "bash"), "_hato()")
     s.equal("queue delete", b.json("queue", "delete", "jobs"), {"deleted": "jobs"})
     s.equal("and it is gone", [queue["name"] for queue in b.json("queue", "list")], ["jobs-dead"])
+
+
+def completed(b, lines):
+    """What a real bash makes of each line when asked to insert all completions of its end: the words of the line then."""
+    ours = os.path.dirname(program("hato")[-1])
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ.update(PS1="", TERM="dumb", HATO_SERVER=b.server, PATH=ours + ":" + os.environ["PATH"])
+        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+    got = b""
+
+    def until(marker):
+        nonlocal got
+        while marker not in got:
+            got += os.read(terminal, 65536)
+        before, got = got.split(marker, 1)
+        return before.decode()
+
+    os.write(terminal, b"stty -echo; bind 'set enable-bracketed-paste off'; source <(hato completion bash); echo SET-\"UP\"\n")
+    until(b"SET-UP")
+    words = []
+    for line in lines:  # then to its beginning, and a command that prints what there is
+        os.write(terminal, line.encode() + b"\x1b*\x01printf '<%s>' \x05; echo '@'END\n")
+        said = until(b"@END")
+        words.append(said[said.rfind("<hato>"):])
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(terminal)
+    return words
+
+
+def completion(s, b):
+    wanted = {
+        "hato qu": "<hato><queue>",
+        f"hato --server {b.server} qu": f"<hato><--server><{b.server}><queue>",
+        f"hato --server={b.server} --json queue sh": f"<hato><--server={b.server}><--json><queue><show>",
+        f"hato --deadline 9s --server {b.server} queue show jobs-": f"<hato><--deadline><9s><--server><{b.server}><queue><show><jobs-dead>",
+        "hato queue --json pur": "<hato><queue><--json><purge>",
+        "hato receive --max 3 --wait 1s jo": "<hato><receive><--max><3><--wait><1s><jobs><jobs-dead>",
+        "hato function create f --format clo": "<hato><function><create><f><--format><cloudevents><cloudevents-structured>",
+        "hato function create f --format=lam": "<hato><function><create><f><--format=lambda>",
+        "hato queue set jobs --weight a:b=1 --dead-letter jobs-": "<hato><queue><set><jobs><--weight><a:b=1><--dead-letter><jobs-dead>",
+        "hato send jobs --not-b": "<hato><send><jobs><--not-before>",
+        "hato bind jobs completed-f": "<hato><bind><jobs><completed-function>",
+        "hato --server 127.0.0.1:1 queue show jo": "<hato><--server><127.0.0.1:1><queue><show><jo>",
+    }
+    b.hato("function", "create", "completed-function", "--url", "http://127.0.0.1:9/")
+    for (line, words), got in zip(wanted.items(), completed(b, wanted)):
+        s.equal(f"bash completes {line.replace(b.server, 'SERVER')!r}", got, words)
+    b.hato("function", "delete", "completed-function")
+
+
+def in_a_shell(b, text):
+    hato = shlex.join([*program("hato"), "--server", b.server])
+    done = subprocess.run(["bash", "-c", text.replace("hato ", hato + " ") + "; echo ${PIPESTATUS[0]}"], capture_output=True,
+                          text=True, check=False)
+    return done.stdout, done.stderr
+
+
+def pipes(s, b):
+    body = "x" * 100000
+    for _ in range(3):
+        b.hato("send", "jobs-dead", "-", stdin=body)
+    out, err = in_a_shell(b, "hato receive jobs-dead --max 3 --body --ack --visibility 0s | head -c 1")
+    s.check("who closes the pipe before all is written is told, and nothing is acked",
+            out == f"x{LOCAL}\n" and "cannot write to standard output" in err, out + err)
+    s.equal("the messages are still there", b.json("queue", "show", "jobs-dead")["ready"], 3)
+    b.hato("queue", "purge", "jobs-dead")
+
+
+def delays(s, b):
+    b.hato("queue", "create", "slow", "--delay", "1h")
+    b.hato("send", "slow", "at once", "--delay", "0")
+    s.equal("a delay of 0 overrides the queue's", [one["body"] for one in b.json("receive", "slow")], ["at once"])
+    b.hato("queue", "delete", "slow")
 
 
 def wrong(s, b):
@@ -137,14 +223,29 @@ def wrong(s, b):
     done = b.run("send", "nowhere", "x", "--json")
     s.equal("sending to a queue that is not there", (done.returncode, error_of(done)["code"]), (REFUSED, "not_found"))
     s.contains("says how to make it", error_of(done)["message"], "hato queue create nowhere")
+    done = b.run("queue", "create", "caf\u00e9", "--json")
+    s.contains("a name that is refused is shown as it was given", error_of(done)["message"], '"caf\u00e9"')
+    for command in (["set", "nowhere", "--timeout", "5s"], ["delete", "nowhere"], ["show", "nowhere"]):
+        message = error_of(b.run("function", *command, "--json"))["message"]
+        s.check(f"function {command[0]} names what is not there as the user did", "nowhere" in message and
+                "us-east-1" not in message and "hato function create nowhere" in message, message)
+    b.hato("queue", "create", "small", "--max-messages", 1)
+    b.hato("send", "small", "x")
+    s.refused("a full queue says what makes room", b.run("send", "small", "y"), "ack some, or raise it")
+    b.hato("queue", "delete", "small")
+    done = b.run("bogus", "--json")
+    s.equal("with --json wrong use is told in JSON, too", (done.returncode, error_of(done)["code"]), (USAGE, "usage"))
+    done = b.run("ping", "--server", "127.0.0.1:%d" % b.http_port, "--json")
+    s.equal("an HTTP server where the broker should be", (done.returncode, error_of(done)["code"]), (UNREACHABLE, "protocol"))
     done = b.run("ping", "--server", "127.0.0.1:1", "--json")
     s.equal("a broker that is not there", (done.returncode, error_of(done)["code"]), (UNREACHABLE, "io"))
-    for words in (["queue", "create"], ["send"], ["receive"], ["redrive"], ["function", "create"], ["top"]):
+    for words in (["queue", "create"], ["send"], ["receive"], ["redrive"], ["function", "create"], ["top"],
+                  ["queue"], ["function"]):
         done = b.run(*words, "--help")
         s.check(f"{' '.join(words)} --help", done.returncode == 0 and f"hato {words[0]}" in done.stdout, done.stdout)
 
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (queues, messages, input_and_output, redrives, functions, broker_itself, wrong):
+    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, delays, broker_itself, wrong):
         part(scene, broker)

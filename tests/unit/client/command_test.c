@@ -199,6 +199,7 @@ START_TEST(every_command_has_help_with_an_example)
             ck_assert_ptr_nonnull(strstr(out, c->summary));
             ck_assert_ptr_nonnull(strstr(out, "Example:\n  "));
             ck_assert_ptr_nonnull(strstr(out, "--json"));
+            ck_assert_ptr_nonnull(strstr(out, "Exit codes: 0 done"));
         }
     }
 }
@@ -291,6 +292,84 @@ START_TEST(wrong_use_ends_with_two_and_points_to_the_help)
 }
 END_TEST
 
+START_TEST(with_json_wrong_use_is_told_in_json)
+{
+    ck_assert_int_eq(RUN("bogus", "--json"), EXIT_USAGE);
+    ck_assert_str_eq(out, "");
+    ck_assert_str_eq(err, "{\"error\":{\"code\":\"usage\",\"field\":\"\","
+                          "\"message\":\"no command 'bogus'; hato --help lists them\"}}\n");
+    ck_assert_int_eq(RUN("receive", "jobs", "--bogus", "--json"), EXIT_USAGE);
+    ck_assert_ptr_nonnull(strstr(err, "\"code\":\"usage\",\"field\":\"--bogus\""));
+    ck_assert_int_eq(RUN("queue", "--json"), EXIT_USAGE);
+    ck_assert_int_eq(err[0], '{');
+    ck_assert_int_eq(RUN("queue", "lst", "--json"), EXIT_USAGE);
+    ck_assert_ptr_nonnull(strstr(err, "no command 'queue lst'"));
+    ck_assert_int_eq(RUN("--json"), EXIT_USAGE);
+    ck_assert_int_eq(err[0], '{');
+    ck_assert_int_eq(RUN("send", "jobs", "--json"), EXIT_USAGE);
+    ck_assert_int_eq(err[0], '{');
+    ck_assert_int_eq(RUN_INPUT("refuse\n", "send", "jobs", "--lines", "--json"), EXIT_REFUSED);
+    ck_assert_ptr_nonnull(strstr(err, "\"message\":\"line 1: the queue is full\""));
+}
+END_TEST
+
+static struct {
+    const char *argv[10]; /* the program may reorder them */
+    const char *named[3];
+} contradictions[] = {
+    {{"hato", "queue", "set", "q", "--weight", "g=2", "--clear-weights"}, {"--weight", "--clear-weights"}},
+    {{"hato", "function", "set", "f", "--header", "A: b", "--clear-headers"}, {"--header", "--clear-headers"}},
+    {{"hato", "function", "set", "f", "--secret", "s", "--clear-secrets"}, {"--secret", "--clear-secrets"}},
+    {{"hato", "send", "q", "x", "--delay", "1s", "--no-delay"}, {"--delay", "--no-delay"}},
+    {{"hato", "send", "q", "x", "--delay", "1s", "--not-before", "5"}, {"--delay", "--not-before"}},
+    {{"hato", "send", "q", "x", "--window", "5"}, {"--window", "--lines"}},
+    {{"hato", "redrive", "q", "--list", "--rate", "5"}, {"--list", "--rate"}},
+    {{"hato", "redrive", "q", "--list", "--cancel"}, {"--list", "--cancel"}},
+    {{"hato", "receive", "q", "--body", "--json"}, {"--body", "--json"}},
+    {{"hato", "receive", "q", "--follow", "--wait", "1s"}, {"--follow", "--wait"}},
+};
+
+START_TEST(options_that_contradict_each_other_are_refused_naming_both)
+{
+    ck_assert_int_eq(run_with("", contradictions[_i].argv), EXIT_USAGE);
+    for (size_t i = 0; contradictions[_i].named[i] != NULL; i++)
+        ck_assert_msg(strstr(err, contradictions[_i].named[i]) != NULL, "no %s in: %s", contradictions[_i].named[i],
+                      err);
+}
+END_TEST
+
+START_TEST(a_receive_takes_one_to_a_thousand_messages)
+{
+    static const char *const wrong[] = {"0", "-1", "1001", "5x", " 3", "1.5", "", "99999999999999999999"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_int_eq(RUN("receive", "jobs", "--max", wrong[i]), EXIT_USAGE);
+        ck_assert_msg(strstr(err, "--max takes a whole number, 1 to 1000") != NULL, "%s", err);
+    }
+    ck_assert_int_eq(RUN("peek", "jobs", "--max", "0"), EXIT_USAGE);
+    ck_assert_ptr_nonnull(strstr(err, "1 to 1000"));
+    ck_assert_int_eq(RUN("receive", "jobs", "--max", "0", "--follow"), EXIT_USAGE);
+}
+END_TEST
+
+START_TEST(every_noun_has_a_page_with_its_commands_an_example_and_the_exit_codes)
+{
+    static const char *const nouns[] = {"queue", "function"};
+    for (size_t i = 0; i < sizeof nouns / sizeof *nouns; i++) {
+        ck_assert_int_eq(RUN(nouns[i], "--help"), EXIT_DONE);
+        ck_assert_ptr_nonnull(strstr(out, "create"));
+        ck_assert_ptr_nonnull(strstr(out, "Example:\n  "));
+        ck_assert_ptr_nonnull(strstr(out, "Exit codes: 0 done"));
+        ck_assert_int_eq(RUN("help", nouns[i]), EXIT_DONE);
+        ck_assert_ptr_nonnull(strstr(out, "create"));
+    }
+    ck_assert_int_eq(RUN("help", "queue", "create"), EXIT_DONE);
+    ck_assert_ptr_nonnull(strstr(out, "--visibility DURATION"));
+    ck_assert_ptr_nonnull(strstr(out, "0s to 1w"));
+    ck_assert_ptr_nonnull(strstr(out, "dead-letter queue that is missing is made"));
+    ck_assert_int_eq(RUN("help", "frob"), EXIT_USAGE);
+}
+END_TEST
+
 START_TEST(received_messages_have_receipts_that_can_be_given_back)
 {
     ck_assert_int_eq(RUN("receive", "jobs", "--max", "2", "--json"), EXIT_DONE);
@@ -322,6 +401,8 @@ START_TEST(listings_go_through_all_pages)
 {
     ck_assert_int_eq(RUN("queue", "list", "--names"), EXIT_DONE);
     ck_assert_str_eq(out, "aaa\nbbb\n");
+    ck_assert_int_eq(RUN("queue", "list", "--names", "--json"), EXIT_DONE);
+    ck_assert_str_eq(out, "[\"aaa\",\"bbb\"]\n");
     ck_assert_int_eq(RUN("queue", "list", "--json"), EXIT_DONE);
     ck_assert_ptr_nonnull(strstr(out, "\"name\":\"aaa\""));
     ck_assert_ptr_nonnull(strstr(out, "\"ready\":6,\"in_flight\":0,\"delayed\":0"));
@@ -332,6 +413,8 @@ START_TEST(options_of_every_command_may_come_first)
 {
     unsetenv("HATO_SERVER");
     ck_assert_int_eq(RUN("--server", server, "--json", "queue", "show", "jobs"), EXIT_DONE);
+    ck_assert_ptr_nonnull(strstr(out, "\"ready\":1234567"));
+    ck_assert_int_eq(RUN("queue", "--server", server, "--json", "show", "jobs"), EXIT_DONE);
     ck_assert_ptr_nonnull(strstr(out, "\"ready\":1234567"));
     ck_assert_int_eq(RUN("queue", "show", "jobs", "--server", server), EXIT_DONE);
     ck_assert_ptr_nonnull(strstr(out, "1,234,567"));
@@ -363,6 +446,11 @@ int main(void)
     tcase_add_test(tc, nothing_to_reach_ends_with_three_and_says_what_to_do);
     tcase_add_test(tc, no_answer_in_time_ends_with_four);
     tcase_add_test(tc, wrong_use_ends_with_two_and_points_to_the_help);
+    tcase_add_test(tc, with_json_wrong_use_is_told_in_json);
+    tcase_add_loop_test(tc, options_that_contradict_each_other_are_refused_naming_both, 0,
+                        sizeof contradictions / sizeof *contradictions);
+    tcase_add_test(tc, a_receive_takes_one_to_a_thousand_messages);
+    tcase_add_test(tc, every_noun_has_a_page_with_its_commands_an_example_and_the_exit_codes);
     tcase_add_test(tc, received_messages_have_receipts_that_can_be_given_back);
     tcase_add_test(tc, following_stops_after_the_messages_asked_for);
     tcase_add_test(tc, listings_go_through_all_pages);

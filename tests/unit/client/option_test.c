@@ -32,6 +32,8 @@ static const struct option options[] = {
     {"real", OPTION_REAL, AT(real), "N", "number", NULL, 0, 0},
     {"duration", OPTION_DURATION, AT(duration), "DURATION", "time", NULL, AT(present), 4},
     {"size", OPTION_SIZE, AT(size), "SIZE", "size", NULL, 0, 0},
+    {"few", OPTION_U32, AT(small), "N", "number", NULL, 0, 0, .min = 1, .max = 1000},
+    {"while", OPTION_DURATION, AT(duration), "DURATION", "time", NULL, 0, 0, .min = 1000, .max = 3600000},
     {"colour", OPTION_CHOICE, AT(colour), "COLOUR", "colour", colours, 0, 0},
     {0},
 };
@@ -113,6 +115,7 @@ END_TEST
 START_TEST(wrong_values_are_refused_naming_the_option)
 {
     const char *const wrong[][2] = {
+        {"--real", " 3"},  {"--real", "0x10"},   {"--real", "inf"},         {"--real", "1e400"}, {"--real", ""},
         {"--small", "x"},  {"--small", "-1"},    {"--small", "4294967296"}, {"--small", "1 "},   {"--small", ""},
         {"--real", "nan"}, {"--real", "-1"},     {"--real", "1x"},          {"--duration", "5"}, {"--duration", "5q"},
         {"--size", "1XB"}, {"--colour", "blue"}, {"--large", "1e3"},
@@ -124,6 +127,23 @@ START_TEST(wrong_values_are_refused_naming_the_option)
     }
     ck_assert_int_eq(PARSE("--text"), ERR_INVALID);
     ck_assert_int_eq(PARSE("--flag=yes"), ERR_INVALID);
+}
+END_TEST
+
+START_TEST(values_beyond_the_limits_are_refused_with_the_limits_in_their_unit)
+{
+    const char *const wrong[][3] = {
+        {"--few", "0", "1 to 1000"},          {"--few", "1001", "1 to 1000"}, {"--few", "-1", "1 to 1000"},
+        {"--few", "4294967296", "1 to 1000"}, {"--few", "5x", "1 to 1000"},   {"--few", " 3", "1 to 1000"},
+        {"--while", "999ms", "1s to 1h"},     {"--while", "61m", "1s to 1h"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_int_eq(PARSE(wrong[i][0], wrong[i][1]), ERR_INVALID);
+        ck_assert_str_eq(e.field, wrong[i][0] + 2);
+        ck_assert_msg(strstr(e.message, wrong[i][2]) != NULL, "%s", e.message);
+    }
+    ck_assert_int_eq(PARSE("--few", "1", "--while", "1h"), ERR_OK);
+    ck_assert_int_eq(PARSE("--few", "1000", "--while", "1s"), ERR_OK);
 }
 END_TEST
 
@@ -157,6 +177,7 @@ int main(void)
     tcase_add_test(tc, other_arguments_stand_anywhere_and_after_two_dashes_all_are);
     tcase_add_test(tc, a_value_may_begin_with_a_dash_or_be_empty);
     tcase_add_test(tc, wrong_values_are_refused_naming_the_option);
+    tcase_add_test(tc, values_beyond_the_limits_are_refused_with_the_limits_in_their_unit);
     tcase_add_test(tc, an_unknown_option_is_refused_and_a_near_one_named);
     tcase_add_test(tc, too_many_arguments_are_refused);
     suite_add_tcase(suite, tc);
