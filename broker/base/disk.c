@@ -21,11 +21,20 @@ static int code_of(int number)
     }
 }
 
-int disk_error(struct error *e, int number, const char *action, const char *path)
+static int tell(struct error *e, int code, int number, const char *action, const char *path)
 {
     char text[128];
-    return error_set(e, (enum error_code)code_of(number), "%s %s: %s", action, path,
-                     strerror_r(number, text, sizeof text));
+    return error_set(e, (enum error_code)code, "%s %s: %s", action, path, strerror_r(number, text, sizeof text));
+}
+
+int disk_error(struct error *e, int number, const char *action, const char *path)
+{
+    return tell(e, code_of(number), number, action, path);
+}
+
+int disk_sync_error(struct error *e, int number, const char *action, const char *path)
+{
+    return tell(e, ERR_IO, number, action, path);
 }
 
 void disk_file_renamed(struct disk_file *f, const char *path)

@@ -3,7 +3,8 @@
  *
  * Every operation returns ERR_OK or: ERR_STORAGE_FULL (no space or quota), ERR_NOT_FOUND (no such path), ERR_EXISTS
  * (exclusive creation, or a lock held by another process), ERR_IO (anything else); and says in `e` (may be NULL) what it
- * was doing to which file.
+ * was doing to which file. A sync never says ERR_STORAGE_FULL, which would invite a retry: what it failed to write is lost, and a
+ * second sync would say yes.
  *
  * What the caller may assume after a power cut: blocks of DISK_BLOCK_BYTES, aligned, are written whole or not at all; of
  * the writes since the last sync of a file any subset of its blocks, in any order, may have arrived; names are durable
@@ -71,6 +72,8 @@ struct disk *disk_real(void);
 
 /* For implementations: the message "action path: reason" and the code that belongs to an errno value. */
 int disk_error(struct error *e, int number, const char *action, const char *path);
+int disk_sync_error(struct error *e, int number, const char *action,
+                    const char *path); /* ERR_IO, whatever the number */
 
 /* Tells an open file its new name after a rename. */
 void disk_file_renamed(struct disk_file *f, const char *path);

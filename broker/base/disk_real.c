@@ -133,7 +133,7 @@ static int real_sync(struct disk_file *f, struct error *e)
 {
     /* Not repeated on EINTR: a sync that did not say yes may have dropped the pages it failed to write. */
     if (fdatasync(fd_of(f)) != 0)
-        return disk_error(e, errno, "sync", f->path);
+        return disk_sync_error(e, errno, "sync", f->path);
     return ERR_OK;
 }
 
@@ -173,7 +173,7 @@ static int real_sync_dir(struct disk *d, const char *path, struct error *e)
         return disk_error(e, errno, "open directory", path);
     int number = fsync(fd) == 0 ? 0 : errno;
     close(fd);
-    return number == 0 ? ERR_OK : disk_error(e, number, "sync directory", path);
+    return number == 0 ? ERR_OK : disk_sync_error(e, number, "sync directory", path);
 }
 
 static int real_space(struct disk *d, const char *path, uint64_t *free_bytes, struct error *e)

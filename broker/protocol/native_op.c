@@ -196,11 +196,9 @@ const char *short_name(const char *full)
 bool op_find_queue(struct op *op, const char *name, struct queue_view *out)
 {
     if (!shard_leads(op->shard)) {
-        const char *problem = shard_problem(op->shard);
-        if (problem[0] != '\0')
-            op_fail(op, ERR_CORRUPT, "", "shard %u has stopped: %s", shard_number(op->shard), problem);
-        else
-            op_fail(op, ERR_NOT_LEADER, "", "this node does not lead shard %u now; retry", shard_number(op->shard));
+        struct error e = {0};
+        int code = shard_refuse(op->shard, &e);
+        op_fail(op, code, "", "%s", e.message);
         return false;
     }
     if (machine_queue_find(shard_machine(op->shard), name, out))

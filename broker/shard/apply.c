@@ -105,7 +105,10 @@ void shard_apply(struct shard *s, const struct raft_entry *entries, size_t count
         int rc = apply_one(s, &entries[i], &e);
         if (rc != ERR_OK) {
             error_wrap(&e, "entry %llu of shard %u", (unsigned long long)entries[i].index, s->options.number);
-            shard_stop(s, &e);
+            if (rc == ERR_STORAGE_FULL)
+                shard_rest(s, &e);
+            else
+                shard_stop(s, &e);
             return;
         }
         if (s->elected && !s->leads && entries[i].term == s->term)

@@ -35,6 +35,8 @@ struct shard {
     struct machine_output output;
     char problem[ERROR_MESSAGE_MAX];
     bool stopped;
+    bool resting;          /* stopped until the store has space: revive.c */
+    unsigned rested_ticks; /* since the last try */
     bool closing;
     bool retiring;
 
@@ -73,10 +75,10 @@ struct shard {
 };
 
 void shard_ask_turn(struct shard *s);
-void shard_stop(struct shard *s, const struct error *e); /* for good: corruption, disk */
-void shard_work(struct shard *s, struct work *w);        /* counts it */
+void shard_stop(struct shard *s, const struct error *e);  /* for good: corruption, disk */
+int shard_machine_open(struct shard *s, struct error *e); /* replaces s->machine when it succeeds */
+void shard_work(struct shard *s, struct work *w);         /* counts it */
 void shard_work_done(struct shard *s);
-int shard_refuse(const struct shard *s, struct error *e); /* why it can't take commands; ERR_OK when it can */
 
 /* ready.c: raft and the log */
 void shard_drain(struct shard *s);
@@ -86,6 +88,10 @@ void shard_write_again(struct shard *s); /* what the full disk refused */
 /* apply.c */
 void shard_apply(struct shard *s, const struct raft_entry *entries, size_t count);
 void shard_lead(struct shard *s, bool leads);
+
+/* revive.c: the store ran out of space */
+void shard_rest(struct shard *s, const struct error *e);
+void shard_revive(struct shard *s); /* at each tick */
 
 /* line.c: who waits for messages */
 void shard_lines_serve(struct shard *s); /* puts receives into the open batch */

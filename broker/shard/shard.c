@@ -14,6 +14,13 @@ static void destroy(struct shard *s)
     memory_free(s);
 }
 
+int shard_machine_open(struct shard *s, struct error *e)
+{
+    const struct shard_options *o = &s->options;
+    struct machine_options m = {.shard = o->number, .shards = o->shards, .store = o->store};
+    return machine_open(&m, &s->machine, e);
+}
+
 int shard_open(const struct shard_options *options, struct shard **out, struct error *e)
 {
     struct shard *s = memory_zero(1, sizeof *s);
@@ -30,8 +37,7 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
     list_init(&s->unready);
     bodies_open(&s->bodies, options->cache_bytes > 0 ? options->cache_bytes : CACHE_BYTES_DEFAULT);
     s->log = log_group(options->log, options->number, options->port);
-    struct machine_options m = {.shard = options->number, .shards = options->shards, .store = options->store};
-    int rc = machine_open(&m, &s->machine, e);
+    int rc = shard_machine_open(s, e);
     bool new_store = rc == ERR_OK && machine_applied(s->machine) == 0 && log_first(s->log) <= RAFT_BIRTH_INDEX + 1;
     if (rc == ERR_OK && !new_store && machine_applied(s->machine) + 1 < log_first(s->log))
         rc = error_set(
@@ -118,8 +124,9 @@ void shard_stop(struct shard *s, const struct error *e)
     snprintf(s->problem, sizeof s->problem, "%s", e->message);
     TRACE(s->options.trace, TRACE_ERROR, "shard stopped", trace_u64("shard", s->options.number),
           trace_text("error", s->problem));
-    shard_batches_fail(s, ERR_CORRUPT, s->problem);
-    shard_lines_end(s, ERR_CORRUPT, s->problem);
+    int code = s->resting ? ERR_STORAGE_FULL : ERR_CORRUPT;
+    shard_batches_fail(s, code, s->problem);
+    shard_lines_end(s, code, s->problem);
     if (led)
         s->env->leading(s->env->ctx, s, false);
     s->env->stopped(s->env->ctx, s);
@@ -148,8 +155,10 @@ void shard_turn(struct shard *s)
 
 void shard_tick(struct shard *s)
 {
-    if (s->stopped)
+    if (s->stopped) {
+        shard_revive(s);
         return;
+    }
     if (s->retiring && !list_empty(&s->unwritten)) { /* nobody is made to wait for a full disk when stopping */
         if (!s->closing)
             shard_abandon_begin(s);
@@ -228,7 +237,9 @@ void shard_status(const struct shard *s, struct shard_status *out)
     struct raft_status status;
     raft_status(s->raft, &status);
     *out = (struct shard_status){
-        .role = s->stopped ? "stopped" : roles[status.role],
+        .role = s->resting   ? "resting"
+                : s->stopped ? "stopped"
+                             : roles[status.role],
         .leader = status.leader,
         .term = status.term,
         .commit = status.commit,

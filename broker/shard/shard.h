@@ -55,7 +55,8 @@ struct shard_env {
     void (*function_changed)(void *ctx, struct shard *s, const char *name);
     /* Runs the task where shard `number` lives, with that shard; with NULL where it can't be reached. Later, never inside. */
     void (*post)(void *ctx, uint16_t number, struct task *t);
-    /* The shard can't go on (corruption, a failed disk) and has stopped; the reason is in shard_problem. */
+    /* The shard can't go on and has stopped (corruption, a failed disk), or rests until its full disk has space, when `leading`
+     * comes again; the reason is in shard_problem. */
     void (*stopped)(void *ctx, struct shard *s);
 };
 
@@ -91,7 +92,10 @@ void shard_abandon_end(struct shard *s);
 uint16_t shard_number(const struct shard *s);
 bool shard_leads(const struct shard *s);
 const char *shard_problem(const struct shard *s); /* "" while it works */
-struct machine *shard_machine(struct shard *s);   /* queries only */
+/* Why it can't take commands: ERR_NOT_LEADER, ERR_STORAGE_FULL (it waits for space and goes on by itself), ERR_CORRUPT (it has
+ * stopped); ERR_OK when it can. */
+int shard_refuse(const struct shard *s, struct error *e);
+struct machine *shard_machine(struct shard *s); /* queries only */
 
 struct shard_status {
     const char *role;
@@ -122,7 +126,7 @@ struct command {
 };
 
 /* Each puts one command into the entry that this turn makes, copying its arguments, or refuses at once with
- * ERR_NOT_LEADER, ERR_OVERLOADED, ERR_STORAGE_FULL (sends), ERR_TOO_LARGE, ERR_CORRUPT (stopped); then `done` is not called. */
+ * ERR_NOT_LEADER, ERR_OVERLOADED, ERR_STORAGE_FULL (sends; all while the store is full), ERR_TOO_LARGE, ERR_CORRUPT (stopped); then `done` is not called. */
 int shard_send(struct shard *s, struct command *c, const struct entry_send *send, const struct bytes *messages,
                struct error *e);
 int shard_ack(struct shard *s, struct command *c, uint64_t queue, const struct entry_lease *leases, uint32_t count,

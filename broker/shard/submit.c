@@ -4,6 +4,8 @@
 
 int shard_refuse(const struct shard *s, struct error *e)
 {
+    if (s->resting)
+        return error_set(e, ERR_STORAGE_FULL, "shard %u waits: %s", s->options.number, s->problem);
     if (s->stopped)
         return error_set(e, ERR_CORRUPT, "shard %u has stopped: %s", s->options.number, s->problem);
     if (!s->leads || s->closing)

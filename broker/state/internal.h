@@ -223,7 +223,8 @@ struct machine {
     uint64_t secret;
     uint64_t next_queue;
     uint64_t next_lease;
-    bool broken; /* an apply failed: memory and store may differ */
+    bool broken;          /* an apply failed: memory and store may differ */
+    struct error failure; /* of that apply */
 
     /* the entry being applied */
     uint64_t index;

@@ -351,10 +351,23 @@ static int apply(struct machine *m, uint64_t index, struct bytes payload, struct
     return code;
 }
 
+/* Notes the first failure; nothing is applied after it, and who tries is told the same. */
+static int fail(struct machine *m, int code, const struct error *e)
+{
+    if (code != ERR_OK && !m->broken) {
+        m->broken = true;
+        if (e != NULL)
+            m->failure = *e;
+        m->failure.code = (enum error_code)code;
+    }
+    return code;
+}
+
 static int refuse_broken(const struct machine *m, struct error *e)
 {
-    return error_set(e, ERR_INTERNAL, "shard %u is stopped: an entry before this one could not be applied",
-                     m->options.shard);
+    if (e != NULL)
+        *e = m->failure;
+    return (int)m->failure.code;
 }
 
 int machine_apply(struct machine *m, uint64_t index, struct bytes payload, struct machine_output *out, struct error *e)
@@ -370,11 +383,9 @@ int machine_apply(struct machine *m, uint64_t index, struct bytes payload, struc
     int code = apply(m, index, payload, e);
     m->out = NULL;
     m->payload = NULL;
-    if (code != ERR_OK) {
-        m->broken = true;
+    if (code != ERR_OK)
         error_wrap(e, "shard %u, entry %llu", m->options.shard, (unsigned long long)index);
-    }
-    return code;
+    return fail(m, code, e);
 }
 
 int machine_skip(struct machine *m, uint64_t index, struct error *e)
@@ -382,17 +393,17 @@ int machine_skip(struct machine *m, uint64_t index, struct error *e)
     ASSERT(index == m->applied + 1);
     if (m->broken)
         return refuse_broken(m, e);
-    int code = commit(m, index, e);
-    m->broken = code != ERR_OK;
-    return code;
+    return fail(m, commit(m, index, e), e);
 }
 
 int machine_write(struct machine *m, struct error *e)
 {
     if (m->broken)
         return refuse_broken(m, e);
-    int code = keys_settle(&m->keys, e);
-    m->broken = code != ERR_OK;
+    struct error why = {0};
+    int code = fail(m, keys_settle(&m->keys, &why), &why);
+    if (code != ERR_OK && e != NULL)
+        *e = why;
     return code;
 }
 

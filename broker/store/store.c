@@ -132,6 +132,14 @@ int store_write(struct store *s, struct store_batch *b, struct error *e)
     return status == NULL ? ERR_OK : store_status(status, s->dir, "writing to the store", e);
 }
 
+int store_probe(struct store *s, struct error *e)
+{
+    struct store_batch *nothing = store_batch_create();
+    int code = store_write(s, nothing, e);
+    store_batch_destroy(nothing);
+    return code;
+}
+
 int store_flush(struct store *s, enum store_family f, struct error *e)
 {
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();

@@ -53,6 +53,10 @@ void store_delete_range(struct store_batch *b, enum store_family f, struct bytes
                         struct bytes to);                                 /* [from, to) */
 int store_write(struct store *s, struct store_batch *b, struct error *e); /* the batch stays as it is */
 
+/* Whether it takes writes: ERR_STORAGE_FULL from when its disk was full until it has found by itself, after some seconds, that there
+ * is space again. */
+int store_probe(struct store *s, struct error *e);
+
 /* Appends the changes of `from`, which stays as it is, to those of `into`. */
 void store_batch_merge(struct store_batch *into, const struct store_batch *from);
 /* How much a batch holds, superseded changes included. */

@@ -70,6 +70,15 @@ def fills_and_recovers(s, b):
         s.equal("space that comes back is used", [one["message"]["body"] for one in c.receive("jobs")], [b"again"])
 
 
+def fill(path):
+    """Takes the disk's last byte."""
+    with open(path, "wb") as file:
+        with contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 20))
+                file.flush()
+
+
 def taken_by_others(s, b, disk):
     """Somebody else fills the disk to the last byte while messages are sent."""
     other = os.path.join(disk, "other")
@@ -80,11 +89,7 @@ def taken_by_others(s, b, disk):
             body = os.urandom(BODY)
             c.send("squeezed", body)
             stored.add(body)
-        with open(other, "wb") as file:
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(1 << 20))
-                    file.flush()
+        fill(other)
         refused_stored, refused = send_until_refused(c, "squeezed", os.urandom)
         stored |= refused_stored
         s.equal("sends are refused when others took the space", refused.code, native.STORAGE_FULL)
@@ -101,6 +106,49 @@ def taken_by_others(s, b, disk):
         s.check("nothing that was acknowledged is lost", not stored - found, f"{len(stored - found)} of {len(stored)} lost")
 
 
+def change_until_refused(c):
+    """Queues' settings go to the store and hardly fill the log, which packs them. Returns how many were made, and the refusal."""
+    for number in range(10000):
+        try:
+            c.call("queue_create", name=f"wide-{number}", settings={"user_data": bytes([number % 256]) * 65536})
+        except native.Refused as refused:
+            if refused.code != native.UNKNOWN_OUTCOME:  # that of the entry in which the store failed
+                return number - 1, refused
+    return 10000, None
+
+
+def store_is_full(s, b, disk):
+    """The log has room in the files it holds, the store can't write."""
+    other = os.path.join(disk, "other")
+    with native.Connection(b.port) as c:
+        c.call("queue_create", name="kept")
+        stored = {os.urandom(1000) for _ in range(50)}
+        c.send("kept", *stored)
+        held = c.receive("kept", 5)
+        fill(other)
+        made, refused = change_until_refused(c)
+        s.check("a store that can't write refuses changes", refused is not None, made)
+        s.equal("by the code of a full disk", refused.code, native.STORAGE_FULL)
+        s.contains("and says what to do", refused.message, "free some")
+        s.equal("sends are refused the same way", c.code("send", queue="kept", messages=[{"body": b"x"}]), native.STORAGE_FULL)
+        s.equal("the broker is alive but not ready", (b.get("/healthz")[0], b.get("/readyz")[0]), (200, 503))
+        s.contains("and says why", b.get("/readyz")[1], "no space left")
+        os.unlink(other)
+        s.wait_for("sends to be accepted again", lambda: c.code("send", queue="kept", messages=[{"body": b"y"}]) == native.OK)
+        s.equal("it is ready again by itself", b.get("/readyz")[0], 200)
+        s.equal("the metrics speak of no stopped shard", "hato_shard_stopped{shard=\"1\"} 0" in b.get("/metrics")[1], True)
+        s.equal("leases outlive it", c.ack("kept", *held), [])
+        stored = stored - {one["message"]["body"] for one in held} | {b"y"}
+        names = [one["name"] for one in c.call("queue_list", prefix="wide-", max=1000)["queues"]]
+        s.check("all that was answered is there", set(names) >= {f"wide-{number}" for number in range(made)}, (len(names), made))
+        b.kill()
+        b.start()
+    with native.Connection(b.port) as c:
+        s.equal("also after a crash", {one["message"]["body"] for one in c.drain("kept")}, stored)
+        names = [one["name"] for one in c.call("queue_list", prefix="wide-", max=1000)["queues"]]
+        s.check("queues, too", set(names) >= {f"wide-{number}" for number in range(made)}, (len(names), made))
+
+
 with scenario() as scene:
     with small_disk(scene.path("disk")) as place:
         broker = scene.broker(*FLAGS, start=False)
@@ -109,3 +157,9 @@ with scenario() as scene:
         fills_and_recovers(scene, broker)
         taken_by_others(scene, broker, place)
         scene.equal("it stops in order", broker.stop(), 0)
+    with small_disk(scene.path("other-disk")) as place:
+        broker = scene.broker(*FLAGS, "--shards", "1", name="small", start=False)
+        broker.data = os.path.join(place, "data")
+        broker.start()
+        store_is_full(scene, broker, place)
+        scene.equal("it stops in order, too", broker.stop(), 0)
