@@ -13,7 +13,7 @@ struct spot_found {
     uint64_t id;
     uint64_t end;
     struct place place;
-    uint64_t last; /* the group's last entry on disk */
+    uint64_t last; /* no later one is read there: it is in a later segment, although what it replaced may stand here */
 };
 
 static int locate(struct log *log, uint32_t group, uint64_t index, struct spot_found *out, struct error *e)
@@ -27,7 +27,8 @@ static int locate(struct log *log, uint32_t group, uint64_t index, struct spot_f
         struct log_segment *s = log->segments.at[p->segment - log->segments.at[0]->sequence];
         ASSERT(s->sequence == p->segment);
         s->readers++;
-        *out = (struct spot_found){s, s->id, s->end, *p, g->face.last};
+        const struct place *beyond = places_beyond(&g->places, p->segment);
+        *out = (struct spot_found){s, s->id, s->end, *p, beyond != NULL ? beyond->index - 1 : g->face.last};
     }
     pthread_mutex_unlock(&log->lock);
     if (p != NULL)

@@ -115,6 +115,34 @@ START_TEST(a_suffix_is_replaced_in_memory_and_on_disk)
 }
 END_TEST
 
+/* What it replaced still stands in the segment before, where a run of entries would meet it. */
+START_TEST(a_suffix_replaced_in_the_next_segment_is_read_from_there)
+{
+    struct fixture *f = fixture_create(0);
+    fixture_open(f);
+    fixture_append(f, 2, 1, 20, 50);
+    fixture_append(f, 3, 1, 12, 5000);
+    fixture_settle(f);
+    fixture_append(f, 3, 1, 1, 20000); /* needs the next segment */
+    fixture_settle(f);
+    fixture_submit(f, 2, 15, 2, 10, 60, true);
+    fixture_settle(f);
+    log_release(f->groups[2], 24);
+    struct log_entry run[64];
+    size_t n;
+    struct error e = {0};
+    for (uint64_t at = 10; at < 25; at += n) {
+        ck_assert_msg(log_entries(f->groups[2], at, 25, UINT64_MAX, false, run, 64, &n, &e) == ERR_OK, "%s", e.message);
+        ck_assert_uint_gt(n, 0);
+        for (size_t i = 0; i < n; i++) {
+            check_entry(&run[i], at + i, &f->models[2].entries[at + i]);
+            blob_unref(run[i].owner);
+        }
+    }
+    fixture_destroy(f);
+}
+END_TEST
+
 START_TEST(a_suffix_can_go_without_a_successor)
 {
     struct fixture *f = fixture_create(0);
@@ -404,6 +432,7 @@ int main(void)
     tcase_add_test(t, a_reopened_log_has_all_groups_entries_states_and_marks);
     tcase_add_test(t, a_log_closed_in_order_completes_what_was_submitted);
     tcase_add_test(t, a_suffix_is_replaced_in_memory_and_on_disk);
+    tcase_add_test(t, a_suffix_replaced_in_the_next_segment_is_read_from_there);
     tcase_add_test(t, a_suffix_can_go_without_a_successor);
     tcase_add_test(t, entries_come_in_runs_bounded_by_bytes_and_number);
     tcase_add_test(t, compressible_entries_take_less_and_come_back_whole);
