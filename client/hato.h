@@ -333,7 +333,13 @@ HATO_API void hato_stream_close(struct hato_stream *stream);
 
 /* ---------------------------------------------------------------- looking at messages */
 
-enum hato_which { HATO_PEEK_ALL = 0, HATO_PEEK_READY = 1, HATO_PEEK_IN_FLIGHT = 2, HATO_PEEK_DELAYED = 3 };
+enum hato_which {
+    HATO_PEEK_ALL = 0,
+    HATO_PEEK_READY = 1,
+    HATO_PEEK_IN_FLIGHT = 2,
+    HATO_PEEK_DELAYED = 3,
+    HATO_PEEK_HALTED_AT = 4, /* the messages at which groups of a FIFO queue halted */
+};
 
 struct hato_peek_options {
     uint32_t max_messages; /* 1 to 1,000; 0: 10 */
@@ -345,10 +351,11 @@ struct hato_peek_options {
 struct hato_peeked {
     const char *message_id;
     uint64_t sequence;
-    const char *state; /* "ready", "in-flight", "delayed" */
+    const char *state; /* "ready", "in-flight", "delayed", "halted" (ready, but its group is halted) */
     uint64_t sent_ms;
     uint32_t receive_count;
-    uint64_t due_ms; /* end of the lease or delay */
+    uint64_t due_ms;    /* end of the lease or delay */
+    uint64_t halted_ms; /* its group halted at this message then; 0: it did not */
     const char *last_error;
     struct hato_message message;
 };

@@ -414,7 +414,16 @@ enum { PEEK_BYTES_MAX = 16 * 1024 * 1024 };
 
 static const char *state_name(char state)
 {
-    return state == 'r' ? "ready" : state == 'f' ? "in-flight" : "delayed";
+    switch (state) {
+    case 'r':
+        return "ready";
+    case 'f':
+        return "in-flight";
+    case 'h':
+        return "halted";
+    default:
+        return "delayed";
+    }
 }
 
 /* As many as fit into one reply; the client goes on after the last one. */
@@ -445,6 +454,7 @@ static void put_peeked(struct peeking *x, Hato__PeekReply *body, size_t n)
         m->sent_ms = p->sent_ms;
         m->receive_count = p->receive_count;
         m->due_ms = p->due_ms;
+        m->halted_ms = p->halted_ms;
         m->last_error = (char *)(uintptr_t)p->last_error;
         struct bytes raw = x->fetch.messages[i].message;
         m->message = hato__message__unpack(&allocator, raw.len, raw.data);
@@ -521,8 +531,8 @@ void native_peek(struct op *op)
     if (p->max_messages > CHECK_BATCH_MAX)
         op_fail(op, ERR_INVALID, "max_messages", "max_messages is %u; it must be 1 to %d", p->max_messages,
                 CHECK_BATCH_MAX);
-    else if ((unsigned)p->which > HATO__PEEK__WHICH__DELAYED)
-        op_fail(op, ERR_INVALID, "which", "which is not one of ALL, READY, IN_FLIGHT and DELAYED");
+    else if ((unsigned)p->which > HATO__PEEK__WHICH__HALTED_AT)
+        op_fail(op, ERR_INVALID, "which", "which is not one of ALL, READY, IN_FLIGHT, DELAYED and HALTED_AT");
     if (op->error.code != ERR_OK) {
         op_answer(op);
         return;

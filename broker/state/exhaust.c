@@ -25,9 +25,9 @@ uint64_t exhaust_bits(const struct chunk *c, uint64_t bits)
 
 static void halt(struct machine *m, struct lane *l)
 {
-    if (l->halted)
+    if (l->halted_ms != 0)
         return;
-    l->halted = true;
+    l->halted_ms = m->clock_ms > 0 ? m->clock_ms : 1;
     l->queue->counts.halted_groups++;
     queue_mark(m, l->queue);
     lane_mark(m, l, true);
@@ -126,7 +126,7 @@ int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes
 
 static void lift(struct machine *m, struct lane *l)
 {
-    l->halted = false;
+    l->halted_ms = 0;
     l->queue->counts.halted_groups--;
     queue_mark(m, l->queue);
     lane_mark(m, l, true);
@@ -138,7 +138,7 @@ static void lift(struct machine *m, struct lane *l)
 void exhaust_removed(struct machine *m, struct chunk *c, uint64_t bits)
 {
     struct lane *l = c->lane;
-    if (!l->halted || exhaust_bits(c, bits) == 0)
+    if (l->halted_ms == 0 || exhaust_bits(c, bits) == 0)
         return;
     uint64_t number = 0;
     for (const struct chunk *other = tree_first(&l->queue->chunks, &number); other != NULL;
@@ -151,7 +151,7 @@ void exhaust_removed(struct machine *m, struct chunk *c, uint64_t bits)
 bool exhaust_resume(struct machine *m, struct queue *q, struct bytes group)
 {
     struct lane *l = lane_find(m, q, 0, group);
-    if (l == NULL || !l->halted)
+    if (l == NULL || l->halted_ms == 0)
         return false;
     uint64_t number = 0;
     for (struct chunk *c = tree_first(&l->ready, &number); c != NULL; c = tree_after(&l->ready, number, &number)) {

@@ -139,7 +139,7 @@ struct lane {
     uint32_t refs;        /* chunks in memory that point here */
     uint32_t place;       /* in its priority's heap plus one; 0: not eligible */
     uint8_t priority;
-    bool halted;
+    uint64_t halted_ms; /* since when it is halted; 0: it is not */
     bool disk;
     bool stored;  /* the store has its record */
     bool dirty;   /* in machine.dirty_lanes */

@@ -91,7 +91,7 @@ void lane_record_put(struct machine *m, const struct lane *l)
     struct key key = record_key(m, l);
     struct buffer *b = keys_begin(&m->keys, LANE_RECORD_VERSION);
     buffer_u8(b, l->priority);
-    buffer_u8(b, l->halted ? 1 : 0);
+    buffer_varint(b, l->halted_ms);
     buffer_varint(b, l->turn);
     buffer_varint(b, l->waiting);
     buffer_varint(b, l->last_due_ms);
@@ -109,7 +109,7 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
     if (code != ERR_OK)
         return code;
     uint8_t priority = cursor_u8(&c);
-    bool halted = cursor_u8(&c) != 0;
+    uint64_t halted_ms = cursor_varint(&c); /* version 1 had 0 or 1 */
     uint64_t turn = cursor_varint(&c);
     uint64_t waiting = cursor_varint(&c);
     uint64_t last_due_ms = cursor_varint(&c);
@@ -122,7 +122,7 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
     l->turn = turn;
     l->waiting = waiting;
     l->last_due_ms = last_due_ms;
-    l->halted = halted;
+    l->halted_ms = halted_ms;
     l->stored = true;
     idmap_put(&q->lanes, id, l);
     return ERR_OK;
@@ -131,8 +131,8 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
 /* A lane with nothing in it is no longer halted either: there is no message to halt at. */
 static void lane_retire(struct machine *m, struct lane *l)
 {
-    if (l->halted) {
-        l->halted = false;
+    if (l->halted_ms != 0) {
+        l->halted_ms = 0;
         l->queue->counts.halted_groups--;
         queue_mark(m, l->queue);
     }

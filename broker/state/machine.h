@@ -171,15 +171,17 @@ struct peeked {
     struct message_ref ref;
     uint64_t sequence;
     uint64_t sent_ms;
-    uint64_t due_ms; /* end of the lease or delay; 0 when ready */
+    uint64_t due_ms;    /* end of the lease or delay; 0 when ready */
+    uint64_t halted_ms; /* its group halted at this message then; 0: it did not */
     uint32_t receive_count;
-    char state;             /* 'r' ready, 'f' in flight, 'd' delayed */
+    char state;             /* 'r' ready, 'f' in flight, 'd' delayed, 'h' would be ready but its group is halted */
     const char *last_error; /* "" when none; in the arena */
 };
-enum peek_which { PEEK_ALL, PEEK_READY, PEEK_IN_FLIGHT, PEEK_DELAYED };
+enum peek_which { PEEK_ALL, PEEK_READY, PEEK_IN_FLIGHT, PEEK_DELAYED, PEEK_HALTED_AT };
 
 /* Messages in order of sequence beyond `after` (0 begins). Looks at no more than 10,000 chunks a call; `*next` is where to go
- * on, 0 at the end. `group` NULL: all. */
+ * on, 0 at the end. `group` NULL: all.
+ * PEEK_HALTED_AT: only messages at which groups halted; these are all in memory, so that millions behind them cost nothing. */
 int machine_peek(const struct machine *m, uint64_t queue, uint64_t after, enum peek_which which, const char *group,
                  size_t max, struct arena *arena, struct peeked **out, size_t *count, uint64_t *next, struct error *e);
 

@@ -1,5 +1,7 @@
 /* Looking at messages without receiving them. */
 #include "state/chunk.h"
+#include "state/exhaust.h"
+#include "state/lane.h"
 #include "state/queue.h"
 #include "state/walk.h"
 
@@ -16,6 +18,12 @@ struct looking {
     struct peeked *out;
     size_t count;
 };
+
+/* A lane that is not in memory is not halted. */
+static uint64_t halted_ms(const struct lane *l)
+{
+    return l != NULL ? l->halted_ms : 0;
+}
 
 static struct keys *keys_of(const struct machine *m) /* reading uses its buffers */
 {
@@ -38,10 +46,22 @@ static void place(const struct chunk *c, uint64_t bit, struct peeked *p)
     }
 }
 
-static bool wanted(enum peek_which which, char state)
+/* A halted group gives nothing; it halted at those of its messages that are used up. */
+static void place_halted(const struct chunk *c, uint64_t bit, struct peeked *p)
 {
-    return which == PEEK_ALL || (which == PEEK_READY && state == 'r') || (which == PEEK_IN_FLIGHT && state == 'f') ||
-           (which == PEEK_DELAYED && state == 'd');
+    if (halted_ms(c->lane) == 0 || p->state == 'f')
+        return;
+    if (c->queue != NULL && exhaust_bits(c, bit) != 0)
+        p->halted_ms = c->lane->halted_ms;
+    if (p->state == 'r' || p->halted_ms != 0)
+        p->state = 'h';
+}
+
+static bool wanted(enum peek_which which, const struct peeked *p)
+{
+    return which == PEEK_ALL || (which == PEEK_READY && p->state == 'r') ||
+           (which == PEEK_IN_FLIGHT && p->state == 'f') || (which == PEEK_DELAYED && p->state == 'd') ||
+           (which == PEEK_HALTED_AT && p->halted_ms != 0);
 }
 
 static int find_error(struct looking *k, const struct chunk *c, uint64_t number, unsigned slot, struct peeked *p,
@@ -70,7 +90,8 @@ static int look_at(struct looking *k, const struct chunk *c, uint64_t number, bo
                            .sent_ms = c->sent_ms,
                            .receive_count = c->touches != NULL ? c->touches[slot].receives : 0};
         place(c, left & -left, &p);
-        if (!wanted(k->which, p.state))
+        place_halted(c, left & -left, &p);
+        if (!wanted(k->which, &p))
             continue;
         if (k->count == k->max) {
             *go_on = false;
@@ -107,7 +128,7 @@ static int look_at_stored(struct looking *k, const struct walk *w, uint64_t numb
         code = chunk_record_parse(walk_key(w), &value, &r, e);
     if (code != ERR_OK || !group_matches(k, r.group))
         return code;
-    struct chunk c = {.slots = r.slots};
+    struct chunk c = {.slots = r.slots, .lane = lane_find(k->m, k->q, r.priority, r.group)};
     chunk_record_apply(&c, &r);
     code = read_touch(k, &c, KEY_COLD, number, e);
     if (code == ERR_OK || code == ERR_NOT_FOUND)
@@ -145,6 +166,20 @@ static int look(struct looking *k, uint64_t *next, struct error *e)
     return code != ERR_OK ? code : closed;
 }
 
+/* Of the chunks in memory: what was received and is live is there. */
+static int look_at_halted(struct looking *k, uint64_t *next, struct error *e)
+{
+    uint64_t number = k->after / CHUNK_SLOTS;
+    bool go_on = true;
+    int code = ERR_OK;
+    const struct chunk *c = tree_from(&k->q->chunks, number, &number);
+    for (; c != NULL && go_on && code == ERR_OK; c = tree_after(&k->q->chunks, number, &number))
+        if (halted_ms(c->lane) != 0 && group_matches(k, bytes_of(c->lane->group, c->lane->group_len)))
+            code = look_at(k, c, number, &go_on, e);
+    *next = go_on || k->count == 0 ? 0 : k->out[k->count - 1].sequence;
+    return code;
+}
+
 int machine_peek(const struct machine *m, uint64_t queue, uint64_t after, enum peek_which which, const char *group,
                  size_t max, struct arena *arena, struct peeked **out, size_t *count, uint64_t *next, struct error *e)
 {
@@ -156,7 +191,7 @@ int machine_peek(const struct machine *m, uint64_t queue, uint64_t after, enum p
         return error_field(e, ERR_NOT_FOUND, "queue", "there is no such queue");
     struct looking k = {.m = m, .q = q, .after = after, .which = which, .group = group, .max = max, .arena = arena};
     k.out = arena_alloc(arena, max * sizeof *k.out);
-    int code = look(&k, next, e);
+    int code = which == PEEK_HALTED_AT ? look_at_halted(&k, next, e) : look(&k, next, e);
     *out = k.out;
     *count = k.count;
     return code;

@@ -276,7 +276,7 @@ static void put_counters(struct buffer *b, const struct queue *q)
         q->lane.turn,
         q->lane.waiting,
         q->lane.last_due_ms,
-        q->lane.halted ? 1 : 0,
+        q->lane.halted_ms,
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         buffer_varint(b, fields[i] + 1); /* NEVER is one byte so */
@@ -285,7 +285,6 @@ static void put_counters(struct buffer *b, const struct queue *q)
 static void take_counters(struct cursor *v, struct queue *q)
 {
     struct queue_counts *c = &q->counts;
-    uint64_t halted = 0;
     uint64_t *const fields[] = {
         &c->ready,
         &c->in_flight,
@@ -316,11 +315,10 @@ static void take_counters(struct cursor *v, struct queue *q)
         &q->lane.turn,
         &q->lane.waiting,
         &q->lane.last_due_ms,
-        &halted,
+        &q->lane.halted_ms,
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         *fields[i] = cursor_varint(v) - 1;
-    q->lane.halted = halted != 0;
 }
 
 static void put_record(struct machine *m, const struct queue *q)

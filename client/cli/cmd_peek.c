@@ -1,5 +1,6 @@
 /* hato peek */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/command.h"
 #include "cli/table.h"
@@ -18,7 +19,8 @@ static const struct option peek_options[] = {
     {"max", OPTION_U32, PEEK(max_messages), "N", "messages at most, of a page with --all (10)", NULL, 0, 0, .min = 1,
      .max = 1000},
     {"after", OPTION_TEXT, PEEK(after), "MESSAGE-ID", "go on from this message", NULL, 0, 0},
-    {"which", OPTION_CHOICE, PEEK(which), "STATE", "only those (all)", view_which, 0, 0},
+    {"which", OPTION_CHOICE, PEEK(which), "STATE", "only those; halted-at: where groups of a FIFO queue halted (all)",
+     view_which, 0, 0},
     {"group", OPTION_TEXT, PEEK(group), "TEXT", "only this group", NULL, 0, 0},
     {"all", OPTION_FLAG, offsetof(struct peek_values, all), NULL, "all pages, to the end", NULL, 0, 0},
     {"full", OPTION_FLAG, offsetof(struct peek_values, full), NULL, "whole bodies, attributes and history", NULL, 0, 0},
@@ -38,12 +40,26 @@ static void add_row(struct table *t, const struct hato_peeked *p)
     table_cell(t, "%s", body);
 }
 
+/* Where groups halted: what one needs to resume a group, or to cancel its message. */
+static void add_halted_row(struct table *t, const struct hato_peeked *p)
+{
+    char age[TEXT_MAX], error[200];
+    text_line(p->last_error, strlen(p->last_error), 70, error, sizeof error);
+    table_cell(t, "%s", p->message.group);
+    table_cell(t, "%s", p->message_id);
+    table_cell(t, "%s", text_age(p->halted_ms, text_now_ms(), age));
+    table_cell(t, "%u", p->receive_count);
+    table_cell(t, "%s", error);
+}
+
 static void print_full(const struct hato_peeked *p)
 {
     char at[TEXT_MAX];
     printf("%s  %s, sent %s, %u receives\n", p->message_id, p->state, text_time(p->sent_ms, at), p->receive_count);
     if (p->due_ms != 0)
         printf("  due %s\n", text_time(p->due_ms, at));
+    if (p->halted_ms != 0)
+        printf("  its group halted here %s\n", text_time(p->halted_ms, at));
     if (p->last_error[0] != '\0')
         printf("  last error: %s\n", p->last_error);
     view_message_lines(&p->message);
@@ -55,14 +71,18 @@ static void print_page(struct run *r, struct json *j, const struct hato_reply *r
 {
     const struct peek_values *v = r->values;
     struct table t;
+    bool halted = v->options.which == HATO_PEEK_HALTED_AT;
     bool tabular = !r->globals.json && !v->full && reply->peeked_count > 0;
     if (tabular)
-        table_open(&t, "MESSAGE|STATE|>SENT|>RECEIVES|>DUE|BODY");
+        table_open(&t,
+                   halted ? "GROUP|MESSAGE|>HALTED|>RECEIVES|LAST ERROR" : "MESSAGE|STATE|>SENT|>RECEIVES|>DUE|BODY");
     for (size_t i = 0; i < reply->peeked_count; i++) {
         if (r->globals.json)
             view_peeked_json(j, &reply->peeked[i]);
         else if (v->full)
             print_full(&reply->peeked[i]);
+        else if (halted)
+            add_halted_row(&t, &reply->peeked[i]);
         else
             add_row(&t, &reply->peeked[i]);
     }
@@ -103,6 +123,7 @@ static enum exit_code peek(struct run *r)
 
 const struct command peek_commands[] = {
     {"peek", "QUEUE", "Looks at messages without receiving them.", NULL,
-     "hato peek jobs --max 20\nhato peek jobs-dead --full", 1, 1, peek_options, sizeof(struct peek_values), peek},
+     "hato peek jobs --max 20\nhato peek jobs-dead --full\nhato peek orders.fifo --which halted-at --full", 1, 1,
+     peek_options, sizeof(struct peek_values), peek},
     {0},
 };

@@ -315,7 +315,11 @@ const struct command queue_commands[] = {
     {"queue delete", "QUEUE", "Deletes a queue and its messages.", NULL, "hato queue delete jobs --yes", 1, 1,
      sure_options, sizeof(struct sure_values), delete_queue},
     {"queue resume-group", "QUEUE GROUP", "Lets a halted group of a FIFO queue go on.",
-     "A group halts at a message that used up its receives when the queue's on-exhausted is halt-group.",
+     "A group halts at a message that used up its receives when the queue's on-exhausted is halt-group. The message "
+     "is\n"
+     "tried again then. hato peek QUEUE --which halted-at lists groups and messages; to drop a message instead, and "
+     "let\n"
+     "its group go on behind it: hato cancel QUEUE MESSAGE-ID.",
      "hato queue resume-group orders.fifo customer-17", 2, 2, NULL, 0, resume_group},
     {"purge", "QUEUE", "Short for queue purge.", NULL, "hato purge jobs --yes", 1, 1, sure_options,
      sizeof(struct sure_values), purge},

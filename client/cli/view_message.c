@@ -4,7 +4,7 @@
 #include "cli/text.h"
 #include "cli/view.h"
 
-const char *const view_which[] = {"all", "ready", "in-flight", "delayed", NULL};
+const char *const view_which[] = {"all", "ready", "in-flight", "delayed", "halted-at", NULL};
 
 const char *view_name(const char *const *names, int at)
 {
@@ -106,6 +106,7 @@ void view_peeked_json(struct json *j, const struct hato_peeked *p)
     json_number(j, "sent_ms", p->sent_ms);
     json_number(j, "receive_count", p->receive_count);
     json_number(j, "due_ms", p->due_ms);
+    json_number(j, "halted_ms", p->halted_ms);
     json_text(j, "last_error", p->last_error);
     view_message_json(j, &p->message);
     json_object_end(j);

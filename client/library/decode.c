@@ -153,6 +153,7 @@ static void decode_peeked(struct arena *a, const char *scope, struct hato_reply 
             .sent_ms = p->sent_ms,
             .receive_count = p->receive_count,
             .due_ms = p->due_ms,
+            .halted_ms = p->halted_ms,
             .last_error = text(p->last_error),
             .message = decode_message(a, scope, p->message),
         };

@@ -7,7 +7,7 @@ from lib import scenario
 
 FIFO = {"kind": 1}
 HALT_GROUP = 1
-READY, IN_FLIGHT, DELAYED = 1, 2, 3
+READY, IN_FLIGHT, DELAYED, HALTED_AT = 1, 2, 3, 4
 
 
 def bodies(deliveries):
@@ -238,13 +238,20 @@ def halted_groups(s, c):
     for _ in range(2):
         for one in c.receive(q, 10, wait_ms=60000):
             if one["message"]["body"] == b"a0":
-                c.call("nack", queue=q, receipts=[one["receipt"]])
+                c.call("nack", queue=q, receipts=[one["receipt"]], error="no such customer")
             elif one["message"]["group"] == "b":
                 c.ack(q, one)
             else:
                 c.call("nack", queue=q, receipts=[one["receipt"]], uncounted=True)
     s.wait_for("the group to halt", lambda: c.counts(q)["halted_groups"] == 1)
     s.equal("a halted group gives nothing", c.receive(q, 10), [])
+    halted = c.call("peek", queue=q, which=HALTED_AT)["messages"]
+    s.equal("where it halted, and why, can be seen",
+            [(one["message"]["group"], one["message"]["body"], one["state"], one["last_error"]) for one in halted],
+            [("a", b"a0", "halted", "no such customer")])
+    s.check("since when, too", halted[0]["halted_ms"] >= halted[0]["sent_ms"] > 0, halted)
+    s.equal("what stands behind it is not called ready", [one["state"] for one in c.call("peek", queue=q)["messages"]],
+            ["halted", "halted"])
     c.send(q, {"body": b"b2", "group": "b", "deduplication_id": "b2"})
     s.equal("others go on", bodies(c.drain(q)), [b"b2"])
     c.call("group_resume", queue=q, group="a")

@@ -174,6 +174,7 @@ static void reply_peek(struct double_peer *p, uint64_t id)
     peeked.sent_ms = 6;
     peeked.receive_count = 7;
     peeked.due_ms = 8;
+    peeked.halted_ms = 9;
     peeked.last_error = text("late");
     peeked.message = sent;
     Hato__PeekedMessage *list[] = {&peeked};
@@ -582,6 +583,7 @@ START_TEST(a_message_with_everything_comes_back_as_it_was)
     ck_assert_uint_eq(p->sent_ms, 6);
     ck_assert_uint_eq(p->receive_count, 7);
     ck_assert_uint_eq(p->due_ms, 8);
+    ck_assert_uint_eq(p->halted_ms, 9);
     ck_assert_str_eq(p->last_error, "late");
     check_message(&p->message);
     check_attributes(&p->message);

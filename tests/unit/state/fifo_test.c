@@ -178,6 +178,97 @@ START_TEST(a_group_halts_at_a_message_that_used_up_its_receives)
 }
 END_TEST
 
+static size_t peek(enum peek_which which, struct peeked *out, size_t max)
+{
+    struct arena arena = {0};
+    struct peeked *found;
+    size_t count;
+    uint64_t next;
+    struct error e = {0};
+    ck_assert_msg(machine_peek(rig.m, queue, 0, which, NULL, max, &arena, &found, &count, &next, &e) == 0, "%s",
+                  e.message);
+    memcpy(out, found, count * sizeof *out);
+    for (size_t i = 0; i < count; i++)
+        out[i].last_error = strcmp(found[i].last_error, "why") == 0 ? "why" : "";
+    arena_close(&arena);
+    return count;
+}
+
+START_TEST(where_a_group_halted_is_shown)
+{
+    struct peeked seen[100];
+    set_halt(1);
+    rig_send_many(&rig, queue, "a", 2);
+    for (int i = 0; i < 3; i++) /* entries, and so chunks, that stay in the store */
+        rig_send_many(&rig, queue, "a", 2);
+    rig_send_many(&rig, queue, "b", 1);
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    ck_assert_uint_eq(peek(PEEK_HALTED_AT, seen, 100), 0);
+    struct entry_lease l = rig_lease(&got);
+    struct entry_settle in = {.queue = queue, .error = bytes_text("why"), .count = 1};
+    entry_add_nack(rig_writer(&rig), &in, &l);
+    rig_commit(&rig);
+    uint64_t halted_ms = rig.now_ms;
+    rig.now_ms += 100;
+    for (int round = 0; round < 2; round++) {
+        ck_assert_uint_eq(peek(PEEK_HALTED_AT, seen, 100), 1);
+        ck_assert_uint_eq(seen[0].sequence, got.sequence);
+        ck_assert_uint_eq(seen[0].halted_ms, halted_ms);
+        ck_assert_uint_eq(seen[0].receive_count, 1);
+        ck_assert_int_eq(seen[0].state, 'h');
+        ck_assert_str_eq(seen[0].last_error, "why");
+        ck_assert_uint_eq(peek(PEEK_ALL, seen, 100), 9);
+        for (int i = 0; i < 8; i++) { /* nothing of the group can be received */
+            ck_assert_int_eq(seen[i].state, 'h');
+            ck_assert_uint_eq(seen[i].halted_ms, i == 0 ? halted_ms : 0);
+        }
+        ck_assert_int_eq(seen[8].state, 'r');
+        ck_assert_uint_eq(peek(PEEK_READY, seen, 100), 1);
+        rig_flush(&rig);
+        rig_crash(&rig);
+    }
+    resume("a", ERR_OK);
+    ck_assert_uint_eq(peek(PEEK_HALTED_AT, seen, 100), 0);
+    ck_assert_uint_eq(peek(PEEK_READY, seen, 100), 9);
+}
+END_TEST
+
+/* Version 1 said only whether a lane is halted, in one byte. */
+START_TEST(a_lane_record_of_the_first_version_is_understood)
+{
+    set_halt(1);
+    rig_send_many(&rig, queue, "a", 1);
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    rig_nack(&rig, queue, &got, 0, false);
+    rig_flush(&rig);
+    struct key from = key_of1(rig.shard, KEY_LANE, queue);
+    struct key to = key_after(&from);
+    struct store_iterator *i = store_iterate(rig.store, STORE_STATE, key_view(&from), key_view(&to), NULL);
+    ck_assert(store_iterator_valid(i));
+    struct bytes key = store_iterator_key(i);
+    struct cursor c;
+    ck_assert_int_eq(value_open(key, store_iterator_value(i), 2, &c, NULL), ERR_OK);
+    struct buffer old = {0};
+    value_begin(&old, 1);
+    buffer_u8(&old, cursor_u8(&c));
+    ck_assert_uint_gt(cursor_varint(&c), 1); /* since when */
+    buffer_u8(&old, 1);
+    buffer_put(&old, c.at, cursor_left(&c));
+    value_seal(&old, key);
+    struct store_batch *b = store_batch_create();
+    store_put(b, STORE_STATE, key, buffer_view(&old));
+    ck_assert_int_eq(store_write(rig.store, b, NULL), ERR_OK);
+    ck_assert_int_eq(store_flush(rig.store, STORE_STATE, NULL), ERR_OK);
+    store_iterator_close(i);
+    store_batch_destroy(b);
+    buffer_close(&old);
+    rig_crash(&rig);
+    rig_receive_none(&rig, queue);
+    resume("a", ERR_OK);
+    rig_receive_one(&rig, queue, 1000);
+}
+END_TEST
+
 START_TEST(a_halted_group_that_is_emptied_is_halted_no_more)
 {
     set_halt(1);
@@ -255,6 +346,8 @@ int main(void)
         a_delayed_message_does_not_let_later_ones_of_its_group_pass,
         messages_without_a_group_are_a_group,
         a_group_halts_at_a_message_that_used_up_its_receives,
+        where_a_group_halted_is_shown,
+        a_lane_record_of_the_first_version_is_understood,
         a_halted_group_that_is_emptied_is_halted_no_more,
         cancelling_the_message_a_group_halted_at_lets_the_group_go_on,
         a_priority_is_refused_by_name,
