@@ -190,6 +190,7 @@ static enum exit_code send_arguments(struct run *r, const struct send_values *v)
         return command_usage(r, "", "with --dedup all but the first message would be dropped as duplicates");
     struct hato_message *messages = memory_zero(count, sizeof *messages);
     struct buffer input = {0};
+    bool taken = false;
     enum exit_code code = EXIT_DONE;
     for (size_t i = 0; i < count && code == EXIT_DONE; i++) {
         const char *text = r->arguments.items[i + 1];
@@ -198,7 +199,9 @@ static enum exit_code send_arguments(struct run *r, const struct send_values *v)
         messages[i].body_len = strlen(text);
         if (strcmp(text, "-") != 0)
             continue;
-        code = input.len > 0 ? command_usage(r, "", "'-' twice") : read_input(r, &input);
+        code =
+            taken ? command_usage(r, "", "'-' is given twice; standard input can be read once") : read_input(r, &input);
+        taken = true;
         messages[i].body = input.data;
         messages[i].body_len = input.len;
     }

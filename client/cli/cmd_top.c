@@ -174,6 +174,17 @@ static void on_key(struct top *t, const char *key, size_t len)
         t->first--;
 }
 
+/* Of the first of several that may have come together: an escape sequence goes to its final letter. */
+static size_t key_length(const char *keys, size_t len)
+{
+    size_t i = 2;
+    if (len < 3 || keys[0] != '\033' || keys[1] != '[')
+        return 1;
+    while (i < len && !(keys[i] >= '@' && keys[i] <= '~'))
+        i++;
+    return i < len ? i + 1 : len;
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
@@ -184,9 +195,12 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 static void on_keys(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct top *t = stream->data;
-    if (n > 0)
-        on_key(t, buf->base, (size_t)n);
-    else if (n < 0)
+    for (size_t at = 0; n > 0 && at < (size_t)n;) {
+        size_t len = key_length(buf->base + at, (size_t)n - at);
+        on_key(t, buf->base + at, len);
+        at += len;
+    }
+    if (n < 0)
         quit(t);
 }
 

@@ -1,6 +1,6 @@
 #include "cli/lines.h"
 
-#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,7 +29,9 @@ struct lines {
     size_t scanned; /* from `at`: known to hold no line's end */
     bool reading_now;
     bool at_end;
-    bool stopped; /* a line failed, or the input is not readable */
+    bool stopped; /* a line failed, the input is not readable, or the user wants no more */
+    bool interrupted;
+    uv_signal_t interrupt;
     bool stdin_failed;
     uint32_t under_way;
     uint64_t under_way_bytes;
@@ -160,7 +162,16 @@ static void go_on(struct lines *s)
 static bool over(const struct lines *s)
 {
     bool no_more = s->stopped || (s->at_end && s->at == s->input.len);
-    return no_more && s->under_way == 0 && !s->reading_now;
+    return no_more && s->under_way == 0 && (!s->reading_now || s->interrupted);
+}
+
+/* The first ctrl-c stops reading, and what is under way is waited for; a second one ends the program. */
+static void on_interrupt(uv_signal_t *handle, int number)
+{
+    (void)number;
+    struct lines *s = handle->data;
+    s->interrupted = true;
+    s->stopped = true;
 }
 
 static void tell_end(const struct lines *s)
@@ -191,11 +202,22 @@ static uint64_t input_size(void)
 enum exit_code lines_send(struct run *r, const char *queue, const struct hato_message *like, uint32_t window)
 {
     struct lines s = {.run = r, .queue = queue, .like = like, .window = window};
+    uv_loop_t *loop = hato_client_loop(r->client);
     progress_open(&s.progress, "sent", input_size());
+    uv_signal_init(loop, &s.interrupt);
+    s.interrupt.data = &s;
+    uv_signal_start_oneshot(&s.interrupt, on_interrupt, SIGINT);
     go_on(&s);
     while (!over(&s))
-        uv_run(hato_client_loop(r->client), UV_RUN_ONCE);
+        uv_run(loop, UV_RUN_ONCE);
     progress_close(&s.progress);
+    if (s.interrupted) {
+        tell_end(&s);
+        fflush(stdout);
+        _exit(EXIT_STOPPED); /* a read of a pipe that nobody writes to can't be called off */
+    }
+    uv_close((uv_handle_t *)&s.interrupt, NULL);
+    uv_run(loop, UV_RUN_NOWAIT);
     buffer_close(&s.input);
     if (s.stdin_failed)
         s.code = command_failed(r, "cannot read standard input");

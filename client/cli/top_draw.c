@@ -6,7 +6,14 @@
 #include "cli/text.h"
 #include "cli/top.h"
 
-enum { UNLIMITED = 1 << 20, LINE_BYTES = 1024, NAME_WIDTH_MIN = 12, NAME_WIDTH_MAX = 40, HEAD_ROWS = 5 };
+enum {
+    UNLIMITED = 1 << 20,
+    LINE_BYTES = 1024,
+    NAME_WIDTH_MIN = 12,
+    NAME_WIDTH_MAX = 40,
+    NUMBERS_WIDTH = 66,
+    HEAD_ROWS = 5
+};
 
 static const char *const order_names[TOP_ORDERS] = {"name", "ready", "rate"};
 
@@ -102,13 +109,16 @@ static int name_width(const struct top_frame *f)
         size_t len = strlen(f->look->functions[i].name);
         width = len > width ? len : width;
     }
-    return f->columns > 0 && width > NAME_WIDTH_MAX ? NAME_WIDTH_MAX : (int)width;
+    int room = f->columns > 0 ? f->columns - NUMBERS_WIDTH : (int)width; /* on a screen the numbers are seen first */
+    room = f->columns > 0 && room > NAME_WIDTH_MAX ? NAME_WIDTH_MAX : room;
+    room = room < NAME_WIDTH_MIN ? NAME_WIDTH_MIN : room;
+    return (int)width < room ? (int)width : room;
 }
 
 static void draw_queue(struct page *p, const struct top_frame *f, const struct top_queue *q, int width)
 {
     char line[LINE_BYTES], r[TEXT_MAX], i[TEXT_MAX], d[TEXT_MAX], s[TEXT_MAX], v[TEXT_MAX], a[TEXT_MAX], o[TEXT_MAX];
-    snprintf(line, sizeof line, "%-*.*s %12s %10s %10s %10s %10s %10s %8s  %s%s", width, width, q->name,
+    snprintf(line, sizeof line, "%-*.*s %10s %9s %9s %8s %8s %8s %7s  %s%s", width, width, q->name,
              text_count(q->counts.ready, r), text_count(q->counts.in_flight, i), text_count(q->counts.delayed, d),
              rate_text(q->sent_rate, s), rate_text(q->received_rate, v), rate_text(q->acked_rate, a),
              text_age(q->counts.oldest_sent_ms, f->look->status.now_ms, o), q->function, q->paused ? " (paused)" : "");
@@ -124,7 +134,7 @@ static void draw_queues(struct page *p, const struct top_frame *f, int width, in
     for (size_t i = 0; i < l->queue_count; i++)
         sorted[i] = &l->queues[i];
     qsort(sorted, l->queue_count, sizeof(void *), orders[f->order]);
-    snprintf(line, sizeof line, "%-*s %12s %10s %10s %10s %10s %10s %8s  %s", width, "QUEUE", "READY", "IN FLIGHT",
+    snprintf(line, sizeof line, "%-*s %10s %9s %9s %8s %8s %8s %7s  %s", width, "QUEUE", "READY", "IN FLIGHT",
              "DELAYED", "SENT/S", "RECV/S", "ACK/S", "OLDEST", "FUNCTION");
     put_line(p, line);
     size_t end = l->queue_count - f->first < (size_t)rows ? l->queue_count : f->first + (size_t)rows;

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Every command of `hato`, in the order in which somebody would meet them, with what --json prints; and what it says, and with
 which exit code, when something is wrong."""
+import contextlib
+import fcntl
 import json
 import os
 import pty
 import shlex
 import signal
+import struct
 import subprocess
+import termios
 
 from lib import program, scenario
 
-REFUSED, USAGE, UNREACHABLE, PARTLY, LOCAL = 1, 2, 3, 5, 6
+REFUSED, USAGE, UNREACHABLE, PARTLY, LOCAL, STOPPED = 1, 2, 3, 5, 6, 130
 
 
 def error_of(done):
@@ -199,6 +203,49 @@ def pipes(s, b):
             out == f"x{LOCAL}\n" and "cannot write to standard output" in err, out + err)
     s.equal("the messages are still there", b.json("queue", "show", "jobs-dead")["ready"], 3)
     b.hato("queue", "purge", "jobs-dead")
+    out, err = in_a_shell(b, "hato queue list >&-")
+    s.check("a closed output is an error like others", f"{LOCAL}\n" == out and "cannot write to standard output" in err, out + err)
+    s.refused("standard input is read once", b.run("send", "jobs-dead", "-", "-"), "'-' is given twice")
+
+
+def ctrl_c(s, b):
+    sender = subprocess.Popen([*program("hato"), "--server", b.server, "send", "jobs-dead", "--lines"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    sender.stdin.write("one\ntwo\nthree\n")
+    sender.stdin.flush()
+    s.wait_for("the lines", lambda: b.json("queue", "show", "jobs-dead")["ready"] == 3)
+    sender.send_signal(signal.SIGINT)
+    told = sender.stdout.readline()
+    sender.wait()
+    sender.stdin.close()
+    s.check("ctrl-c ends send --lines, which tells what was sent", sender.returncode == STOPPED and "sent 3 messages" in told,
+            f"{sender.returncode} {told}")
+    b.hato("queue", "purge", "jobs-dead")
+
+
+def live_view(s, b):
+    """hato top in a terminal of twelve rows; keys that come together are all obeyed."""
+    for i in range(8):
+        b.hato("queue", "create", f"top-{i}")
+    child, terminal = pty.fork()
+    if child == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 100, 0, 0))
+        command = [*program("hato"), "--server", b.server, "top"]
+        os.execvp(command[0], command)
+    got = ""
+    for keys, wanted in ((b"", "1 to 5 of 10"), (b"\x1b[B\x1b[Bj", "4 to 8 of 10"), (b"s", "(by ready)")):
+        os.write(terminal, keys)
+        while wanted not in got:
+            got += os.read(terminal, 65536).decode(errors="replace")
+        got = ""
+    os.write(terminal, b"q")
+    with contextlib.suppress(OSError):  # the end of the terminal
+        while os.read(terminal, 65536):
+            pass
+    s.equal("hato top shows, scrolls, sorts and ends when told", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+    os.close(terminal)
+    for i in range(8):
+        b.hato("queue", "delete", f"top-{i}")
 
 
 def delays(s, b):
@@ -247,5 +294,5 @@ def wrong(s, b):
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, delays, broker_itself, wrong):
+    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, ctrl_c, live_view, delays, broker_itself, wrong):
         part(scene, broker)

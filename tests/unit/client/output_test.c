@@ -197,6 +197,19 @@ START_TEST(a_frame_fits_every_screen)
 }
 END_TEST
 
+START_TEST(a_long_name_does_not_push_the_numbers_off_a_screen_of_eighty_columns)
+{
+    struct top_look l = look_at(1, 1, 1);
+    struct hato_queue q = {.name = "a-queue-whose-name-is-longer-than-forty-characters"};
+    struct buffer out = {0};
+    top_look_queues(&l, &q, 1);
+    ck_assert_ptr_nonnull(strstr(drawn(&out, &l, TOP_BY_NAME, 80, 24), "OLDEST"));
+    ck_assert_ptr_nonnull(strstr(drawn(&out, &l, TOP_BY_NAME, 0, 0), q.name));
+    buffer_close(&out);
+    top_look_close(&l);
+}
+END_TEST
+
 START_TEST(queues_are_sorted_by_name_ready_or_rate)
 {
     struct top_look before = look_at(1000000000, 0, 3);
@@ -232,6 +245,7 @@ int main(void)
     tcase_add_test(tc, top_tells_rates_between_two_looks);
     tcase_add_test(tc, a_counter_that_began_anew_has_no_rate);
     tcase_add_test(tc, a_frame_fits_every_screen);
+    tcase_add_test(tc, a_long_name_does_not_push_the_numbers_off_a_screen_of_eighty_columns);
     tcase_add_test(tc, queues_are_sorted_by_name_ready_or_rate);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
