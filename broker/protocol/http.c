@@ -8,12 +8,14 @@ enum { BODY_MAX = 64 * 1024 };
 /* A page that needs a look at every shard. */
 struct page {
     struct visit visit;
+    struct mail later;
     struct http_seat *hs;
     struct http_connection *connection; /* NULL once it is gone */
     struct list_link link;
     struct metrics *metrics; /* of /metrics */
     struct buffer out;
     uint16_t shard;
+    bool again; /* the shard has more to show */
     bool ready;
 };
 
@@ -50,7 +52,7 @@ static void look(struct visit *v, struct shard *s)
 {
     struct page *p = CONTAINER_OF(v, struct page, visit);
     if (p->metrics != NULL) {
-        metrics_add_shard(p->metrics, s, node_seat_of(p->hs->seat->node, shard_number(s)));
+        p->again = metrics_add_shard(p->metrics, s, node_seat_of(p->hs->seat->node, shard_number(s)));
     } else if (!shard_leads(s)) {
         p->ready = false;
         const char *problem = shard_problem(s);
@@ -60,9 +62,20 @@ static void look(struct visit *v, struct shard *s)
     visit_return(v);
 }
 
+static void go_on(struct mail *mail)
+{
+    next(CONTAINER_OF(mail, struct page, later));
+}
+
+/* Each look has a turn of its own: a shard with very many queues must not hold up what else there is to do. */
 static void looked(struct visit *v)
 {
-    next(CONTAINER_OF(v, struct page, visit));
+    struct page *p = CONTAINER_OF(v, struct page, visit);
+    if (!p->again)
+        p->shard++;
+    p->again = false;
+    p->later.run = go_on;
+    loop_post(&p->hs->seat->loop, &p->later);
 }
 
 static void next(struct page *p)
@@ -74,7 +87,7 @@ static void next(struct page *p)
     }
     p->visit.run = look;
     p->visit.done = looked;
-    node_visit(p->hs->seat, p->shard++, &p->visit);
+    node_visit(p->hs->seat, p->shard, &p->visit);
 }
 
 static void start_page(struct http_seat *hs, struct http_connection *c, bool metrics)

@@ -31,10 +31,11 @@ void http_seat_close(struct http_seat *hs, void (*closed)(struct http_seat *hs))
 
 void http_seat_end_if_closed(struct http_seat *hs);
 
-/* metrics.c: one shard's lines; and the node's. (Prometheus text format 0.0.4.) */
+/* metrics.c: the lines of the shards, one after the other, and the node's. (Prometheus text format 0.0.4.) */
 struct metrics;
 struct metrics *metrics_create(struct http *http);
-void metrics_add_shard(struct metrics *m, struct shard *s, struct seat *seat); /* on its seat */
+/* On the shard's seat. Looks at some of its queues; true when there are more: to be called again, in a later turn. */
+bool metrics_add_shard(struct metrics *m, struct shard *s, struct seat *seat);
 void metrics_finish(struct metrics *m, struct buffer *out);
 void metrics_destroy(struct metrics *m);
 

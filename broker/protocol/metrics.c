@@ -1,5 +1,6 @@
-/* Metrics in Prometheus's text format. Queues and functions are labelled by name; at most METRICS_QUEUES_MAX queues are listed, so
- * that a scrape of a broker with very many stays small: the totals count all. */
+/* Metrics in Prometheus's text format. Queues and functions are labelled by name; METRICS_QUEUES_MAX queues and METRICS_FUNCTIONS_MAX
+ * functions have series at most, so that a scrape of a broker with very many stays small: hato_queues counts all, and
+ * what was left out has a series of its own. A shard's queues are looked at in slices. */
 #include "base/map.h"
 #include "base/memory.h"
 #include "proto/settings.pb-c.h"
@@ -8,18 +9,27 @@
 
 #include <inttypes.h>
 
-enum { METRICS_QUEUES_MAX = 2000 };
+enum {
+    METRICS_QUEUES_MAX = 2000,
+    METRICS_FUNCTIONS_MAX = 1000,
+    QUEUE_FAMILIES = 12,
+    SLICE_COST = 4000, /* of one look: a queue that is passed over costs 1, some 0.1 us */
+    LISTED_COST = 100,
+};
 
 struct metrics {
     struct http *http;
-    struct buffer queues[10]; /* one for each family of a queue's figures: lines of a family belong together */
+    struct buffer
+        queues[QUEUE_FAMILIES]; /* one for each family of a queue's figures: lines of a family belong together */
     struct buffer shards[5];
     struct buffer functions[6];
     struct buffer waited;
     struct map seen; /* "seat/function" */
     size_t queue_count;
     size_t listed;
+    size_t bindings_left_out;
     uint64_t now_ms;
+    char after[IDENTITY_NAME_MAX + 1]; /* the last queue of the slice before; "" when a shard begins */
 };
 
 struct family {
@@ -28,7 +38,7 @@ struct family {
     const char *help;
 };
 
-static const struct family queue_families[10] = {
+static const struct family queue_families[QUEUE_FAMILIES] = {
     {"hato_queue_ready", "gauge", "Messages that can be received now."},
     {"hato_queue_in_flight", "gauge", "Messages received and not yet settled."},
     {"hato_queue_delayed", "gauge", "Messages whose time has not come."},
@@ -39,6 +49,8 @@ static const struct family queue_families[10] = {
     {"hato_queue_acked_total", "counter", "Messages acked."},
     {"hato_queue_dead_lettered_total", "counter", "Messages moved to the dead-letter queue."},
     {"hato_queue_expired_total", "counter", "Messages dropped at the end of their retention."},
+    {"hato_queue_moving", "gauge", "Messages on their way to another queue."},
+    {"hato_queue_halted_groups", "gauge", "Groups of a FIFO queue that are halted at a message."},
 };
 
 static const struct family waited_family = {
@@ -84,42 +96,28 @@ static void put_queue(struct metrics *m, int family, const char *name, const cha
                   account, value);
 }
 
-struct queue_visit {
-    struct metrics *metrics;
-    const struct machine *machine;
-    size_t listed;
-};
-
-static bool add_queue(void *ctx, const struct queue_view *q)
+static void put_counts(struct metrics *m, const struct machine *machine, const struct queue_view *q)
 {
-    struct queue_visit *v = ctx;
-    struct metrics *m = v->metrics;
-    m->queue_count++;
-    if (m->listed == METRICS_QUEUES_MAX)
-        return true;
-    m->listed++;
-    uint64_t oldest = machine_queue_oldest_ms(v->machine, q->id);
+    uint64_t oldest = machine_queue_oldest_ms(machine, q->id);
     const struct queue_counts *c = &q->counts;
     uint64_t age = oldest != 0 && m->now_ms > oldest ? m->now_ms - oldest : 0;
-    const double values[10] = {(double)c->ready,          (double)c->in_flight,   (double)c->delayed,
-                               (double)c->bytes,          (double)age / 1000,     (double)c->sent_total,
-                               (double)c->received_total, (double)c->acked_total, (double)c->dead_lettered_total,
-                               (double)c->expired_total};
-    for (int i = 0; i < 10; i++)
+    const double values[QUEUE_FAMILIES] = {
+        (double)c->ready,          (double)c->in_flight,   (double)c->delayed,
+        (double)c->bytes,          (double)age / 1000,     (double)c->sent_total,
+        (double)c->received_total, (double)c->acked_total, (double)c->dead_lettered_total,
+        (double)c->expired_total,  (double)c->moving,      (double)c->halted_groups,
+    };
+    for (int i = 0; i < QUEUE_FAMILIES; i++)
         put_queue(m, i, last_part(q->name), q->name, values[i]);
-    return true;
 }
 
-static bool add_waited(void *ctx, const struct queue_view *q)
+static void put_waited(struct metrics *m, const struct machine *machine, const struct queue_view *q)
 {
-    struct queue_visit *v = ctx;
     struct queue_waited w;
-    if (v->listed++ >= METRICS_QUEUES_MAX)
-        return false;
-    machine_queue_waited(v->machine, q->id, &w);
+    machine_queue_waited(machine, q->id, &w);
     if (w.total == 0)
-        return true;
-    struct buffer *out = &v->metrics->waited;
+        return;
+    struct buffer *out = &m->waited;
     const char *name = last_part(q->name);
     uint64_t sum = 0;
     for (int i = 0; i < WAITED_BUCKETS; i++) {
@@ -137,7 +135,6 @@ static bool add_waited(void *ctx, const struct queue_view *q)
                   (double)w.sum_ms / 1000);
     buffer_printf(out, "hato_queue_wait_seconds_count{queue=\"%s\",account=\"%.12s\"} %" PRIu64 "\n", name, q->name,
                   w.total);
-    return true;
 }
 
 static void put_shard(struct metrics *m, unsigned shard, int family, uint64_t value)
@@ -145,31 +142,23 @@ static void put_shard(struct metrics *m, unsigned shard, int family, uint64_t va
     buffer_printf(&m->shards[family], "%s{shard=\"%u\"} %" PRIu64 "\n", shard_families[family].name, shard, value);
 }
 
-struct function_visit {
+struct slice {
     struct metrics *metrics;
+    const struct machine *machine;
     struct seat *seat;
     struct arena arena;
+    unsigned cost;
+    bool more;
 };
 
-/* Functions bound on this seat, found through its queues. */
-static bool add_function(void *ctx, const struct queue_view *q)
+static void put_function(struct slice *v, const char *function)
 {
-    struct function_visit *v = ctx;
     struct metrics *m = v->metrics;
-    const char *function = q->settings->binding_function;
     const struct native_services *services = m->http->services;
-    char key[IDENTITY_NAME_MAX + 16];
-    if (function == NULL || function[0] == '\0')
-        return true;
-    snprintf(key, sizeof key, "%d/%s", v->seat->number, function); /* counted once a seat */
-    if (map_find(&m->seen, bytes_text(key)) != NULL)
-        return true;
     struct function_activity act = {0};
     services->function_activity(services->ctx, v->seat, function, &v->arena, &act);
     if (!act.known)
-        return true;
-    char *name = memory_string(key, strlen(key));
-    map_put(&m->seen, bytes_text(name), name);
+        return;
     bool open = strcmp(act.state, "open") == 0 || strcmp(act.state, "gone") == 0;
     uint64_t wait = act.retry_at_ms > m->now_ms ? act.retry_at_ms - m->now_ms : 0;
     const double values[6] = {act.in_flight, act.window,         (double)act.delivered_total, (double)act.failed_total,
@@ -177,6 +166,45 @@ static bool add_function(void *ctx, const struct queue_view *q)
     for (int i = 0; i < 6; i++)
         buffer_printf(&m->functions[i], "%s{function=\"%s\",account=\"%.12s\",loop=\"%d\"} %.17g\n",
                       function_families[i].name, last_part(function), function, v->seat->number, values[i]);
+}
+
+/* Functions bound on this seat are found through its queues. */
+static void look_at_binding(struct slice *v, const char *function)
+{
+    struct metrics *m = v->metrics;
+    char key[IDENTITY_NAME_MAX + 16];
+    if (function == NULL || function[0] == '\0')
+        return;
+    snprintf(key, sizeof key, "%d/%s", v->seat->number, function); /* counted once a seat */
+    if (map_find(&m->seen, bytes_text(key)) != NULL)
+        return;
+    if (map_count(&m->seen) >= METRICS_FUNCTIONS_MAX) {
+        m->bindings_left_out++;
+        return;
+    }
+    char *name = memory_string(key, strlen(key));
+    map_put(&m->seen, bytes_text(name), name);
+    v->cost += LISTED_COST;
+    put_function(v, function);
+}
+
+static bool add_queue(void *ctx, const struct queue_view *q)
+{
+    struct slice *v = ctx;
+    struct metrics *m = v->metrics;
+    if (v->cost >= SLICE_COST) {
+        v->more = true;
+        return false;
+    }
+    v->cost++;
+    if (m->listed < METRICS_QUEUES_MAX) {
+        m->listed++;
+        v->cost += LISTED_COST;
+        put_counts(m, v->machine, q);
+        put_waited(m, v->machine, q);
+    }
+    look_at_binding(v, q->settings->binding_function);
+    snprintf(m->after, sizeof m->after, "%s", q->name);
     return true;
 }
 
@@ -190,7 +218,7 @@ static void forget_seen(struct metrics *m)
     m->seen = (struct map){0};
 }
 
-void metrics_add_shard(struct metrics *m, struct shard *s, struct seat *seat)
+static void put_shard_lines(struct metrics *m, struct shard *s)
 {
     struct shard_status status;
     shard_status(s, &status);
@@ -200,12 +228,19 @@ void metrics_add_shard(struct metrics *m, struct shard *s, struct seat *seat)
     put_shard(m, number, 2, status.commit);
     put_shard(m, number, 3, status.applied);
     put_shard(m, number, 4, status.durable);
-    struct queue_visit w = {.metrics = m, .machine = shard_machine(s)};
-    machine_queue_each(shard_machine(s), "", add_queue, &w);
-    machine_queue_each(shard_machine(s), "", add_waited, &w);
-    struct function_visit f = {.metrics = m, .seat = seat};
-    machine_queue_each(shard_machine(s), "", add_function, &f);
-    arena_close(&f.arena);
+    m->queue_count += machine_queue_count(shard_machine(s));
+}
+
+bool metrics_add_shard(struct metrics *m, struct shard *s, struct seat *seat)
+{
+    if (m->after[0] == '\0')
+        put_shard_lines(m, s);
+    struct slice v = {.metrics = m, .machine = shard_machine(s), .seat = seat};
+    machine_queue_each(v.machine, m->after, add_queue, &v);
+    arena_close(&v.arena);
+    if (!v.more)
+        m->after[0] = '\0';
+    return v.more;
 }
 
 static void put_family(struct buffer *out, const struct family *f, const struct buffer *lines)
@@ -243,9 +278,15 @@ void metrics_finish(struct metrics *m, struct buffer *out)
             space.accepts_sends ? 1 : 0);
     put_one(out, "hato_resident_bytes", "gauge", "Memory of the broker's process.", (double)resident_bytes());
     put_one(out, "hato_queues", "gauge", "Queues.", (double)m->queue_count);
+    put_one(out, "hato_queues_without_series", "gauge",
+            "Queues left out of this page, which has series of 2,000 at most.",
+            (double)(m->queue_count > m->listed ? m->queue_count - m->listed : 0));
+    put_one(out, "hato_bindings_without_series", "gauge",
+            "Queues bound to functions left out of this page, which has series of 1,000 at most.",
+            (double)m->bindings_left_out);
     for (int i = 0; i < 5; i++)
         put_family(out, &shard_families[i], &m->shards[i]);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < QUEUE_FAMILIES; i++)
         put_family(out, &queue_families[i], &m->queues[i]);
     put_family(out, &waited_family, &m->waited);
     for (int i = 0; i < 6; i++)
@@ -256,7 +297,7 @@ void metrics_destroy(struct metrics *m)
 {
     if (m == NULL)
         return;
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < QUEUE_FAMILIES; i++)
         buffer_close(&m->queues[i]);
     for (int i = 0; i < 5; i++)
         buffer_close(&m->shards[i]);

@@ -64,6 +64,19 @@ def numbers(s, b):
         s.equal("every shard is led", {value for name, value in after.items() if name.startswith("hato_shard_leader")}, {1})
 
 
+def more_queues_than_series(s, b):
+    with native.Connection(b.port) as c:
+        for number in [c.ask("queue_create", name=f"many-{i}") for i in range(2100)]:
+            c.answer(number)
+    values = metrics(b)
+    s.equal("a page has series of 2,000 queues and counts the others",
+            (sum(name.startswith("hato_queue_ready{") for name in values), values["hato_queues_without_series"]),
+            (2000, values["hato_queues"] - 2000))
+    s.check("all are counted", values["hato_queues"] >= 2100, values["hato_queues"])
+    for name in ("ready", "moving", "halted_groups"):
+        s.equal(f"each has hato_queue_{name}", sum(line.startswith(f"hato_queue_{name}{{") for line in values), 2000)
+
+
 def bad_requests(s, b):
     for what, raw, wanted in (
             ("no HTTP", b"\x00\x01\x02\x03\r\n\r\n", b"400"),
@@ -128,7 +141,7 @@ def flags(s):
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (health, numbers, bad_requests):
+    for part in (health, numbers, more_queues_than_series, bad_requests):
         part(scene, broker)
     log_lines(scene)
     flags(scene)
