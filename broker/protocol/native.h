@@ -14,6 +14,10 @@ enum {
     NATIVE_FRAME_MAX = 68 * 1024 * 1024,
     NATIVE_MESSAGE_MAX = 64 * 1024 * 1024, /* ceiling of every queue */
     NATIVE_REQUESTS_MAX = 65536,           /* of one connection, under way; beyond: it is not read */
+    /* of them streams and receives that may wait: few enough for the others to bring a connection that is not read back below the
+     * half at which it is read again */
+    NATIVE_WAITING_MAX = 16384,
+    NATIVE_WAITING_FRAME_MAX = 4096, /* of a request that opens one: its frame is not counted while it waits */
     NATIVE_REQUEST_BYTES_MAX = 64 * 1024 * 1024,
     NATIVE_PREFACE_MS = 10 * 1000, /* a connection that has not sent its first bytes by then is closed */
 };

@@ -24,6 +24,7 @@ void op_free(struct op *op)
     if (list_linked(&op->link))
         list_remove(&s->ops, &op->link);
     s->op_count--;
+    s->waiting -= op->waits;
     s->op_bytes -= op->frame_bytes;
     arena_close(&op->arena);
     buffer_close(&op->frame);
@@ -79,6 +80,25 @@ void op_mail_home(struct op *op)
         return;
     op_free(op);
     session_op_done(s);
+}
+
+bool op_may_wait(struct op *op)
+{
+    struct session *s = op->session;
+    if (op->frame_bytes > NATIVE_WAITING_FRAME_MAX)
+        op_fail(op, ERR_TOO_LARGE, "", "a request that waits takes %d bytes at most, this one has %zu",
+                NATIVE_WAITING_FRAME_MAX, op->frame_bytes);
+    else if (s->waiting >= NATIVE_WAITING_MAX)
+        op_fail(op, ERR_LIMIT, "",
+                "a connection may have %d streams and waiting receives open: close some, or use more connections",
+                NATIVE_WAITING_MAX);
+    if (op->error.code != ERR_OK)
+        return false;
+    op->waits = true;
+    s->waiting++;
+    s->op_bytes -= op->frame_bytes;
+    op->frame_bytes = 0;
+    return true;
 }
 
 void op_wait(struct op *op, void (*abandon)(struct op *op))

@@ -198,7 +198,8 @@ void native_receive(struct op *op)
         bad = check_visibility(r->visibility_ms, "visibility_ms", &op->error) != ERR_OK;
     if (!bad && r->wait_case == HATO__RECEIVE__WAIT_WAIT_MS)
         bad = check_wait(r->wait_ms, &op->error) != ERR_OK;
-    if (bad) {
+    bool at_once = r->wait_case == HATO__RECEIVE__WAIT_WAIT_MS && r->wait_ms == 0;
+    if (bad || (!at_once && !op_may_wait(op))) {
         op_answer(op);
         return;
     }

@@ -22,6 +22,7 @@ struct session {
     struct idmap streams; /* by request id */
     struct alarm silent;  /* until the preface is there */
     size_t op_count;
+    size_t waiting; /* of the ops: streams and receives that may wait */
     uint64_t op_bytes;
     bool preface; /* seen */
     bool greeted;
@@ -51,6 +52,7 @@ struct op {
     void (*abandon)(struct op *op); /* of those in session->ops: the connection is gone */
     void (*resumed)(struct op *op); /* likewise, may be NULL: the peer reads again */
     size_t away;                    /* mail about it that has to come home before it is freed */
+    bool waits;                     /* counted in session->waiting */
     bool ended;                     /* answered, and only waits for its mail */
     void *extra;                    /* the operation's own, in the arena */
 };
@@ -83,6 +85,10 @@ void op_weigh(struct op *op, size_t bytes);
 /* At home: writes the reply (or the refusal), and ends the op. */
 void op_answer(struct op *op);
 void op_mail_home(struct op *op); /* one mail less away; frees an op that waits for it */
+
+/* At home: it may stay for as long as its peer likes. False, and op->error, when the connection has too many such, or the request
+ * is too large to be kept. Its frame is not counted against the connection any more. */
+bool op_may_wait(struct op *op);
 
 /* The op ends with the connection: linked into the session's ops. */
 void op_wait(struct op *op, void (*abandon)(struct op *op));

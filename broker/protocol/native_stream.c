@@ -278,12 +278,10 @@ void native_stream_open(struct op *op)
         op_fail(op, ERR_CONFLICT, "id", "a stream with this request's id is open on this connection");
         bad = true;
     }
-    if (bad) {
+    if (bad || !op_may_wait(op)) {
         op_answer(op);
         return;
     }
-    op->session->op_bytes -= op->frame_bytes; /* it stays: its frame is not held against the connection */
-    op->frame_bytes = 0;
     idmap_put(&op->session->streams, op->id, op);
     op_wait(op, abandon);
     op->at = stream_at;

@@ -226,6 +226,44 @@ def receipts(s, b):
         s.equal("the other queue's message is still held", c.ack("yours", yours), [])
 
 
+WAITING_MAX = 16384
+
+
+def more_streams_than_allowed(s, b):
+    """More than the broker reads at once, too: it has to go on reading although none of them ends by itself."""
+    count = 70000
+    with native.Connection(b.port) as c:
+        c.call("queue_create", name="watched")
+        first = next(c.ids)
+        ids = range(first, first + count)
+        for _ in ids[1:]:
+            next(c.ids)
+        frames = b"".join(native.request(number, "stream_open", queue="watched", credit=1) for number in ids)
+        ping = next(c.ids)
+        writer = threading.Thread(target=c.write, args=(frames + native.request(ping, "ping"),))
+        writer.start()
+        codes = {}
+        while ping not in codes:
+            reply = c.read_reply()
+            codes[reply["id"]] = reply["error"] and reply["error"]["code"]
+        writer.join()
+        refused = [codes[number] for number in ids if number in codes]
+        s.equal("streams beyond the limit are refused, what comes after them is answered",
+                (len(refused), set(refused), codes[ping]), (count - WAITING_MAX, {native.LIMIT}, None))
+        s.equal("so are receives that would wait", c.code("receive", queue="watched", wait_ms=60000), native.LIMIT)
+        s.equal("but not those that do not", c.code("receive", queue="watched", wait_ms=0), native.OK)
+        c.write(native.request(next(c.ids), "stream_close", stream=first))
+        s.equal("closing one makes room", [reply["id"] for reply in [c.read_reply()]], [first])
+        last = c.ask("stream_open", queue="watched", credit=1)
+        with native.Connection(b.port) as other:
+            other.send("watched", b"x")
+        s.check("all that are open can be served", c.read_reply()["stream_delivery"] is not None, last)
+        padded = native.encode("Request", {"id": next(c.ids), "stream_open": {"queue": "watched", "credit": 1}})
+        padded += native.tagged(500, native.LENGTH, native.varint(5000) + bytes(5000))
+        c.write(native.frame(padded))
+        s.equal("nor is a large request kept", c.read_reply()["error"]["code"], native.TOO_LARGE)
+
+
 def random_bytes(s, b):
     pick = random.Random(SEED)
     patterns = [native.request(3, "send", queue="bystander", messages=[{"body": b"x" * 50, "group": "g"}] * 3),
@@ -259,7 +297,7 @@ with scenario() as scene:
     broker = scene.broker()
     bystander = Bystander(broker.port)
     bystander.start()
-    for part in (prefaces, frames, unknown, names, messages, batches, receipts):
+    for part in (prefaces, frames, unknown, names, messages, batches, receipts, more_streams_than_allowed):
         part(scene, broker)
     before = broker.json("status")["memory_bytes"]
     random_bytes(scene, broker)
