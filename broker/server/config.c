@@ -84,22 +84,32 @@ static const struct setting *find(const char *name, size_t len)
     return NULL;
 }
 
+static char *limit_text(const struct setting *s, uint64_t v, char out[HUMAN_TEXT_MAX])
+{
+    if (s->kind == SIZE)
+        return human_size_text(v, out);
+    snprintf(out, HUMAN_TEXT_MAX, "%llu", (unsigned long long)v);
+    return out;
+}
+
 static int parse_number(const struct setting *s, const char *value, uint64_t *out, struct error *e)
 {
+    char least[HUMAN_TEXT_MAX], most[HUMAN_TEXT_MAX];
+    bool good = true;
     if (s->kind == SIZE) {
         int rc = human_size(value, out, e);
         if (rc != ERR_OK)
             return error_wrap(e, "--%s", s->name);
     } else {
         char *end;
-        *out = strtoull(value, &end, 10);
-        if (*value < '0' || *value > '9' || *end != '\0')
-            return error_field(e, ERR_INVALID, s->name, "--%s takes a whole number, not '%s'", s->name, value);
+        *out = strtoull(value, &end, 10); /* what is too large becomes the largest there is, above every limit here */
+        good = *value >= '0' && *value <= '9' && *end == '\0';
     }
-    if (*out < s->least || *out > s->most)
-        return error_field(e, ERR_INVALID, s->name, "--%s is %s; it must be %llu to %llu", s->name, value,
-                           (unsigned long long)s->least, (unsigned long long)s->most);
-    return ERR_OK;
+    if (good && *out >= s->least && *out <= s->most)
+        return ERR_OK;
+    return error_field(e, ERR_INVALID, s->name, "--%s takes %s%s to %s, not '%.60s'", s->name,
+                       s->kind == SIZE ? "" : "a whole number, ", limit_text(s, s->least, least),
+                       limit_text(s, s->most, most), value);
 }
 
 static int parse_switch(const struct setting *s, const char *value, bool *out, struct error *e)
@@ -107,9 +117,14 @@ static int parse_switch(const struct setting *s, const char *value, bool *out, s
     bool yes = strcmp(value, "true") == 0 || strcmp(value, "yes") == 0 || strcmp(value, "1") == 0;
     bool no = strcmp(value, "false") == 0 || strcmp(value, "no") == 0 || strcmp(value, "0") == 0;
     if (!yes && !no)
-        return error_field(e, ERR_INVALID, s->name, "%s takes true or false, not '%s'", s->name, value);
+        return error_field(e, ERR_INVALID, s->name, "--%s takes true or false, not '%.60s'", s->name, value);
     *out = yes;
     return ERR_OK;
+}
+
+static int named(const struct setting *s, int rc, struct error *e)
+{
+    return rc == ERR_OK ? rc : error_wrap(e, "--%s", s->name);
 }
 
 static int set(struct config *c, const struct setting *s, const char *value, struct error *e)
@@ -125,9 +140,9 @@ static int set(struct config *c, const struct setting *s, const char *value, str
     case SWITCH:
         return parse_switch(s, value, at, e);
     case LEVEL:
-        return trace_level_parse(value, at, e);
+        return named(s, trace_level_parse(value, at, e), e);
     case FORMAT:
-        return trace_format_parse(value, at, e);
+        return named(s, trace_format_parse(value, at, e), e);
     }
     return ERR_INTERNAL;
 }
@@ -244,8 +259,11 @@ static int check_exposure(const struct config *c, const char *flag, const char *
 int config_check(const struct config *c, struct error *e)
 {
     int rc = identity_check_account(bytes_text(c->account), "account", e);
-    if (rc == ERR_OK)
-        rc = identity_check_region(bytes_text(c->region), "region", e);
+    if (rc != ERR_OK)
+        return error_wrap(e, "--account");
+    rc = identity_check_region(bytes_text(c->region), "region", e);
+    if (rc != ERR_OK)
+        return error_wrap(e, "--region");
     if (rc == ERR_OK)
         rc = check_exposure(c, "listen", c->listen, e);
     if (rc == ERR_OK && c->http[0] != '\0')

@@ -292,7 +292,21 @@ def wrong(s, b):
         s.check(f"{' '.join(words)} --help", done.returncode == 0 and f"hato {words[0]}" in done.stdout, done.stdout)
 
 
+def flags_of_the_broker(s, b):
+    wanted = [(["--shards", "0"], "--shards takes a whole number, 1 to 256, not '0'"), (["--shards", "5x"], "1 to 256"),
+              (["--shards", "99999999999999999999"], "1 to 256"), (["--log-window", "1MiB"], "--log-window takes 64MiB to 1TiB"),
+              (["--disk-reserve", "5x"], "--disk-reserve: "), (["--account", "12"], "--account: the account is 12 digits"),
+              (["--region", "\u00e9"], 'not "\u00e9"'), (["--log-level", "loud"], "--log-level: "), (["--listen", "x"], "--listen: "),
+              (["--bogus"], "--bogus"), (["--data"], "--data DIR"), (["--insecure=maybe"], "--insecure takes true or false")]
+    for words, part in wanted:
+        done = subprocess.run([*program("hatod"), "--data", os.path.join(b.directory, "none"), *words], capture_output=True,
+                              text=True, check=False)
+        s.check(f"hatod {' '.join(words)} is refused by name and limit", done.returncode == USAGE and part in done.stderr,
+                f"{done.returncode} {done.stderr}")
+
+
 with scenario() as scene:
     broker = scene.broker()
-    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, ctrl_c, live_view, delays, broker_itself, wrong):
+    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, ctrl_c, live_view, delays, broker_itself, wrong,
+                 flags_of_the_broker):
         part(scene, broker)
