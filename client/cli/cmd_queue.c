@@ -207,6 +207,8 @@ static enum exit_code list(struct run *r)
     if (r->globals.json) {
         json_list_end(&j);
         json_print(&j);
+    } else if (tabular && !any && v->prefix != NULL) {
+        fprintf(stderr, "no queue's name begins with '%.80s'\n", v->prefix);
     } else if (tabular && !any) {
         fprintf(stderr, "no queues; make one with: hato queue create jobs\n");
     }
