@@ -67,10 +67,12 @@ START_TEST(a_refused_name_is_shown_as_it_is_with_what_can_not_be_printed_escaped
         ck_assert_msg(strstr(e.message, names[i][1]) != NULL, "no %s in: %s", names[i][1], e.message);
     }
     struct error e = {0};
-    char pigeons[61];
-    for (size_t i = 0; i < 60; i += 3)
-        memcpy(pigeons + i, "\xe9\xb3\xa9", 3);
-    memcpy(pigeons + 58, "ab", 3); /* cuts the last of them */
+    char pigeons[61] = "";
+    for (size_t at = 0; at < 60; at += 3)
+        snprintf(pigeons + at, sizeof pigeons - at, "%s",
+                 at < 57 ? "\xe9\xb3\xa9"
+                         : "\xe9"
+                           "ab"); /* the last is cut */
     ck_assert_int_eq(identity_check_queue(bytes_text(pigeons), "name", &e), ERR_INVALID);
     ck_assert(utf8_valid(bytes_text(e.message)));
     ck_assert_ptr_nonnull(strstr(e.message, "\xe9\xb3\xa9...\""));
