@@ -141,10 +141,11 @@ static void settle_silent(struct job *j, const char *error, uint32_t status)
 {
     struct endpoint *e = j->lease->endpoint;
     bool *guilty = arena_alloc(&j->arena, j->count * sizeof *guilty);
+    bool timed_out = j->exchange.answer.end == ANSWER_TIMED_OUT;
     bool any = false;
     for (uint32_t i = 0; i < j->count; i++) {
         guilty[i] = suspects_silent(&e->suspects, j->lease->binding->queue, j->messages[i].source->token.sequence,
-                                    j->answers_before, e->answers);
+                                    j->answers_before, e->answers, timed_out);
         any |= guilty[i];
         j->failed[i] = true;
     }

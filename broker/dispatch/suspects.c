@@ -29,14 +29,16 @@ static struct suspect *add(struct suspects *s)
     return one;
 }
 
-bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers)
+bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers,
+                     bool timed_out)
 {
     struct suspect *one = find(s, queue, sequence);
     if (one == NULL) {
         one = add(s);
         *one = (struct suspect){.queue = queue, .sequence = sequence, .answers = before, .known = true};
     }
-    one->guilty |= answers > one->answers;
+    one->timeouts += timed_out;
+    one->guilty |= answers > one->answers || one->timeouts > SUSPECTS_TIMEOUTS;
     return one->guilty;
 }
 

@@ -3,20 +3,26 @@
  * When a request gets no whole answer, either the endpoint is down, and the message must not pay for it, or the
  * message kills or hangs the function, and must not be tried for ever. What tells them apart is whether the endpoint
  * answers others. So a message without an answer is a suspect; if the endpoint has answered others since, and the
- * message comes to nothing again, it is guilty, and stays so until it is answered. Only the last SUSPECTS_MAX are
- * known; a forgotten one is a suspect anew. Pure. */
+ * message comes to nothing again, it is guilty, and stays so until it is answered.
+ *
+ * A message that is alone has nobody to be compared with. That its requests time out again and again (taken, and not
+ * answered) counts against it after SUSPECTS_TIMEOUTS of them; that connections break doesn't: a proxy before an endpoint that
+ * is down breaks them, too.
+ *
+ * Only the last SUSPECTS_MAX are known; a forgotten one is a suspect anew. Pure. */
 #ifndef HATO_DISPATCH_SUSPECTS_H
 #define HATO_DISPATCH_SUSPECTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SUSPECTS_MAX = 256 };
+enum { SUSPECTS_MAX = 256, SUSPECTS_TIMEOUTS = 3 };
 
 struct suspect {
     uint64_t queue;
     uint64_t sequence;
     uint64_t answers; /* of the endpoint, when it was suspected first */
+    uint32_t timeouts;
     bool known;
     bool guilty;
 };
@@ -30,9 +36,10 @@ struct suspects {
 
 void suspects_close(struct suspects *s);
 
-/* The message got no answer while the endpoint's count of answers went from `before` to `answers`. True: it is the
- * message's fault. */
-bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers);
+/* The message got no answer (`timed_out`: in time) while the endpoint's count of answers went from `before` to `answers`.
+ * True: it is the message's fault. */
+bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers,
+                     bool timed_out);
 
 /* The message was answered. */
 void suspects_clear(struct suspects *s, uint64_t queue, uint64_t sequence);

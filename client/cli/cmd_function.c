@@ -215,7 +215,11 @@ const struct command function_commands[] = {
      "  cloudevents             one message a request, its body as it is; attributes in headers ce-NAME where the\n"
      "                          name is letters and digits alone (in lower case then), others are left out\n"
      "  cloudevents-structured  the same as one JSON object: a body whose content type is JSON is 'data', one of\n"
-     "                          text/ a string there, any other 'data_base64'",
+     "                          text/ a string there, any other 'data_base64'\n"
+     "An answer of 2xx acks. Any other, and none within the timeout, counts as a receive: the message waits\n"
+     "--retry-min to --retry-max, and after its queue's max receives goes to the dead-letter queue. Not counted, and\n"
+     "tried again as soon as the function is well: it can't be reached, or answers 410, 429, 502, 503, 504 or 521 to\n"
+     "526; and, while it answers nobody, a connection that breaks, and the first three timeouts of each message.",
      "hato function create resize --url http://127.0.0.1:8080/ --format lambda --timeout 30s\nhato bind jobs resize", 1,
      1, settings_options, sizeof(struct function_values), create},
     {"function set", "NAME", "Changes settings of a function; those not given stay.", NULL,

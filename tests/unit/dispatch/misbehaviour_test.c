@@ -74,6 +74,43 @@ START_TEST(a_message_that_kills_the_function_is_counted_and_holds_nobody_up)
 }
 END_TEST
 
+START_TEST(a_message_that_is_alone_and_always_times_out_is_counted_after_a_few_tries)
+{
+    struct fixture f;
+    fixture_open(&f, answer_nothing);
+    f.function.has_timeout_ms = true;
+    f.function.timeout_ms = 100;
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    struct fake_message *m = &f.source->messages[0];
+    RUN_UNTIL(&f, m->failures == 2);
+    ck_assert_uint_eq(m->returns, 3);
+    ck_assert_ptr_nonnull(strstr(m->error, "no answer in time"));
+    fixture_close(&f);
+}
+END_TEST
+
+static void drop_it(struct web_server *s, struct web_request *r)
+{
+    (void)s;
+    web_reset(r->connection);
+}
+
+/* As a proxy does while what is behind it is down. */
+START_TEST(an_endpoint_that_drops_every_connection_costs_no_receive_however_often)
+{
+    struct fixture f;
+    fixture_open(&f, drop_it);
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->messages[0].returns == 6);
+    ck_assert_uint_eq(f.source->messages[0].failures, 0);
+    f.web.answer = answer_as_told;
+    RUN_UNTIL(&f, f.source->acked == 1);
+    fixture_close(&f);
+}
+END_TEST
+
 static void trickle(struct web_connection *c)
 {
     web_put(c, "x", 1);
@@ -224,6 +261,8 @@ int main(void)
     tcase_add_test(c, a_silent_endpoint_costs_no_receive);
     tcase_add_test(c, a_message_that_hangs_the_function_while_others_pass_is_counted);
     tcase_add_test(c, a_message_that_kills_the_function_is_counted_and_holds_nobody_up);
+    tcase_add_test(c, a_message_that_is_alone_and_always_times_out_is_counted_after_a_few_tries);
+    tcase_add_test(c, an_endpoint_that_drops_every_connection_costs_no_receive_however_often);
     tcase_add_test(c, an_answer_that_trickles_is_cut_off_at_the_timeout);
     tcase_add_loop_test(c, an_answer_that_is_not_whole_is_no_answer, 0,
                         sizeof broken_answers / sizeof broken_answers[0]);

@@ -20,43 +20,57 @@ START_TEST(while_nobody_is_answered_nobody_is_guilty)
 {
     for (int round = 0; round < 100; round++)
         for (uint64_t m = 1; m <= 300; m++)
-            ck_assert(!suspects_silent(&known, 1, m, 5, 5));
+            ck_assert(!suspects_silent(&known, 1, m, 5, 5, false));
 }
 END_TEST
 
 START_TEST(who_got_no_answer_while_others_did_is_guilty_at_once)
 {
-    ck_assert(suspects_silent(&known, 1, 1, 5, 6));
+    ck_assert(suspects_silent(&known, 1, 1, 5, 6, false));
 }
 END_TEST
 
 START_TEST(who_got_no_answer_before_and_after_others_did_is_guilty)
 {
-    ck_assert(!suspects_silent(&known, 1, 1, 5, 5));
-    ck_assert(!suspects_silent(&known, 1, 2, 5, 5));
-    ck_assert(suspects_silent(&known, 1, 1, 8, 8));
-    ck_assert(suspects_silent(&known, 1, 1, 8, 8));
-    ck_assert(!suspects_silent(&known, 2, 1, 8, 8));
+    ck_assert(!suspects_silent(&known, 1, 1, 5, 5, false));
+    ck_assert(!suspects_silent(&known, 1, 2, 5, 5, false));
+    ck_assert(suspects_silent(&known, 1, 1, 8, 8, false));
+    ck_assert(suspects_silent(&known, 1, 1, 8, 8, false));
+    ck_assert(!suspects_silent(&known, 2, 1, 8, 8, false));
+}
+END_TEST
+
+START_TEST(who_is_alone_and_times_out_again_and_again_is_guilty_in_the_end)
+{
+    for (int i = 0; i < SUSPECTS_TIMEOUTS; i++) {
+        ck_assert(!suspects_silent(&known, 1, 1, 5, 5, true));
+        ck_assert(!suspects_silent(&known, 1, 1, 5, 5, false));
+        ck_assert(!suspects_silent(&known, 1, 2, 5, 5, true));
+    }
+    ck_assert(suspects_silent(&known, 1, 1, 5, 5, true));
+    ck_assert(suspects_silent(&known, 1, 1, 5, 5, false));
+    suspects_clear(&known, 1, 1);
+    ck_assert(!suspects_silent(&known, 1, 1, 5, 5, true));
 }
 END_TEST
 
 START_TEST(an_answer_clears_the_suspicion)
 {
-    ck_assert(!suspects_silent(&known, 1, 1, 5, 5));
+    ck_assert(!suspects_silent(&known, 1, 1, 5, 5, false));
     suspects_clear(&known, 1, 1);
     suspects_clear(&known, 1, 99);
-    ck_assert(!suspects_silent(&known, 1, 1, 9, 9));
+    ck_assert(!suspects_silent(&known, 1, 1, 9, 9, false));
 }
 END_TEST
 
 START_TEST(only_so_many_are_remembered)
 {
-    ck_assert(!suspects_silent(&known, 1, 1, 0, 0));
+    ck_assert(!suspects_silent(&known, 1, 1, 0, 0, false));
     for (uint64_t m = 2; m <= SUSPECTS_MAX; m++)
-        suspects_silent(&known, 1, m, 0, 0);
-    ck_assert(suspects_silent(&known, 1, 1, 1, 1));
-    suspects_silent(&known, 1, 1000, 1, 1);
-    ck_assert(!suspects_silent(&known, 1, 1, 1, 1));
+        suspects_silent(&known, 1, m, 0, 0, false);
+    ck_assert(suspects_silent(&known, 1, 1, 1, 1, false));
+    suspects_silent(&known, 1, 1000, 1, 1, false);
+    ck_assert(!suspects_silent(&known, 1, 1, 1, 1, false));
 }
 END_TEST
 
@@ -69,6 +83,7 @@ int main(void)
     tcase_add_test(c, while_nobody_is_answered_nobody_is_guilty);
     tcase_add_test(c, who_got_no_answer_while_others_did_is_guilty_at_once);
     tcase_add_test(c, who_got_no_answer_before_and_after_others_did_is_guilty);
+    tcase_add_test(c, who_is_alone_and_times_out_again_and_again_is_guilty_in_the_end);
     tcase_add_test(c, an_answer_clears_the_suspicion);
     tcase_add_test(c, only_so_many_are_remembered);
     suite_add_tcase(s, c);
