@@ -28,6 +28,11 @@ static size_t on_header(char *line, size_t one, size_t len, void *ctx)
 {
     (void)one;
     struct exchange *x = ctx;
+    x->headers_seen += len;
+    if (x->headers_seen > TRANSPORT_HEADERS_MAX) {
+        x->too_large = true;
+        return CURL_WRITEFUNC_ERROR;
+    }
     x->headers_whole = len > 0 && (line[0] == '\r' || line[0] == '\n');
     return len;
 }

@@ -23,6 +23,7 @@ enum {
     TRANSPORT_IDLE_MAX = 512,                   /* connections kept */
     TRANSPORT_HANDLES_MAX = 64,                 /* libcurl's handles kept for the next request */
     TRANSPORT_RECEIVED_MAX = 128 * 1024 * 1024, /* bytes of answers held at once; what exceeds it counts as too large */
+    TRANSPORT_HEADERS_MAX = 256 * 1024,         /* bytes of an answer's headers; more counts as too large */
     TRANSPORT_DNS_SECONDS = 10                  /* an address looked up is used again for so long */
 };
 
@@ -62,7 +63,8 @@ struct exchange {
     struct transport *transport;
     CURL *easy;
     struct buffer received;
-    size_t seen; /* bytes of the answer, kept or not */
+    size_t seen;         /* bytes of the answer, kept or not */
+    size_t headers_seen; /* and of its headers */
     bool too_large;
     bool headers_whole;             /* the empty line after them was seen */
     char blocked[ADDRESS_TEXT_MAX]; /* an address that the policy refused */

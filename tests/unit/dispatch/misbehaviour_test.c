@@ -217,6 +217,34 @@ START_TEST(an_answer_without_end_is_a_failure_where_it_would_name_failures)
 }
 END_TEST
 
+static void pour_headers(struct web_connection *c)
+{
+    static const char line[] = "X-More: and more and more and more and more and more and more and more and more\r\n";
+    for (int i = 0; i < 100 && uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp) < 1024 * 1024; i++)
+        web_put(c, line, sizeof line - 1);
+    web_later(c, 1, pour_headers);
+}
+
+static void answer_headers_without_end(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    char head[64];
+    web_put(r->connection, head, (size_t)snprintf(head, sizeof head, "HTTP/1.1 %d Whatever\r\n", f->status));
+    pour_headers(r->connection);
+}
+
+START_TEST(headers_without_end_are_stopped)
+{
+    struct fixture f;
+    fixture_open(&f, answer_headers_without_end);
+    f.status = _i;
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->messages[0].failures == 1);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(settings_that_can_not_be_used_lease_nothing_and_say_why)
 {
     struct fixture f;
@@ -268,6 +296,8 @@ int main(void)
                         sizeof broken_answers / sizeof broken_answers[0]);
     tcase_add_test(c, an_answer_without_end_is_stopped_and_a_success_when_nothing_in_it_matters);
     tcase_add_test(c, an_answer_without_end_is_a_failure_where_it_would_name_failures);
+    tcase_add_loop_test(c, headers_without_end_are_stopped, 500, 501);
+    tcase_add_loop_test(c, headers_without_end_are_stopped, 200, 201);
     tcase_add_test(c, settings_that_can_not_be_used_lease_nothing_and_say_why);
     tcase_add_test(c, a_message_that_can_not_be_decoded_fails_alone);
     suite_add_tcase(s, c);
