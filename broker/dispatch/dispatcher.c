@@ -65,7 +65,7 @@ int dispatcher_create(struct dispatcher **out, uv_loop_t *loop, const struct sou
                       const struct dispatcher_options *options, struct error *e)
 {
     struct dispatcher *d = memory_zero(1, sizeof *d);
-    int code = transport_open(&d->transport, loop, &options->policy, on_settled, e);
+    int code = transport_open(&d->transport, loop, &options->policy, options->ca, on_settled, e);
     if (code != ERR_OK) {
         memory_free(d);
         return code;

@@ -44,6 +44,7 @@ struct dispatcher_options {
     struct clock clock;
     uint64_t seed;                /* of the retry delays' jitter */
     struct address_policy policy; /* copied; which addresses may be connected to */
+    const char *ca;               /* a PEM file of certificates to trust besides the system's; NULL: none */
     uint32_t requests_max;        /* out at once over all functions; 0: the default */
     uint64_t memory_max;          /* messages and requests held; above it nothing is leased; 0: the default */
     uint64_t lease_ms; /* a lease is asked for the function's timeout and the margin, but no longer than this, and

@@ -1,6 +1,7 @@
 #include "dispatch/transport.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/container.h"
@@ -38,7 +39,7 @@ static size_t on_header(char *line, size_t one, size_t len, void *ctx)
 }
 
 /* What is the same for every request. */
-static CURL *handle_create(void)
+static CURL *handle_create(const struct transport *t)
 {
     CURL *easy = curl_easy_init();
     ASSERT(easy != NULL);
@@ -54,13 +55,15 @@ static CURL *handle_create(void)
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    if (t->ca != NULL)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, t->ca);
     connection_setup_easy(easy);
     return easy;
 }
 
 static CURL *handle_take(struct transport *t)
 {
-    return t->handle_count > 0 ? t->handles[--t->handle_count] : handle_create();
+    return t->handle_count > 0 ? t->handles[--t->handle_count] : handle_create(t);
 }
 
 static void handle_return(struct transport *t, CURL *easy)
@@ -93,7 +96,7 @@ static int on_timeout(CURLM *multi, long timeout_ms, void *ctx)
     return 0;
 }
 
-int transport_open(struct transport *t, uv_loop_t *loop, const struct address_policy *policy,
+int transport_open(struct transport *t, uv_loop_t *loop, const struct address_policy *policy, const char *ca,
                    void (*settled)(struct transport *t), struct error *e)
 {
     *t = (struct transport){.loop = loop, .policy = *policy, .settled = settled};
@@ -108,6 +111,7 @@ int transport_open(struct transport *t, uv_loop_t *loop, const struct address_po
     curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
     curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)TRANSPORT_IDLE_MAX);
     curl_multi_setopt(t->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    t->ca = ca != NULL ? memory_string(ca, strlen(ca)) : NULL;
     connection_setup_multi(t);
     ASSERT(uv_timer_init(loop, &t->timer) == 0);
     t->open_handles = 1;
@@ -131,6 +135,7 @@ void transport_close(struct transport *t, void (*closed)(struct transport *t))
     curl_multi_cleanup(t->multi);
     ASSERT(idmap_count(&t->connections) == 0);
     idmap_close(&t->connections);
+    memory_free(t->ca);
     curl_global_cleanup();
     uv_close((uv_handle_t *)&t->timer, on_timer_closed);
 }

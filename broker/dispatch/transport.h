@@ -34,6 +34,7 @@ struct transport {
     CURLM *multi;
     uv_timer_t timer;
     struct address_policy policy;
+    char *ca;                 /* a file, or NULL */
     struct idmap connections; /* socket + 1 -> struct connection */
     CURL *handles[TRANSPORT_HANDLES_MAX];
     uint32_t handle_count;
@@ -72,8 +73,8 @@ struct exchange {
     char reason[CURL_ERROR_SIZE + 160];
 };
 
-/* Errors: ERR_INTERNAL. */
-int transport_open(struct transport *t, uv_loop_t *loop, const struct address_policy *policy,
+/* `ca`: a file of certificates (PEM) to trust; NULL: the system's only. Errors: ERR_INTERNAL. */
+int transport_open(struct transport *t, uv_loop_t *loop, const struct address_policy *policy, const char *ca,
                    void (*settled)(struct transport *t), struct error *e);
 
 /* No exchange may be out. Calls `closed` later, when libuv has let go of everything. */

@@ -2,9 +2,11 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
+#include <openssl/x509_vfy.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -90,6 +92,19 @@ void crypto_random(void *out, size_t len)
         at += step;
         len -= (size_t)step;
     }
+}
+
+int crypto_check_certificates(const char *file, struct error *e)
+{
+    X509_STORE *store = X509_STORE_new();
+    ASSERT(store != NULL);
+    int loaded = X509_STORE_load_file(store, file);
+    X509_STORE_free(store);
+    ERR_clear_error();
+    if (loaded == 1)
+        return ERR_OK;
+    return error_set(e, ERR_INVALID, "%s can't be read, or has no certificates in PEM (-----BEGIN CERTIFICATE-----)",
+                     file);
 }
 
 void crypto_hex(struct buffer *out, struct bytes in)

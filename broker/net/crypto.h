@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/error.h"
 
 enum { CRYPTO_MD5 = 16, CRYPTO_SHA256 = 32 };
 
@@ -30,6 +31,9 @@ bool crypto_equal(const void *a, const void *b, size_t len);
 
 /* From the kernel's generator, through libcrypto's. */
 void crypto_random(void *out, size_t len);
+
+/* Whether the file holds certificates, in PEM, that can be read. Errors: ERR_INVALID. */
+int crypto_check_certificates(const char *file, struct error *e);
 
 /* Lower-case hexadecimal digits, appended. */
 void crypto_hex(struct buffer *out, struct bytes in);

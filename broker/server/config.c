@@ -8,6 +8,7 @@
 
 #include "base/human.h"
 #include "base/memory.h"
+#include "net/crypto.h"
 #include "net/stream.h"
 #include "state/identity.h"
 
@@ -44,6 +45,8 @@ static const struct setting settings[] = {
     {"insecure", SWITCH, AT(insecure), 0, 0, NULL, "serve other machines without credentials"},
     {"allow-private", SWITCH, AT(allow_private), 0, 0, NULL,
      "functions may be on private addresses (always so on loopback)"},
+    {"endpoint-ca", TEXT, AT(endpoint_ca), 0, 0, "FILE",
+     "certificates (PEM) that functions over https may have, besides those the system trusts"},
     {"config", TEXT, AT(config), 0, 0, "FILE", "an INI file with the names above"},
     {"help", SWITCH, AT(help), 0, 0, NULL, "this page"},
     {"version", SWITCH, AT(version), 0, 0, NULL, "the version"},
@@ -66,6 +69,7 @@ void config_defaults(struct config *c)
     set_text(&c->http, "127.0.0.1:9324");
     set_text(&c->account, "000000000000");
     set_text(&c->region, "us-east-1");
+    set_text(&c->endpoint_ca, "");
     set_text(&c->config, "");
 }
 
@@ -256,6 +260,13 @@ static int check_exposure(const struct config *c, const char *flag, const char *
         flag, address);
 }
 
+static int check_endpoint_ca(const struct config *c, struct error *e)
+{
+    if (c->endpoint_ca[0] == '\0' || crypto_check_certificates(c->endpoint_ca, e) == ERR_OK)
+        return ERR_OK;
+    return error_wrap(e, "--endpoint-ca");
+}
+
 int config_check(const struct config *c, struct error *e)
 {
     int rc = identity_check_account(bytes_text(c->account), "account", e);
@@ -268,6 +279,8 @@ int config_check(const struct config *c, struct error *e)
         rc = check_exposure(c, "listen", c->listen, e);
     if (rc == ERR_OK && c->http[0] != '\0')
         rc = check_exposure(c, "http", c->http, e);
+    if (rc == ERR_OK)
+        rc = check_endpoint_ca(c, e);
     if (rc == ERR_OK && c->data[0] == '\0')
         rc = error_field(e, ERR_INVALID, "data", "--data must name a directory");
     if (rc == ERR_OK && c->log_window != 0 && c->log_segment != 0 && c->log_window < 4 * c->log_segment)

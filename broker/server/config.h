@@ -9,7 +9,7 @@
 #include "server/server.h"
 
 struct config {
-    char *data, *listen, *http, *account, *region, *config;
+    char *data, *listen, *http, *account, *region, *endpoint_ca, *config;
     uint64_t node, shards, loops;
     uint64_t log_window, log_segment, disk_reserve, cache;
     enum trace_level log_level;

@@ -51,6 +51,7 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
         .http = c->http,
         .account = c->account,
         .region = c->region,
+        .endpoint_ca = c->endpoint_ca,
         .allow_private = loopback || c->allow_private,
     };
     uint64_t files = files_raise();

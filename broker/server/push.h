@@ -9,6 +9,7 @@
 struct push_seat;
 
 struct push_options {
+    const char *ca;     /* certificates to trust besides the system's; "" for none */
     bool allow_private; /* functions on private addresses: the broker itself is on loopback, or it was told so */
 };
 

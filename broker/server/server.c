@@ -59,7 +59,7 @@ static int open_desk(void *ctx, struct seat *seat, struct error *e)
             return error_wrap(e, "--http");
         d->has_http = true;
     }
-    struct push_options push = {.allow_private = s->options.allow_private};
+    struct push_options push = {.allow_private = s->options.allow_private, .ca = s->options.endpoint_ca};
     return push_open(&d->push, seat, &push, e);
 }
 

@@ -13,6 +13,7 @@ struct server_options {
     const char *http;         /* "" for none */
     const char *account;
     const char *region;
+    const char *endpoint_ca;        /* a PEM file of certificates that endpoints may have; "" for the system's only */
     bool allow_private;             /* functions may have private addresses */
     struct files_share connections; /* at most */
 };

@@ -205,9 +205,10 @@ class Request:
 
 class Endpoint:
     """An HTTP server that plays a function. `answer(request)` is called for each request, on a thread of its own, and
-    returns a status, or (status, body), or (status, body, headers). All requests are kept in `requests`, in order."""
+    returns a status, or (status, body), or (status, body, headers). All requests are kept in `requests`, in order. With an
+    ssl.SSLContext it speaks HTTPS."""
 
-    def __init__(self, answer, port=0):
+    def __init__(self, answer, port=0, tls=None):
         self.answer = answer
         self.requests = []
         self.lock = threading.Lock()
@@ -234,7 +235,9 @@ class Endpoint:
 
         self.server = Server(("127.0.0.1", port), Handler)
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
+        if tls:  # shaken hands on the request's own thread
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(POLL_SECONDS,), daemon=True)
         self.thread.start()
 
@@ -315,8 +318,8 @@ class Scenario:
         self.brokers.append(broker)
         return broker.start() if start else broker
 
-    def endpoint(self, answer=lambda request: 200, port=0):
-        endpoint = Endpoint(answer, port)
+    def endpoint(self, answer=lambda request: 200, port=0, tls=None):
+        endpoint = Endpoint(answer, port, tls)
         self.endpoints.append(endpoint)
         return endpoint
 
