@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "proto/client.pb-c.h"
+#include "server/settler.h"
 #include "state/identity.h"
 #include "state/settings.h"
 
@@ -16,6 +17,7 @@ struct known_function {
 struct push_seat {
     struct seat *seat;
     struct dispatcher *dispatcher;
+    struct settler settler;
     struct map functions; /* full name -> known_function */
     struct idmap bound;   /* queue id -> itself, for leading(false) */
     void (*closed)(void *ctx);
@@ -119,7 +121,9 @@ static void source_lease(void *ctx, struct source_lease *lease)
     c->once = true;
     c->deliver = on_deliver;
     c->ended = on_ended;
-    l->code = shard_consumer_open(shard_of(p, lease->queue), c, NULL);
+    l->code = settler_behind(&p->settler, identity_queue_shard(lease->queue))
+                  ? ERR_OVERLOADED
+                  : shard_consumer_open(shard_of(p, lease->queue), c, NULL);
     if (l->code == ERR_OK)
         return;
     l->mail.run = refuse_later;
@@ -145,66 +149,74 @@ static void on_settled(struct command *c, const struct reply *reply)
 
 enum { TOKENS_ON_STACK = 128 };
 
-struct tokens {
+static int submit_leases(struct push_seat *p, const struct settlement *s, struct command *c,
+                         const struct entry_lease *leases)
+{
+    struct shard *shard = node_shard(p->seat->node, s->shard);
+    uint32_t count = (uint32_t)s->count;
+    switch (s->kind) {
+    case SETTLEMENT_ACK:
+        return shard_ack(shard, c, s->queue, leases, count, NULL);
+    case SETTLEMENT_EXTEND:
+        return shard_extend(shard, c, s->queue, s->visibility_ms, leases, count, NULL);
+    case SETTLEMENT_NACK:
+        break;
+    }
+    struct entry_settle settle = {.queue = s->queue,
+                                  .delay_ms = s->nack.delay_ms,
+                                  .status = s->nack.status,
+                                  .uncounted = s->nack.uncounted,
+                                  .error = s->nack.error,
+                                  .count = count};
+    return shard_nack(shard, c, &settle, leases, NULL);
+}
+
+static int submit(void *ctx, const struct settlement *s)
+{
     struct entry_lease few[TOKENS_ON_STACK];
-    struct entry_lease *all;
-};
-
-static const struct entry_lease *convert(struct tokens *t, const struct source_token *tokens, size_t count)
-{
-    t->all = count <= TOKENS_ON_STACK ? t->few : memory_alloc(count * sizeof *t->all);
-    for (size_t i = 0; i < count; i++)
-        t->all[i] = (struct entry_lease){tokens[i].sequence, tokens[i].lease};
-    return t->all;
-}
-
-static void forget(struct tokens *t)
-{
-    if (t->all != t->few)
-        memory_free(t->all);
-}
-
-static struct command *new_command(void)
-{
+    struct entry_lease *leases = s->count <= TOKENS_ON_STACK ? few : memory_alloc(s->count * sizeof *leases);
+    for (size_t i = 0; i < s->count; i++)
+        leases[i] = (struct entry_lease){s->tokens[i].sequence, s->tokens[i].lease};
     struct command *c = memory_alloc(sizeof *c);
     c->done = on_settled;
-    return c;
+    int rc = submit_leases(ctx, s, c, leases);
+    if (rc != ERR_OK)
+        memory_free(c);
+    if (leases != few)
+        memory_free(leases);
+    return rc;
+}
+
+static struct settlement settlement_of(enum settlement_kind kind, uint64_t queue, const struct source_token *tokens,
+                                       size_t count)
+{
+    return (struct settlement){
+        .kind = kind, .shard = identity_queue_shard(queue), .queue = queue, .tokens = tokens, .count = count};
 }
 
 static void source_ack(void *ctx, uint64_t queue, const struct source_token *tokens, size_t count)
 {
-    struct tokens t;
-    struct command *c = new_command();
-    if (shard_ack(shard_of(ctx, queue), c, queue, convert(&t, tokens, count), (uint32_t)count, NULL) != ERR_OK)
-        memory_free(c);
-    forget(&t);
+    struct push_seat *p = ctx;
+    const struct settlement s = settlement_of(SETTLEMENT_ACK, queue, tokens, count);
+    settler_add(&p->settler, &s);
 }
 
 static void source_nack(void *ctx, uint64_t queue, const struct source_nack *nack, const struct source_token *tokens,
                         size_t count)
 {
-    struct tokens t;
-    struct command *c = new_command();
-    struct entry_settle settle = {.queue = queue,
-                                  .delay_ms = nack->delay_ms,
-                                  .status = nack->status,
-                                  .uncounted = nack->uncounted,
-                                  .error = nack->error,
-                                  .count = (uint32_t)count};
-    if (shard_nack(shard_of(ctx, queue), c, &settle, convert(&t, tokens, count), NULL) != ERR_OK)
-        memory_free(c);
-    forget(&t);
+    struct push_seat *p = ctx;
+    struct settlement s = settlement_of(SETTLEMENT_NACK, queue, tokens, count);
+    s.nack = *nack;
+    settler_add(&p->settler, &s);
 }
 
 static void source_extend(void *ctx, uint64_t queue, uint64_t visibility_ms, const struct source_token *tokens,
                           size_t count)
 {
-    struct tokens t;
-    struct command *c = new_command();
-    if (shard_extend(shard_of(ctx, queue), c, queue, visibility_ms, convert(&t, tokens, count), (uint32_t)count,
-                     NULL) != ERR_OK)
-        memory_free(c);
-    forget(&t);
+    struct push_seat *p = ctx;
+    struct settlement s = settlement_of(SETTLEMENT_EXTEND, queue, tokens, count);
+    s.visibility_ms = visibility_ms;
+    settler_add(&p->settler, &s);
 }
 
 static uint32_t source_available(void *ctx, uint64_t queue, uint32_t limit)
@@ -237,6 +249,7 @@ int push_open(struct push_seat **out, struct seat *seat, const struct push_optio
         memory_free(p);
         return rc;
     }
+    settler_open(&p->settler, &seat->loop.uv, node_birth(seat->node)->shards, submit, p);
     *out = p;
     return ERR_OK;
 }
@@ -248,7 +261,7 @@ static void free_function(struct known_function *f)
     memory_free(f);
 }
 
-static void on_dispatcher_closed(void *arg)
+static void on_settler_closed(void *arg)
 {
     struct push_seat *p = arg;
     size_t at = 0;
@@ -261,6 +274,12 @@ static void on_dispatcher_closed(void *arg)
     void *ctx = p->closed_ctx;
     memory_free(p);
     closed(ctx);
+}
+
+static void on_dispatcher_closed(void *arg)
+{
+    struct push_seat *p = arg;
+    settler_close(&p->settler, on_settler_closed, p);
 }
 
 void push_close(struct push_seat *p, void (*closed)(void *ctx), void *ctx)
