@@ -44,17 +44,17 @@ static void detach(struct binding *b)
     endpoint_unref(e);
 }
 
-static void attach(struct binding *b, const struct dispatcher_binding *given)
+static void attach(struct binding *b, const char *function, const Hato__FunctionSettings *settings, struct quota *quota)
 {
     struct dispatcher *d = b->dispatcher;
-    struct endpoint *e = map_find(&d->endpoints, bytes_text(given->function));
+    struct endpoint *e = map_find(&d->endpoints, bytes_text(function));
     bool made = e == NULL;
-    e = made ? endpoint_create(d, given->function) : endpoint_ref(e);
+    e = made ? endpoint_create(d, function) : endpoint_ref(e);
     e->bindings++;
     b->endpoint = e;
     /* One that is known already has its settings by dispatcher_function_changed, unless they were not known. */
     if (made || e->target == NULL)
-        endpoint_configure(e, given->settings);
+        endpoint_configure(e, settings, quota);
 }
 
 void binding_change(struct binding *b, const struct dispatcher_binding *given)
@@ -67,7 +67,7 @@ void binding_change(struct binding *b, const struct dispatcher_binding *given)
     b->paused = s != NULL && s->has_paused && s->paused;
     if (b->endpoint == NULL || strcmp(b->endpoint->name, given->function) != 0) {
         detach(b);
-        attach(b, given);
+        attach(b, given->function, given->settings, given->quota);
     }
     binding_wake(b);
 }
@@ -111,6 +111,15 @@ void binding_unbind(struct binding *b)
     b->bound = false;
     detach(b);
     binding_unref(b);
+}
+
+void binding_orphan(struct binding *b)
+{
+    struct endpoint *old = endpoint_ref(b->endpoint);
+    detach(b);
+    attach(b, old->name, NULL, NULL);
+    endpoint_unref(old);
+    binding_wake(b); /* or else nobody looks when there is a function again */
 }
 
 void binding_wake(struct binding *b)

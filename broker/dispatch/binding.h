@@ -52,6 +52,7 @@ struct binding *binding_create(struct dispatcher *d, const struct dispatcher_bin
 void binding_unref(struct binding *b);
 void binding_change(struct binding *b, const struct dispatcher_binding *given);
 void binding_unbind(struct binding *b);
+void binding_orphan(struct binding *b); /* its function is no more: it waits for another of that name */
 
 void binding_wake(struct binding *b);
 

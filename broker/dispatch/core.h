@@ -21,6 +21,7 @@ struct dispatcher {
     void *ctx;
     struct clock clock;
     char *agent;
+    unsigned loop;
     uint32_t requests_max;
     uint64_t memory_max;
     uint64_t lease_ms;

@@ -9,6 +9,7 @@
 #include "dispatch/binding.h"
 #include "dispatch/core.h"
 #include "dispatch/job.h"
+#include "dispatch/quota.h"
 #include "net/crypto.h"
 
 /* ------------------------------------------------------------------ looking at endpoints */
@@ -75,6 +76,7 @@ int dispatcher_create(struct dispatcher **out, uv_loop_t *loop, const struct sou
     d->ctx = ctx;
     d->clock = options->clock;
     d->agent = memory_string(agent, strlen(agent));
+    d->loop = options->loop;
     d->requests_max = options->requests_max > 0 ? options->requests_max : DISPATCHER_REQUESTS_MAX;
     d->memory_max = options->memory_max > 0 ? options->memory_max : DISPATCHER_MEMORY_MAX;
     d->lease_ms = options->lease_ms > 0 ? options->lease_ms : DISPATCHER_LEASE_MS;
@@ -183,11 +185,35 @@ void dispatcher_unbind(struct dispatcher *d, uint64_t queue)
 }
 
 void dispatcher_function_changed(struct dispatcher *d, const char *function,
-                                 const struct Hato__FunctionSettings *settings)
+                                 const struct Hato__FunctionSettings *settings, struct quota *quota)
 {
     struct endpoint *e = map_find(&d->endpoints, bytes_text(function));
     if (e != NULL)
-        endpoint_configure(e, settings);
+        endpoint_configure(e, settings, quota);
+}
+
+void dispatcher_function_deleted(struct dispatcher *d, const char *function)
+{
+    struct endpoint *e = map_find(&d->endpoints, bytes_text(function));
+    if (e == NULL)
+        return;
+    endpoint_ref(e);
+    endpoint_retire(e);
+    size_t at = 0;
+    struct binding *b;
+    while ((b = idmap_next(&d->bindings, &at, NULL)) != NULL)
+        if (b->endpoint == e)
+            binding_orphan(b);
+    endpoint_unref(e);
+}
+
+void dispatcher_quota(struct dispatcher *d, struct quota *quota, bool permit)
+{
+    struct endpoint *e = map_find(&d->endpoints, bytes_text(quota_function(quota)));
+    if (e != NULL && e->quota == quota)
+        endpoint_passed(e, permit);
+    else if (permit)
+        quota_give(quota, d->loop, UINT32_MAX);
 }
 
 void dispatcher_wake(struct dispatcher *d, uint64_t queue)

@@ -2,8 +2,8 @@
  *
  * A dispatcher belongs to one libuv loop and is used from its thread only. It is given bindings (a queue and the
  * function that it feeds) and leases from them through `struct source_ops` while the function's endpoint can take
- * more. Bindings of one function share an endpoint: one concurrency window, one rate, one breaker. `max_concurrency`
- * of a function therefore holds for the bindings of one dispatcher.
+ * more. Bindings of one function share an endpoint: one concurrency window, one breaker. Endpoints of one function on
+ * several loops share its quota (quota.h): `max_concurrency` and `rate` hold for all of them together.
  *
  * No function here may be called from within a call of the source's table, except dispatcher_wake.
  *
@@ -29,6 +29,7 @@
 struct Hato__BindingSettings;
 struct Hato__FunctionSettings;
 struct dispatcher;
+struct quota;
 
 enum {
     DISPATCHER_REQUESTS_MAX = 4096,               /* default of requests_max */
@@ -50,6 +51,7 @@ struct dispatcher_options {
     uint64_t lease_ms; /* a lease is asked for the function's timeout and the margin, but no longer than this, and
                                      extended while the request is out: what a crash leaves behind is soon free again */
     const char *agent; /* User-Agent; NULL: "Hato" */
+    unsigned loop;     /* its number, as quotas know it; below QUOTA_LOOPS_MAX */
 };
 
 /* A queue and its function. Everything is copied. Settings that are absent have the defaults of settings.proto. */
@@ -62,6 +64,7 @@ struct dispatcher_binding {
     const char *function;                          /* full name */
     const struct Hato__FunctionSettings *settings; /* NULL: not known yet; nothing is leased before
                                                       dispatcher_function_changed */
+    struct quota *quota; /* the function's; NULL when it is not known yet. A reference is taken */
 };
 
 /* `ops` and `ctx` are borrowed and used until dispatcher_close has called back. Errors: ERR_INTERNAL when libcurl
@@ -89,9 +92,17 @@ void dispatcher_bind(struct dispatcher *d, const struct dispatcher_binding *bind
 void dispatcher_unbind(struct dispatcher *d, uint64_t queue);
 
 /* New settings of a function, for all its bindings here; no-op when there are none. Also closes its breaker, since the
- * change may be the cure. Requests that are out go on with the old ones. */
+ * change may be the cure. Requests that are out go on with the old ones. The quota is the one it has had, if it had one. */
 void dispatcher_function_changed(struct dispatcher *d, const char *function,
-                                 const struct Hato__FunctionSettings *settings);
+                                 const struct Hato__FunctionSettings *settings, struct quota *quota);
+
+/* The function is no more. Its bindings lease nothing until dispatcher_function_changed tells of a new one of this name,
+ * which begins afresh. What is leased goes back uncounted; of requests that are out a success still counts, and whatever
+ * else comes of them returns their messages uncounted. */
+void dispatcher_function_deleted(struct dispatcher *d, const char *function);
+
+/* What the quota's pass function was told, on the loop that it named. */
+void dispatcher_quota(struct dispatcher *d, struct quota *quota, bool permit);
 
 /* The queue may have something to lease that was not there before: sent, come due, returned, its lease over, or its
  * FIFO group free again. Cheap; never leases inside the call. No-op when not bound. */

@@ -9,6 +9,7 @@
 #include "dispatch/binding.h"
 #include "dispatch/core.h"
 #include "dispatch/lease.h"
+#include "dispatch/quota.h"
 #include "dispatch/target.h"
 
 static void on_timer(struct timer *t)
@@ -25,7 +26,6 @@ struct endpoint *endpoint_create(struct dispatcher *d, const char *name)
     e->timer.fire = on_timer;
     list_init(&e->awake);
     window_open(&e->window, 1);
-    rate_open(&e->rate, 0, 0);
     map_put(&d->endpoints, bytes_text(e->name), e);
     return e;
 }
@@ -36,29 +36,41 @@ struct endpoint *endpoint_ref(struct endpoint *e)
     return e;
 }
 
-void endpoint_unref(struct endpoint *e)
+void endpoint_retire(struct endpoint *e)
 {
-    if (--e->refs > 0)
-        return;
     struct dispatcher *d = e->dispatcher;
-    map_remove(&d->endpoints, bytes_text(e->name));
+    if (!e->retired)
+        map_remove(&d->endpoints, bytes_text(e->name));
+    e->retired = true;
     timers_disarm(&d->timers, &e->timer);
     if (list_linked(&e->marked))
         list_remove(&d->marked, &e->marked);
     if (list_linked(&e->starving))
         list_remove(&d->starving, &e->starving);
     target_unref(e->target);
+    e->target = NULL;
+}
+
+void endpoint_unref(struct endpoint *e)
+{
+    if (--e->refs > 0)
+        return;
+    endpoint_retire(e);
+    quota_unref(e->quota);
     suspects_close(&e->suspects);
     attempts_close(&e->attempts);
     memory_free(e->name);
     memory_free(e);
 }
 
-void endpoint_configure(struct endpoint *e, const struct Hato__FunctionSettings *settings)
+void endpoint_configure(struct endpoint *e, const struct Hato__FunctionSettings *settings, struct quota *quota)
 {
     struct dispatcher *d = e->dispatcher;
     struct target *target = NULL;
     struct error error = {0};
+    ASSERT((settings == NULL || quota != NULL) && (e->quota == NULL || e->quota == quota));
+    if (e->quota == NULL && quota != NULL)
+        e->quota = quota_ref(quota);
     if (settings != NULL && target_create(&target, settings, d->agent, &error) != ERR_OK)
         snprintf(e->last_error, sizeof e->last_error, "the function's settings can't be used: %s", error.message);
     bool first = e->target == NULL;
@@ -68,21 +80,17 @@ void endpoint_configure(struct endpoint *e, const struct Hato__FunctionSettings 
     timers_disarm(&d->timers, &e->timer);
     if (target == NULL)
         return;
-    uint64_t now_ns = clock_monotonic_ns(&d->clock);
-    if (first) {
+    if (first)
         window_open(&e->window, target->max_concurrency);
-        rate_open(&e->rate, target->rate, now_ns);
-    } else {
+    else
         window_set_max(&e->window, target->max_concurrency);
-        rate_change(&e->rate, target->rate, now_ns);
-    }
     endpoint_mark(e);
 }
 
 void endpoint_mark(struct endpoint *e)
 {
     struct dispatcher *d = e->dispatcher;
-    if (d->closing || list_linked(&e->marked))
+    if (d->closing || e->retired || list_linked(&e->marked))
         return;
     list_append(&d->marked, &e->marked);
     dispatcher_soon(d);
@@ -116,21 +124,53 @@ static uint32_t take_tokens(struct endpoint *e, uint32_t wanted)
     struct dispatcher *d = e->dispatcher;
     uint64_t now_ns = clock_monotonic_ns(&d->clock);
     uint32_t taken = 0;
-    while (taken < wanted && rate_take(&e->rate, now_ns))
+    while (taken < wanted && rate_take(quota_rate(e->quota), e->target->rate, now_ns))
         taken++;
     if (taken == 0)
-        timers_arm(&d->timers, &e->timer, rate_ready_ns(&e->rate, now_ns) / 1000000 + 1);
+        timers_arm(&d->timers, &e->timer, rate_ready_ns(quota_rate(e->quota), e->target->rate, now_ns) / 1000000 + 1);
     return taken;
 }
 
-static void ask(struct endpoint *e, struct binding *b, struct binding_ask *wants)
+void endpoint_give_tokens(struct endpoint *e, uint32_t count)
 {
-    uint32_t tokens = take_tokens(e, wants->requests);
+    for (; count > 0 && e->target != NULL; count--)
+        rate_give_back(quota_rate(e->quota), e->target->rate);
+}
+
+/* Up to `wanted`; when there is none, it will be passed one. */
+static uint32_t take_permits(struct endpoint *e, uint32_t wanted)
+{
+    uint32_t passed = e->passed < wanted ? e->passed : wanted;
+    e->passed -= passed;
+    return passed + quota_take(e->quota, e->dispatcher->loop, e->target->max_concurrency, wanted - passed);
+}
+
+void endpoint_give_permits(struct endpoint *e, uint32_t count)
+{
+    for (; count > 0; count--)
+        quota_give(e->quota, e->dispatcher->loop, e->window.max);
+}
+
+void endpoint_passed(struct endpoint *e, bool permit)
+{
+    e->passed += permit;
+    endpoint_pump(e);
+    endpoint_give_permits(e, e->passed);
+    e->passed = 0;
+}
+
+/* False when others have all there is, or the rate forbids. */
+static bool ask(struct endpoint *e, struct binding *b, struct binding_ask *wants)
+{
+    uint32_t permits = take_permits(e, wants->requests);
+    uint32_t tokens = permits > 0 ? take_tokens(e, permits) : 0;
+    endpoint_give_permits(e, permits - tokens);
     if (tokens == 0)
-        return;
+        return false;
     if (tokens < wants->requests) /* only where each message is a request */
         *wants = (struct binding_ask){tokens, tokens};
     lease_ask(b, wants, breaker_leave(&e->breaker));
+    return true;
 }
 
 void endpoint_pump(struct endpoint *e)
@@ -142,10 +182,10 @@ void endpoint_pump(struct endpoint *e)
         if (wants.messages == 0)
             continue;
         list_append(&e->awake, &b->awake);
-        uint32_t reserved = e->reserved;
-        ask(e, b, &wants);
-        if (e->reserved == reserved)
-            break; /* the rate forbids */
+        if (!ask(e, b, &wants)) {
+            b->due = b->window_ms > 0; /* it has waited for its batch; let it not wait again */
+            break;
+        }
     }
 }
 

@@ -216,6 +216,7 @@ static void end(struct job *j)
     target_unref(j->target);
     keep_or_destroy(j);
     binding_wake(l->binding);
+    endpoint_give_permits(l->endpoint, 1);
     endpoint_mark(l->endpoint);
     dispatcher_freed(d);
     lease_unref(l);

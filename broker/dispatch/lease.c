@@ -120,8 +120,8 @@ static void on_done(struct source_lease *request, int code, struct source_batch 
     if (l->probe && !wanted)
         breaker_unprobed(&l->endpoint->breaker);
     uint32_t used = !wanted ? 0 : l->endpoint->target->format->single ? (uint32_t)batch->count : 1;
-    for (uint32_t i = used; i < l->reserved; i++)
-        rate_give_back(&l->endpoint->rate);
+    endpoint_give_tokens(l->endpoint, l->reserved - used);
+    endpoint_give_permits(l->endpoint, l->reserved - used);
     if (wanted)
         start_jobs(l);
     else if (batch != NULL)

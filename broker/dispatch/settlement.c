@@ -114,6 +114,16 @@ static bool *all_failed(struct job *j)
     return copy_of_failed(j);
 }
 
+/* The function is gone, and nobody can be told any more what is wrong: these go back uncounted. */
+static void return_failed(struct job *j, uint32_t status, const char *error)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < j->count; i++)
+        if (j->failed[i])
+            j->tokens[count++] = j->messages[i].source->token;
+    nack(j, count, true, 0, status, error);
+}
+
 static void settle_delivered(struct job *j, const struct judgement *verdict, uint32_t status)
 {
     if (!verdict->partial) {
@@ -125,7 +135,10 @@ static void settle_delivered(struct job *j, const struct judgement *verdict, uin
         for (uint32_t i = 0; i < j->count; i++)
             j->failed[i] = j->failed[i] || follows_failure(j, which, i);
     ack_rest(j);
-    fail(j, which, 0, status, verdict->error);
+    if (j->lease->endpoint->retired)
+        return_failed(j, status, verdict->error);
+    else
+        fail(j, which, 0, status, verdict->error);
 }
 
 /* How long a message without an answer lets others go first: beyond the next probe, so that it has another message. */
@@ -177,7 +190,10 @@ void settlement_return(struct job *j, uint32_t status, const char *error)
 void settlement_make(struct job *j, const struct judgement *verdict, uint64_t told_ms)
 {
     uint32_t status = j->exchange.answer.status;
-    switch (verdict->verdict) {
+    enum verdict what = verdict->verdict;
+    if (j->lease->endpoint->retired && what != VERDICT_DELIVERED)
+        what = VERDICT_TROUBLE;
+    switch (what) {
     case VERDICT_DELIVERED:
         clear_suspects(j);
         settle_delivered(j, verdict, status);

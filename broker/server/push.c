@@ -4,6 +4,7 @@
 #include "base/idmap.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "dispatch/quota.h"
 #include "proto/client.pb-c.h"
 #include "server/settler.h"
 #include "state/identity.h"
@@ -12,6 +13,7 @@
 struct known_function {
     char *name;
     Hato__FunctionSettings *settings;
+    struct quota *quota;
 };
 
 struct push_seat {
@@ -240,7 +242,7 @@ int push_open(struct push_seat **out, struct seat *seat, const struct push_optio
 {
     struct push_seat *p = memory_zero(1, sizeof *p);
     p->seat = seat;
-    struct dispatcher_options d = {.clock = clock_real()};
+    struct dispatcher_options d = {.clock = clock_real(), .loop = (unsigned)seat->number};
     d.seed = clock_monotonic_ns(&d.clock);
     d.ca = options->ca[0] != '\0' ? options->ca : NULL;
     d.policy.allow_private = options->allow_private;
@@ -257,6 +259,7 @@ int push_open(struct push_seat **out, struct seat *seat, const struct push_optio
 static void free_function(struct known_function *f)
 {
     settings_function_free(f->settings);
+    quota_unref(f->quota);
     memory_free(f->name);
     memory_free(f);
 }
@@ -327,6 +330,7 @@ void push_queue_changed(struct push_seat *p, struct shard *s, uint64_t queue)
         .binding = q.settings->binding,
         .function = function,
         .settings = f != NULL ? f->settings : NULL,
+        .quota = f != NULL ? f->quota : NULL,
     };
     idmap_put(&p->bound, queue, p);
     dispatcher_bind(p->dispatcher, &binding);
@@ -343,18 +347,34 @@ void push_leading(struct push_seat *p, struct shard *s, bool leading)
             unbind(p, queue);
 }
 
-void push_function(struct push_seat *p, const char *name, const struct Hato__FunctionSettings *settings)
+static void forget_function(struct push_seat *p, const char *name)
 {
     struct known_function *f = map_remove(&p->functions, bytes_text(name));
     if (f != NULL)
         free_function(f);
-    if (settings == NULL)
-        return;
-    f = memory_zero(1, sizeof *f);
+}
+
+void push_function(struct push_seat *p, const char *name, const struct Hato__FunctionSettings *settings,
+                   struct quota *quota)
+{
+    forget_function(p, name);
+    struct known_function *f = memory_zero(1, sizeof *f);
     f->name = memory_string(name, strlen(name));
     f->settings = settings_function_copy(settings);
+    f->quota = quota_ref(quota);
     map_put(&p->functions, bytes_text(f->name), f);
-    dispatcher_function_changed(p->dispatcher, name, f->settings);
+    dispatcher_function_changed(p->dispatcher, name, f->settings, quota);
+}
+
+void push_function_deleted(struct push_seat *p, const char *name)
+{
+    forget_function(p, name);
+    dispatcher_function_deleted(p->dispatcher, name);
+}
+
+void push_quota(struct push_seat *p, struct quota *quota, bool permit)
+{
+    dispatcher_quota(p->dispatcher, quota, permit);
 }
 
 /* ---------------------------------------------------------------- looking at it */

@@ -7,6 +7,7 @@
 #include "protocol/native.h"
 
 struct push_seat;
+struct quota;
 
 struct push_options {
     const char *ca;     /* certificates to trust besides the system's; "" for none */
@@ -21,8 +22,11 @@ void push_close(struct push_seat *p, void (*closed)(void *ctx), void *ctx);
 void push_queue_ready(struct push_seat *p, uint64_t queue);
 void push_queue_changed(struct push_seat *p, struct shard *s, uint64_t queue);
 void push_leading(struct push_seat *p, struct shard *s, bool leading);
-/* From any seat's point of view: the function as it is now, NULL when it is gone. */
-void push_function(struct push_seat *p, const char *name, const struct Hato__FunctionSettings *settings);
+/* From any seat's point of view: the function as it is now, with its quota; that it is no more; what its quota has to say. */
+void push_function(struct push_seat *p, const char *name, const struct Hato__FunctionSettings *settings,
+                   struct quota *quota);
+void push_function_deleted(struct push_seat *p, const char *name);
+void push_quota(struct push_seat *p, struct quota *quota, bool permit);
 
 void push_activity(struct push_seat *p, const char *function, struct arena *arena, struct function_activity *out);
 

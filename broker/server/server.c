@@ -4,8 +4,7 @@
 #include "base/memory.h"
 #include "protocol/http.h"
 #include "protocol/native.h"
-#include "server/push.h"
-#include "state/settings.h"
+#include "server/functions.h"
 
 /* One seat's front ends. */
 struct desk {
@@ -14,7 +13,6 @@ struct desk {
     struct native_seat native;
     struct http_seat http;
     bool has_native, has_http;
-    struct push_seat *push;
     unsigned open; /* parts not closed yet, when stopping */
 };
 
@@ -24,6 +22,7 @@ struct server {
     struct native native;
     struct http http;
     struct native_services services;
+    struct functions functions;
     struct desk *desks;
     struct native_seat **native_seats;
     unsigned desk_count;
@@ -32,6 +31,11 @@ struct server {
 static struct desk *desk_of(struct server *s, const struct seat *seat)
 {
     return &s->desks[seat->number];
+}
+
+static struct push_seat **push_of(const struct desk *d)
+{
+    return &d->server->functions.pushes[d->seat->number];
 }
 
 /* ---------------------------------------------------------------- opening a seat */
@@ -60,7 +64,8 @@ static int open_desk(void *ctx, struct seat *seat, struct error *e)
         d->has_http = true;
     }
     struct push_options push = {.allow_private = s->options.allow_private, .ca = s->options.endpoint_ca};
-    return push_open(&d->push, seat, &push, e);
+    s->functions.node = seat->node;
+    return push_open(push_of(d), seat, &push, e);
 }
 
 static void ready_desk(void *ctx, struct seat *seat)
@@ -107,15 +112,14 @@ static void push_closed(void *ctx)
 static void stop_desk(void *ctx, struct seat *seat)
 {
     struct desk *d = desk_of(ctx, seat);
-    d->open = 1u + (d->push != NULL) + (d->has_http ? 1u : 0u);
+    struct push_seat *push = *push_of(d);
+    d->open = 1u + (push != NULL) + (d->has_http ? 1u : 0u);
     native_seat_close(&d->native, native_closed);
     if (d->has_http)
         http_seat_close(&d->http, http_closed);
-    if (d->push != NULL) {
-        struct push_seat *push = d->push;
-        d->push = NULL;
+    *push_of(d) = NULL;
+    if (push != NULL)
         push_close(push, push_closed, d);
-    }
 }
 
 static void end_desk(void *ctx, struct seat *seat)
@@ -127,64 +131,37 @@ static void end_desk(void *ctx, struct seat *seat)
 
 static void on_leading(void *ctx, struct seat *seat, struct shard *shard, bool leading)
 {
-    struct desk *d = desk_of(ctx, seat);
-    if (d->push != NULL)
-        push_leading(d->push, shard, leading);
+    struct push_seat *push = *push_of(desk_of(ctx, seat));
+    if (push != NULL)
+        push_leading(push, shard, leading);
 }
 
 static void on_queue_ready(void *ctx, struct seat *seat, struct shard *shard, uint64_t queue)
 {
-    struct desk *d = desk_of(ctx, seat);
+    struct push_seat *push = *push_of(desk_of(ctx, seat));
     (void)shard;
-    if (d->push != NULL)
-        push_queue_ready(d->push, queue);
+    if (push != NULL)
+        push_queue_ready(push, queue);
 }
 
 static void on_queue_changed(void *ctx, struct seat *seat, struct shard *shard, uint64_t queue)
 {
-    struct desk *d = desk_of(ctx, seat);
-    if (d->push != NULL)
-        push_queue_changed(d->push, shard, queue);
-}
-
-/* A function's settings on their way to a seat. */
-struct notice {
-    struct mail mail;
-    struct desk *desk;
-    Hato__FunctionSettings *settings; /* NULL: gone */
-    char name[];
-};
-
-static void on_notice(struct mail *mail)
-{
-    struct notice *n = CONTAINER_OF(mail, struct notice, mail);
-    if (n->desk->push != NULL)
-        push_function(n->desk->push, n->name, n->settings);
-    settings_function_free(n->settings);
-    memory_free(n);
+    struct push_seat *push = *push_of(desk_of(ctx, seat));
+    if (push != NULL)
+        push_queue_changed(push, shard, queue);
 }
 
 static void on_function_changed(void *ctx, struct seat *seat, struct shard *shard, const char *name)
 {
     struct server *s = ctx;
-    struct function_view f;
-    bool there = machine_function_find(shard_machine(shard), name, &f);
     (void)seat;
-    for (unsigned i = 0; i < s->desk_count; i++) {
-        size_t len = strlen(name);
-        struct notice *n = memory_alloc(sizeof *n + len + 1);
-        n->mail.run = on_notice;
-        n->desk = &s->desks[i];
-        n->settings = there ? settings_function_copy(f.settings) : NULL;
-        memcpy(n->name, name, len + 1);
-        loop_post(&s->desks[i].seat->loop, &n->mail);
-    }
+    functions_changed(&s->functions, shard, name);
 }
 
 static void function_activity(void *ctx, struct seat *seat, const char *function, struct arena *arena,
                               struct function_activity *out)
 {
-    push_activity(desk_of(ctx, seat)->push, function, arena, out);
+    push_activity(*push_of(desk_of(ctx, seat)), function, arena, out);
 }
 
 /* ---------------------------------------------------------------- life */
@@ -196,6 +173,8 @@ int server_open(const struct server_options *options, struct server **out, struc
     unsigned loops = options->node.loops > 0 ? options->node.loops : 1;
     s->options.node.loops = loops;
     s->desks = memory_zero(loops, sizeof *s->desks);
+    s->functions.pushes = memory_zero(loops, sizeof *s->functions.pushes);
+    s->functions.seats = loops;
     s->native_seats = memory_zero(loops, sizeof *s->native_seats);
     s->services = (struct native_services){.ctx = s, .function_activity = function_activity};
     s->native.services = &s->services;
@@ -239,6 +218,8 @@ void server_close(struct server *s)
     if (s == NULL)
         return;
     node_close(s->node);
+    functions_close(&s->functions);
+    memory_free(s->functions.pushes);
     memory_free(s->desks);
     memory_free(s->native_seats);
     memory_free(s);

@@ -25,8 +25,8 @@ static const struct option settings_options[] = {
      HATO_FUNCTION_FORMAT},
     {"timeout", OPTION_DURATION, SETTING(timeout_ms), "DURATION", "of one request (30s)", NULL, PRESENT,
      HATO_FUNCTION_TIMEOUT, .min = 100, .max = OPTION_HOUR},
-    {"max-concurrency", OPTION_U32, SETTING(max_concurrency), "N", "requests at once, over all queues (1000)", NULL,
-     PRESENT, HATO_FUNCTION_MAX_CONCURRENCY, .min = 1, .max = 10000},
+    {"max-concurrency", OPTION_U32, SETTING(max_concurrency), "N", "requests at once of a node, over all queues (1000)",
+     NULL, PRESENT, HATO_FUNCTION_MAX_CONCURRENCY, .min = 1, .max = 10000},
     {"retry-min", OPTION_DURATION, SETTING(retry_min_ms), "DURATION", "first pause before a retry (1s)", NULL, PRESENT,
      HATO_FUNCTION_RETRY_MIN, .min = 1, .max = OPTION_DAY},
     {"retry-max", OPTION_DURATION, SETTING(retry_max_ms), "DURATION", "longest such pause (5m)", NULL, PRESENT,
@@ -44,8 +44,8 @@ static const struct option settings_options[] = {
      "of bodies: of raw requests, and of CloudEvents whose message has no attribute content-type "
      "(application/octet-stream)",
      NULL, PRESENT, HATO_FUNCTION_CONTENT_TYPE},
-    {"rate", OPTION_REAL, SETTING(rate), "N", "requests a second at most, 0.001 to 1000000; 0: no limit (0)", NULL,
-     PRESENT, HATO_FUNCTION_RATE},
+    {"rate", OPTION_REAL, SETTING(rate), "N", "requests a second of a node at most, 0.001 to 1000000; 0: no limit (0)",
+     NULL, PRESENT, HATO_FUNCTION_RATE},
     {0},
 };
 

@@ -53,7 +53,7 @@ START_TEST(a_gone_endpoint_costs_nothing_and_is_shown_as_gone)
         ck_assert_uint_eq(f.source->messages[i].receive_count, 0);
     /* New settings are the cure. */
     f.status = 200;
-    dispatcher_function_changed(f.d, fixture_function, &f.function);
+    fixture_change(&f, &f.function);
     RUN_UNTIL(&f, f.source->acked == 30);
     fixture_close(&f);
 }

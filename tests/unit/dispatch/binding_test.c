@@ -74,6 +74,121 @@ START_TEST(requests_that_are_out_are_settled_after_the_queue_is_unbound)
 }
 END_TEST
 
+START_TEST(when_the_function_is_deleted_what_is_leased_goes_back_and_nothing_more_is)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    fixture_start(&f);
+    f.source->hold = true;
+    fixture_fill(&f, 10, "");
+    RUN_UNTIL(&f, f.source->asked_count == 1);
+    dispatcher_function_deleted(f.d, fixture_function);
+    f.source->hold = false;
+    fake_let_go(f.source);
+    RUN_UNTIL(&f, f.source->messages[9].returns == 1);
+    uint32_t leases = f.source->leases;
+    fixture_fill(&f, 10, "");
+    for (int i = 0; i < 5; i++)
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(f.source->leases, leases);
+    ck_assert_uint_eq(f.web.requests, 0);
+    fixture_close(&f);
+}
+END_TEST
+
+/* The requests that were out when the function was deleted are answered with what the test says. */
+static const struct {
+    int status;
+    const char *body;
+    uint32_t acked;
+} last_answers[] = {
+    {200, "", 10},
+    {500, "no", 0},
+    {429, "", 0},
+    {200, "{\"batchItemFailures\":[{\"itemIdentifier\":\"message-3\"}]}", 9},
+};
+
+static void answer_told_in_a_while(struct web_connection *c)
+{
+    struct fixture *f = fixture_of(c->server);
+    struct buffer out = {0};
+    buffer_printf(&out, "HTTP/1.1 %d Whatever\r\nContent-Length: %zu\r\n\r\n%s", f->status, strlen(f->body), f->body);
+    web_put(c, out.data, out.len);
+    buffer_close(&out);
+    web_done(c);
+}
+
+static void answer_told_slowly(struct web_server *s, struct web_request *r)
+{
+    (void)s;
+    web_later(r->connection, 20, answer_told_in_a_while);
+}
+
+START_TEST(when_the_function_is_deleted_only_a_success_of_what_is_out_still_counts)
+{
+    struct fixture f;
+    fixture_open(&f, answer_told_slowly);
+    f.status = last_answers[_i].status;
+    f.body = last_answers[_i].body;
+    fixture_start(&f);
+    fixture_fill(&f, 10, "");
+    RUN_UNTIL(&f, f.web.requests == 1);
+    dispatcher_function_deleted(f.d, fixture_function);
+    RUN_UNTIL(&f, f.source->out == 0);
+    ck_assert_uint_eq(f.source->acked, last_answers[_i].acked);
+    for (uint32_t i = 0; i < 10; i++)
+        ck_assert_uint_eq(f.source->messages[i].failures, 0);
+    ck_assert_uint_eq(f.web.requests, 1);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_function_created_anew_under_the_name_begins_afresh)
+{
+    struct fixture f;
+    fixture_open(&f, keep_headers);
+    web_stop(&f.web);
+    fixture_start(&f);
+    fixture_fill(&f, 3, "");
+    RUN_UNTIL(&f, fixture_info(&f).state == DISPATCHER_OPEN && f.source->out == 0);
+    dispatcher_function_deleted(f.d, fixture_function);
+    web_listen(&f.web);
+    struct quota *quota = quota_create(fixture_function, NULL, NULL);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/anew", f.web.port);
+    f.function.url = url;
+    dispatcher_function_changed(f.d, fixture_function, &f.function, quota);
+    struct dispatcher_info info = fixture_info(&f);
+    ck_assert_uint_eq(info.attempt_count, 0);
+    ck_assert_str_eq(info.last_error, "");
+    RUN_UNTIL(&f, f.source->acked == 3);
+    ck_assert_ptr_nonnull(strstr(f.seen, "POST /anew "));
+    ck_assert_uint_eq(fixture_info(&f).delivered_total, 3);
+    fixture_close(&f);
+    quota_unref(quota);
+}
+END_TEST
+
+START_TEST(a_queue_bound_before_its_function_is_known_is_delivered_once_it_is)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    fixture_start(&f);
+    dispatcher_unbind(f.d, QUEUE);
+    dispatcher_bind(f.d, &(struct dispatcher_binding){.queue = QUEUE,
+                                                      .queue_name = "a:r:jobs",
+                                                      .queue_arn = "arn:aws:sqs:r:a:jobs",
+                                                      .function = fixture_function});
+    fixture_fill(&f, 3, "");
+    for (int i = 0; i < 5; i++)
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(f.source->leases, 0);
+    fixture_change(&f, &f.function);
+    RUN_UNTIL(&f, f.source->acked == 3);
+    fixture_close(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("binding");
@@ -83,6 +198,11 @@ int main(void)
     tcase_add_test(c, what_is_leased_for_a_queue_that_is_unbound_goes_back);
     tcase_add_test(c, a_queue_bound_to_another_function_delivers_nothing_more_to_the_old_one);
     tcase_add_test(c, requests_that_are_out_are_settled_after_the_queue_is_unbound);
+    tcase_add_test(c, when_the_function_is_deleted_what_is_leased_goes_back_and_nothing_more_is);
+    tcase_add_loop_test(c, when_the_function_is_deleted_only_a_success_of_what_is_out_still_counts, 0,
+                        sizeof last_answers / sizeof last_answers[0]);
+    tcase_add_test(c, a_function_created_anew_under_the_name_begins_afresh);
+    tcase_add_test(c, a_queue_bound_before_its_function_is_known_is_delivered_once_it_is);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -127,6 +127,90 @@ START_TEST(a_rate_is_kept)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ shared with another loop */
+
+struct other {
+    struct quota *quota;
+    uint32_t passed;
+    bool waits;
+};
+
+static void pass_to_other(void *ctx, struct quota *q, unsigned loop, bool permit)
+{
+    struct other *o = ctx;
+    ck_assert_ptr_eq(q, o->quota);
+    ck_assert_uint_eq(loop, 1);
+    o->passed += permit;
+}
+
+START_TEST(a_function_s_limit_holds_for_all_loops_together_and_they_take_turns)
+{
+    struct fixture f;
+    struct other other = {0};
+    fixture_open(&f, answer_slowly);
+    quota_unref(f.quota);
+    f.quota = quota_create(fixture_function, pass_to_other, &other);
+    other.quota = f.quota;
+    f.function.format = HATO__FORMAT__RAW;
+    f.function.has_max_concurrency = true;
+    f.function.max_concurrency = 3;
+    fixture_start(&f);
+    /* The other loop has two of the three. */
+    ck_assert_uint_eq(quota_take(f.quota, 1, 3, 2), 2);
+    fixture_fill(&f, 20, "");
+    RUN_UNTIL(&f, f.source->acked == 5);
+    ck_assert_uint_eq(f.web.at_once_max, 1);
+    /* It waits for the third: the next that is given back is passed to it, and this loop waits in turn. */
+    ck_assert_uint_eq(quota_take(f.quota, 1, 3, 1), 0);
+    RUN_UNTIL(&f, other.passed == 1);
+    RUN_UNTIL(&f, f.source->out == 0);
+    uint32_t requests = f.web.requests;
+    for (int i = 0; i < 5; i++)
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(f.web.requests, requests);
+    ck_assert_uint_lt(f.source->acked, 20);
+    fixture_close(&f);
+}
+END_TEST
+
+/* Loop 0 is the fixture's; what is passed to it comes by this. */
+static void pass_to_fixture(void *ctx, struct quota *q, unsigned loop, bool permit)
+{
+    struct fixture *f = ctx;
+    ck_assert_uint_eq(loop, 0);
+    dispatcher_quota(f->d, q, permit);
+}
+
+START_TEST(what_is_passed_to_a_loop_is_used_at_once_and_what_it_can_t_use_goes_back)
+{
+    struct fixture f;
+    fixture_open(&f, answer_slowly);
+    quota_unref(f.quota);
+    f.quota = quota_create(fixture_function, pass_to_fixture, &f);
+    f.function.has_max_concurrency = true;
+    f.function.max_concurrency = 2;
+    fixture_start(&f);
+    ck_assert_uint_eq(quota_take(f.quota, 1, 2, 2), 2);
+    fixture_fill(&f, 10, "");
+    for (int i = 0; i < 5; i++)
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(f.source->leases, 0);
+    quota_give(f.quota, 1, 2);
+    ck_assert_uint_eq(f.source->leases, 1);
+    RUN_UNTIL(&f, f.source->acked == 10);
+    /* It waits, and then there is nothing to do any more. */
+    ck_assert_uint_eq(quota_take(f.quota, 1, 2, 1), 1);
+    fixture_fill(&f, 1, "");
+    for (int i = 0; i < 5; i++)
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    dispatcher_unbind(f.d, QUEUE);
+    quota_give(f.quota, 1, 2);
+    quota_give(f.quota, 1, 2);
+    ck_assert_uint_eq(quota_take(f.quota, 1, 2, 2), 2);
+    fixture_close(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("concurrency");
@@ -138,6 +222,8 @@ int main(void)
     tcase_add_test(c, the_dispatcher_as_a_whole_keeps_to_its_limit_and_shares_it);
     tcase_add_test(c, a_short_memory_is_waited_for_and_not_exceeded);
     tcase_add_test(c, a_rate_is_kept);
+    tcase_add_test(c, a_function_s_limit_holds_for_all_loops_together_and_they_take_turns);
+    tcase_add_test(c, what_is_passed_to_a_loop_is_used_at_once_and_what_it_can_t_use_goes_back);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

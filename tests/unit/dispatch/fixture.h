@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/fake_source.h"
+#include "dispatch/quota.h"
 #include "dispatch/web_server.h"
 
 static const char fixture_function[] = "000000000000:us-east-1:resize";
@@ -26,6 +27,7 @@ struct fixture {
     Hato__FunctionSettings function;
     Hato__BindingSettings binding;
     struct dispatcher_options options;
+    struct quota *quota;
     bool closed;
     /* what the answerers use */
     int status;
@@ -47,6 +49,7 @@ static inline void fixture_open(struct fixture *f, void (*answer)(struct web_ser
     f->status = 200;
     f->headers = "";
     f->body = "";
+    f->quota = quota_create(fixture_function, NULL, NULL);
     hato__function_settings__init(&f->function);
     hato__binding_settings__init(&f->binding);
     f->function.has_format = true;
@@ -68,7 +71,13 @@ static inline void fixture_bind_to(struct fixture *f, uint64_t queue, const char
                                                        .fifo = f->source->fifo,
                                                        .binding = &f->binding,
                                                        .function = function,
-                                                       .settings = &f->function});
+                                                       .settings = &f->function,
+                                                       .quota = f->quota});
+}
+
+static inline void fixture_change(struct fixture *f, const Hato__FunctionSettings *settings)
+{
+    dispatcher_function_changed(f->d, fixture_function, settings, f->quota);
 }
 
 static inline void fixture_start(struct fixture *f)
@@ -121,6 +130,7 @@ static inline void fixture_close(struct fixture *f)
     ck_assert_int_eq(uv_run(&f->loop, UV_RUN_DEFAULT), 0);
     ck_assert_int_eq(uv_loop_close(&f->loop), 0);
     fake_destroy(f->source);
+    quota_unref(f->quota);
     arena_close(&f->arena);
 }
 

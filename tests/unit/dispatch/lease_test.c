@@ -98,7 +98,7 @@ START_TEST(what_is_leased_when_the_endpoint_falls_goes_back_unsent)
     f.source->hold = true;
     fixture_fill(&f, 10, "");
     RUN_UNTIL(&f, f.source->asked_count == 1);
-    dispatcher_function_changed(f.d, fixture_function, NULL);
+    dispatcher_function_deleted(f.d, fixture_function);
     fake_let_go(f.source);
     RUN_UNTIL(&f, f.source->messages[9].returns == 1);
     ck_assert_uint_eq(f.web.requests, 0);

@@ -260,7 +260,7 @@ START_TEST(settings_that_can_not_be_used_lease_nothing_and_say_why)
     ck_assert_ptr_nonnull(strstr(fixture_info(&f).last_error, "secret"));
     ck_assert_ptr_null(strstr(fixture_info(&f).last_error, "short"));
     f.function.n_secrets = 0;
-    dispatcher_function_changed(f.d, fixture_function, &f.function);
+    fixture_change(&f, &f.function);
     RUN_UNTIL(&f, f.source->acked == 3);
     fixture_close(&f);
 }

@@ -41,7 +41,7 @@ START_TEST(a_name_that_does_not_exist_costs_no_receive)
     fixture_start(&f);
     Hato__FunctionSettings s = f.function;
     s.url = (char *)(uintptr_t) "http://no-such-host.invalid/";
-    dispatcher_function_changed(f.d, fixture_function, &s);
+    fixture_change(&f, &s);
     fixture_fill(&f, 10, "");
     RUN_UNTIL(&f, fixture_info(&f).state == DISPATCHER_OPEN && f.source->out == 0);
     ck_assert_uint_eq(fixture_info(&f).failed_total, 0);
@@ -60,7 +60,7 @@ START_TEST(an_endpoint_that_does_not_speak_tls_costs_no_receive)
     s.url = url;
     s.has_timeout_ms = true;
     s.timeout_ms = 300;
-    dispatcher_function_changed(f.d, fixture_function, &s);
+    fixture_change(&f, &s);
     fixture_fill(&f, 1, "");
     RUN_UNTIL(&f, fixture_info(&f).state == DISPATCHER_OPEN && f.source->out == 0);
     ck_assert_uint_eq(f.source->messages[0].failures, 0);
@@ -98,17 +98,17 @@ START_TEST(an_endpoint_that_does_not_take_the_connection_costs_no_receive)
     s.url = url;
     s.has_timeout_ms = true;
     s.timeout_ms = 100;
-    dispatcher_function_changed(f.d, fixture_function, &s);
+    fixture_change(&f, &s);
     fixture_fill(&f, 10, "");
     RUN_UNTIL(&f, fixture_info(&f).state == DISPATCHER_OPEN && f.source->out == 0);
     ck_assert_ptr_nonnull(strstr(fixture_info(&f).last_error, "not reachable"));
     ck_assert_uint_eq(f.source->messages[0].failures, 0);
     /* The numbers of the sockets given up are free for others: a server's connections among them. */
-    dispatcher_function_changed(f.d, fixture_function, &f.function);
+    fixture_change(&f, &f.function);
     RUN_UNTIL(&f, f.source->acked == 10);
     /* Closing in the middle of connecting leaves nothing behind either. */
     s.timeout_ms = 60000;
-    dispatcher_function_changed(f.d, fixture_function, &s);
+    fixture_change(&f, &s);
     fixture_fill(&f, 10, "");
     RUN_UNTIL(&f, f.source->out == 10);
     uv_run(&f.loop, UV_RUN_NOWAIT);
