@@ -576,7 +576,7 @@ struct hato_function_settings {
     const char *url; /* http or https */
     enum hato_format format;
     uint64_t timeout_ms;        /* 100 ms to 1 hour; default 30 s */
-    uint32_t max_concurrency;   /* requests at once over all queues; 1 to 10,000; default 1,000 */
+    uint32_t max_concurrency;   /* requests at once of a node, over all queues; 1 to 10,000; default 1,000 */
     uint64_t retry_min_ms;      /* first retry delay; default 1 s */
     uint64_t retry_max_ms;      /* its cap; default 5 minutes */
     const char *const *headers; /* "Name: value"; at most 32 */
@@ -585,7 +585,7 @@ struct hato_function_settings {
     size_t secret_count;
     const char *content_type; /* of bodies: of raw requests, and of CloudEvents whose message has no text attribute
                                  content-type; default application/octet-stream */
-    double rate;              /* requests a second at most; 0: no limit */
+    double rate;              /* requests a second of a node at most; 0: no limit */
 };
 
 struct hato_attempt {

@@ -24,7 +24,10 @@ void window_open(struct window *w, uint32_t max)
 void window_set_max(struct window *w, uint32_t max)
 {
     ASSERT(max > 0);
+    bool held = w->size >= w->max;
     w->max = max;
+    if (held && w->size < WINDOW_START)
+        w->size = WINDOW_START; /* as it would have begun */
     keep_in_bounds(w);
 }
 

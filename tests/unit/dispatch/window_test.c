@@ -150,6 +150,21 @@ START_TEST(after_an_outage_it_starts_from_one_and_doubles)
 }
 END_TEST
 
+START_TEST(a_higher_maximum_has_effect_before_the_next_answer)
+{
+    struct window w;
+    window_open(&w, 1);
+    window_set_max(&w, 3);
+    ck_assert_uint_eq(window_size(&w), 3);
+    window_set_max(&w, 100);
+    ck_assert_uint_eq(window_size(&w), WINDOW_START);
+    window_trouble(&w, window_leave(&w));
+    ck_assert_uint_eq(window_size(&w), WINDOW_START / 2);
+    window_set_max(&w, 200); /* it was not the maximum that held it */
+    ck_assert_uint_eq(window_size(&w), WINDOW_START / 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("window");
@@ -164,6 +179,7 @@ int main(void)
     tcase_add_test(c, a_rise_of_latency_closes_the_window_but_not_below_its_start);
     tcase_add_test(c, a_function_that_has_become_slower_for_good_is_not_kept_small);
     tcase_add_test(c, after_an_outage_it_starts_from_one_and_doubles);
+    tcase_add_test(c, a_higher_maximum_has_effect_before_the_next_answer);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
