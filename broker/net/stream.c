@@ -9,11 +9,35 @@ enum {
 };
 
 static void start_write(struct stream *s);
+static void close_because(struct stream *s, int why);
+
+/* Follows what `in` holds. False when that grew beyond what all may hold together. */
+static bool account(struct stream *s)
+{
+    struct stream_budget *b = s->budget;
+    if (b == NULL)
+        return true;
+    size_t now = s->in.len > STREAM_KEPT_FREE ? s->in.len : 0;
+    size_t before = s->budgeted;
+    s->budgeted = now;
+    if (now <= before) {
+        atomic_fetch_sub_explicit(&b->bytes, before - now, memory_order_relaxed);
+        return true;
+    }
+    uint64_t all = atomic_fetch_add_explicit(&b->bytes, now - before, memory_order_relaxed) + (now - before);
+    return all <= b->bytes_max;
+}
+
+static void let_go(struct stream *s)
+{
+    buffer_close(&s->in);
+    account(s);
+}
 
 static void on_closed(uv_handle_t *handle)
 {
     struct stream *s = handle->data;
-    buffer_close(&s->in);
+    let_go(s);
     buffer_close(&s->out);
     buffer_close(&s->writing);
     s->ops->closed(s, s->why);
@@ -66,6 +90,16 @@ static void keep_rest(struct stream *s, struct bytes all, size_t used)
     s->in.len = all.len - used;
 }
 
+/* Another loop's streams may have made it so: this one is the one that grew. */
+static void be_crowded(struct stream *s)
+{
+    if (s->ops->crowded != NULL)
+        s->ops->crowded(s);
+    else
+        close_because(s, UV_ENOBUFS);
+    let_go(s);
+}
+
 static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
 {
     struct stream *s = tcp->data;
@@ -83,14 +117,16 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
         s->in.len += (size_t)n;
         all = buffer_view(&s->in);
     }
-    if (all.len < s->want) {
-        keep_rest(s, all, 0);
-        return;
+    size_t used = 0;
+    if (all.len >= s->want) {
+        s->want = 0;
+        used = s->ops->data(s, all);
+        if (s->closing)
+            return;
     }
-    s->want = 0;
-    size_t used = s->ops->data(s, all);
-    if (!s->closing)
-        keep_rest(s, all, used);
+    keep_rest(s, all, used);
+    if (!account(s) && !s->closed_when_flushed)
+        be_crowded(s);
 }
 
 static bool is_paused(const struct stream *s)
@@ -197,8 +233,10 @@ static void on_feed(struct turn *turn)
         return;
     s->want = 0;
     size_t used = s->ops->data(s, buffer_view(&s->in));
-    if (!s->closing)
-        keep_rest(s, buffer_view(&s->in), used);
+    if (s->closing)
+        return;
+    keep_rest(s, buffer_view(&s->in), used);
+    account(s);
 }
 
 int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops,

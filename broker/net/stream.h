@@ -1,7 +1,8 @@
 /* One TCP connection on a loop: bytes in to a parser, bytes out through one growing buffer, with limits on both.
  *
  * In: reads land in the loop's scratch memory and are handed on where they are; only what the parser leaves (the beginning
- * of a frame) is copied and kept, so an idle connection holds no buffer.
+ * of a frame) is copied and kept, so an idle connection holds no buffer. A frame that is announced holds only what has come of it, and that counts
+ * against a budget shared by many streams.
  * Out: what is put during a turn leaves in one write at its end. A peer that does not read is felt as `stream_backlog`;
  * above STREAM_BACKLOG_PAUSE the stream stops reading, above its `backlog_max` it is closed. A peer that vanished without a
  * word is found out after a minute of silence and some seconds of asking.
@@ -9,6 +10,8 @@
  * Threads: the loop's only. A stream is closed exactly once; `closed` is its last call and the memory is then the owner's. */
 #ifndef HATO_NET_STREAM_H
 #define HATO_NET_STREAM_H
+
+#include <stdatomic.h>
 
 #include "base/bytes.h"
 #include "net/loop.h"
@@ -21,13 +24,23 @@ struct stream_ops {
     size_t (*data)(struct stream *s, struct bytes in);
     /* The backlog fell well below STREAM_BACKLOG_PAUSE after having been above it, be it within one turn. May be NULL. */
     void (*drained)(struct stream *s);
+    /* What the parser left is kept, and with it the streams that share the budget keep more than it allows. The owner says so to its
+     * peer and closes; what is kept of this stream goes at once. NULL: closed without a word. */
+    void (*crowded)(struct stream *s);
     /* The connection is gone; `why` is a libuv error number, or 0 when this side closed it. Nothing is called after this. */
     void (*closed)(struct stream *s, int why);
 };
 
 enum {
+    STREAM_KEPT_FREE = 64 * 1024, /* that a stream may keep whatever the budget says */
     STREAM_BACKLOG_PAUSE = 4 * 1024 * 1024,
     STREAM_BACKLOG_MAX = 256 * 1024 * 1024, /* default of backlog_max: a few of the largest frames */
+};
+
+/* What streams keep of frames that are not whole, all together; shared by streams of any loops, outlives them. */
+struct stream_budget {
+    atomic_uint_least64_t bytes;
+    uint64_t bytes_max;
 };
 
 struct stream {
@@ -42,8 +55,10 @@ struct stream {
     size_t written;        /* of `writing`, already taken */
     uv_write_t write;
     size_t backlog_max;
-    size_t want;        /* the parser needs this many bytes before it is worth asking */
-    uint64_t active_ms; /* loop time of the last byte in */
+    struct stream_budget *budget; /* of `in`; NULL: none. The owner sets it before the first byte comes */
+    size_t budgeted;              /* what of it this stream has */
+    size_t want;                  /* the parser needs this many bytes before it is worth asking */
+    uint64_t active_ms;           /* loop time of the last byte in */
     int why;
     bool write_busy;
     bool paused_by_backlog;

@@ -19,6 +19,7 @@ enum {
     NATIVE_WAITING_MAX = 16384,
     NATIVE_WAITING_FRAME_MAX = 4096, /* of a request that opens one: its frame is not counted while it waits */
     NATIVE_REQUEST_BYTES_MAX = 64 * 1024 * 1024,
+    NATIVE_UNFINISHED_BYTES_MAX = 512 * 1024 * 1024, /* of frames not yet whole, of all connections; beyond: refused */
     NATIVE_PREFACE_MS = 10 * 1000, /* a connection that has not sent its first bytes by then is closed */
 };
 
@@ -46,8 +47,9 @@ struct native {
     struct node *node;
     const struct native_services *services;
     struct native_seat **seats; /* by number */
-    uint32_t connections_max;   /* beyond, a new one is told ERR_OVERLOADED and closed */
-    const char *account;        /* of connections that name none */
+    struct stream_budget unfinished;
+    uint32_t connections_max; /* beyond, a new one is told ERR_OVERLOADED and closed */
+    const char *account;      /* of connections that name none */
     const char *region;
     atomic_uint_least64_t connections;
     atomic_uint_least64_t connections_total;

@@ -166,7 +166,16 @@ static void on_drained(struct stream *stream)
     }
 }
 
-static const struct stream_ops ops = {.data = on_data, .drained = on_drained, .closed = on_closed};
+static void on_crowded(struct stream *stream)
+{
+    refuse_connection(
+        CONTAINER_OF(stream, struct session, stream), ERR_OVERLOADED,
+        "the broker has 512 MiB of unfinished frames from all its connections: connect again later, and send "
+        "fewer or smaller messages at once");
+}
+
+static const struct stream_ops ops = {
+    .data = on_data, .drained = on_drained, .crowded = on_crowded, .closed = on_closed};
 
 /* ---------------------------------------------------------------- a seat's sessions */
 
@@ -204,6 +213,7 @@ static void on_accepted(struct listener *l, void *ctx)
     list_append(&ns->sessions, &s->link);
     ns->session_count++;
     stream_accept(&s->stream, &ns->seat->loop, (uv_stream_t *)&l->tcp, &ops, NULL);
+    s->stream.budget = &ns->native->unfinished;
     begin_session(s);
 }
 

@@ -181,6 +181,7 @@ int server_open(const struct server_options *options, struct server **out, struc
     s->native.seats = s->native_seats;
     s->native.account = options->account;
     s->native.region = options->region;
+    s->native.unfinished.bytes_max = NATIVE_UNFINISHED_BYTES_MAX;
     s->native.connections_max = options->connections.native;
     s->http.connections_max = options->connections.http;
     s->http.native = &s->native;

@@ -119,6 +119,80 @@ static size_t take_big(struct stream *s, struct bytes in)
     return BIG;
 }
 
+/* ---------------------------------------------------------------- what is kept */
+
+static struct stream_budget budget = {.bytes_max = 1 << 20};
+static size_t kept_most;
+
+static size_t want_all(struct stream *s, struct bytes in)
+{
+    s->want = BIG;
+    kept_most = in.len;
+    return 0;
+}
+
+static void on_crowded(struct stream *s)
+{
+    kept_most = s->in.len;
+    stream_put(s, "full", 4);
+    stream_close_soon(s);
+}
+
+static void give_budget(void)
+{
+    stream.budget = &budget;
+}
+
+static void *announce_big(void *arg)
+{
+    (void)arg;
+    int fd = peer_connect(listener.port);
+    uint8_t *bytes = memory_zero(1, BIG);
+    size_t sent = 0; /* as far as the server reads */
+    for (ssize_t n; sent < BIG && (n = send(fd, bytes + sent, BIG - sent, MSG_NOSIGNAL)) > 0;)
+        sent += (size_t)n;
+    memory_free(bytes);
+    close(fd);
+    return NULL;
+}
+
+START_TEST(frames_that_are_begun_share_a_budget)
+{
+    ops.data = want_all;
+    ops.crowded = on_crowded;
+    when_accepted = give_budget;
+    atomic_store(&budget.bytes, 100 * 1024); /* others have this much */
+    peer = announce_big;
+    serve();
+    ck_assert_uint_gt(kept_most, (1 << 20) - 100 * 1024);
+    ck_assert_uint_lt(kept_most, BIG); /* it was refused long before the frame was there */
+    ck_assert_uint_eq(atomic_load(&budget.bytes), 100 * 1024);
+    buffer_close(&frames);
+}
+END_TEST
+
+static void *announce_little(void *arg)
+{
+    (void)arg;
+    int fd = peer_connect(listener.port);
+    peer_send(fd, (uint8_t[30000]){0}, 30000);
+    close(fd);
+    return NULL;
+}
+
+START_TEST(the_beginning_of_a_frame_is_free)
+{
+    ops.data = want_all;
+    when_accepted = give_budget;
+    atomic_store(&budget.bytes, 2 << 20); /* more than there is */
+    peer = announce_little;
+    serve();
+    ck_assert_int_eq(closed_why, UV_EOF);
+    ck_assert_uint_eq(atomic_load(&budget.bytes), 2 << 20);
+    buffer_close(&frames);
+}
+END_TEST
+
 static void *send_big(void *arg)
 {
     (void)arg;
@@ -350,6 +424,8 @@ int main(void)
     TCase *t = tcase_create("stream");
     tcase_add_test(t, frames_come_whole_however_they_are_cut);
     tcase_add_test(t, a_large_frame_is_asked_about_at_its_beginning_and_when_it_is_whole);
+    tcase_add_test(t, frames_that_are_begun_share_a_budget);
+    tcase_add_test(t, the_beginning_of_a_frame_is_free);
     tcase_add_test(t, what_came_before_a_pause_is_given_after_it_though_nothing_more_comes);
     tcase_add_test(t, a_peer_that_has_said_all_still_gets_its_answer);
     tcase_add_test(t, a_large_backlog_is_always_followed_by_drained);
