@@ -67,7 +67,8 @@ struct shard {
     struct idmap readings; /* entry index -> struct reading, on its way from the log */
     size_t works_out;
 
-    uint64_t applied_bytes; /* of entries since the last flush */
+    uint64_t applied_bytes; /* of entries that no flush covers */
+    uint64_t marked_bytes;  /* of them those that the flush under way will cover */
     uint64_t durable;       /* the machine's state on disk covers this */
     uint64_t spilled;       /* bodies of entries up to here are in the store, or dead */
     bool spilling;

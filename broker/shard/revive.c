@@ -71,6 +71,7 @@ void shard_revive(struct shard *s)
     s->resting = false;
     s->stopped = false;
     s->hard_unwritten = false;
+    s->applied_bytes = s->marked_bytes = 0; /* what is replayed is counted again */
     s->problem[0] = '\0';
     TRACE(s->options.trace, TRACE_INFO, "shard goes on, its store has space again",
           trace_u64("shard", s->options.number), trace_u64("from_entry", machine_applied(s->machine) + 1));

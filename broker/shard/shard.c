@@ -26,6 +26,8 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
     struct shard *s = memory_zero(1, sizeof *s);
     s->options = *options;
     s->env = options->env;
+    if (s->options.flush_bytes == 0)
+        s->options.flush_bytes = SHARD_FLUSH_BYTES;
     s->accept_sends = true;
     random_open(&s->random, options->seed);
     list_init(&s->waiting);

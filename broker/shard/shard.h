@@ -69,6 +69,7 @@ struct shard_options {
     struct store *store;
     const struct shard_env *env; /* borrowed */
     uint64_t seed;               /* of election timeouts and of the entries' randomness */
+    uint64_t flush_bytes;        /* of entries applied after which a flush is wanted; 0: 128 MiB */
     uint64_t cache_bytes;        /* of entries kept for reading bodies; 0: 8 MiB */
     struct trace *trace;         /* may be NULL */
 };
@@ -202,7 +203,7 @@ void shard_upkeep(struct shard *s);
 /* A flush of the store is wanted: the log to replay grows long, or compaction waits for it. */
 bool shard_wants_flush(const struct shard *s);
 /* The owner flushes the store for all shards: it asks each for its mark, flushes on another thread, gives the mark back. */
-uint64_t shard_flush_mark(const struct shard *s);
+uint64_t shard_flush_mark(struct shard *s);
 void shard_flushed(struct shard *s, uint64_t mark);
 
 #endif

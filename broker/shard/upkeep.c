@@ -183,13 +183,15 @@ void shard_upkeep(struct shard *s)
 bool shard_wants_flush(const struct shard *s)
 {
     return !s->stopped && machine_applied(s->machine) > s->durable &&
-           (s->applied_bytes >= SHARD_FLUSH_BYTES || s->spilled > s->durable);
+           (s->applied_bytes >= s->options.flush_bytes || s->spilled > s->durable);
 }
 
-uint64_t shard_flush_mark(const struct shard *s)
+uint64_t shard_flush_mark(struct shard *s)
 {
     /* A machine that cannot write stops at its next entry; until then only what was durable before may be relied on. */
-    return machine_write(s->machine, NULL) == ERR_OK ? machine_applied(s->machine) : s->durable;
+    bool written = machine_write(s->machine, NULL) == ERR_OK;
+    s->marked_bytes = written ? s->applied_bytes : 0;
+    return written ? machine_applied(s->machine) : s->durable;
 }
 
 void shard_flushed(struct shard *s, uint64_t mark)
@@ -197,6 +199,7 @@ void shard_flushed(struct shard *s, uint64_t mark)
     ASSERT(mark <= machine_applied(s->machine));
     if (mark > s->durable)
         s->durable = mark;
-    s->applied_bytes = 0;
+    s->applied_bytes -= s->marked_bytes;
+    s->marked_bytes = 0;
     compact(s);
 }

@@ -10,7 +10,7 @@
 #include "state/keys.h"
 #include "store/store.h"
 
-enum { SEGMENT = 64 * 1024, WINDOW = 4 * SEGMENT, WORKS = 64 };
+enum { SEGMENT = 64 * 1024, WINDOW = 4 * SEGMENT, WORKS = 64, FLUSH = 32 * 1024 };
 
 static uint64_t wall_ms = 1700000000000;
 static struct sim_disk *disk;
@@ -145,6 +145,7 @@ static void open_shard(void)
                               .store = store,
                               .env = &env,
                               .seed = 7,
+                              .flush_bytes = FLUSH,
                               .cache_bytes = 1}; /* every body is read from the log */
     ck_assert_msg(shard_open(&o, &shard, &e) == ERR_OK, "%s", e.message);
     for (int i = 0; i < 50 && !shard_leads(shard); i++)
@@ -385,6 +386,31 @@ START_TEST(credit_of_messages_that_vanished_serves_later_ones)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- flushes */
+
+static void flushed(uint64_t mark)
+{
+    ck_assert_int_eq(store_flush(store, STORE_STATE, NULL), ERR_OK);
+    shard_flushed(shard, mark);
+}
+
+START_TEST(what_is_applied_during_a_flush_counts_for_the_next)
+{
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    while (!shard_wants_flush(shard))
+        send_one(queue);
+    uint64_t mark = shard_flush_mark(shard);
+    for (size_t sent = 0; sent < FLUSH; sent += BODY)
+        send_one(queue);
+    flushed(mark);
+    ck_assert(shard_wants_flush(shard));
+    flushed(shard_flush_mark(shard));
+    ck_assert(!shard_wants_flush(shard));
+    close_shard();
+}
+END_TEST
+
 /* ---------------------------------------------------------------- a full disk */
 
 START_TEST(what_a_full_disk_refused_is_written_when_there_is_room_again)
@@ -458,6 +484,7 @@ int main(void)
     tcase_add_loop_test(t, what_outlives_the_log_is_spilled_whole_or_in_parts, 0, 4);
     tcase_add_test(t, a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing);
     tcase_add_test(t, credit_of_messages_that_vanished_serves_later_ones);
+    tcase_add_test(t, what_is_applied_during_a_flush_counts_for_the_next);
     tcase_add_test(t, what_a_full_disk_refused_is_written_when_there_is_room_again);
     tcase_add_test(t, nobody_is_made_to_wait_for_a_full_disk_when_stopping);
     tcase_add_test(t, what_was_proposed_when_the_disk_failed_has_an_unknown_outcome);
