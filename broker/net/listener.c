@@ -57,6 +57,13 @@ int address_is_loopback(const char *address, bool *out, struct error *e)
     return ERR_OK;
 }
 
+void address_with_port(const char *address, int port, char *out, size_t out_size)
+{
+    const char *colon = strrchr(address, ':');
+    ASSERT(colon != NULL);
+    snprintf(out, out_size, "%.*s:%d", (int)(colon - address), address, port);
+}
+
 static void on_connection(uv_stream_t *server, int status)
 {
     struct listener *l = server->data;

@@ -109,6 +109,9 @@ void listener_close(struct listener *l, void (*closed)(uv_handle_t *handle)); /*
 /* Whether nobody else listens there. Listeners that share a port would share it with those of another process, too, and each would
  * get some of the other's connections: to be asked before the first of them opens. ERR_INVALID, ERR_IO. */
 int listener_probe(const char *address, struct error *e);
+/* An address that listener_open took, with another port: that which was bound where 0 was asked for. */
+void address_with_port(const char *address, int port, char *out, size_t out_size);
+enum { ADDRESS_TEXT = 80 };
 
 /* Whether `address` is reachable from this machine only. */
 int address_is_loopback(const char *address, bool *out, struct error *e);

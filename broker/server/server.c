@@ -40,6 +40,15 @@ static struct push_seat **push_of(const struct desk *d)
 
 /* ---------------------------------------------------------------- opening a seat */
 
+/* Where port 0 was asked for, the first seat's socket says which one it is for all. */
+static void listen_address(const struct server *s, char out[ADDRESS_TEXT])
+{
+    if (s->desk_count == 0)
+        snprintf(out, ADDRESS_TEXT, "%s", s->options.listen);
+    else
+        address_with_port(s->options.listen, server_port(s), out, ADDRESS_TEXT);
+}
+
 static int open_desk(void *ctx, struct seat *seat, struct error *e)
 {
     struct server *s = ctx;
@@ -50,9 +59,11 @@ static int open_desk(void *ctx, struct seat *seat, struct error *e)
     bool share = s->options.node.loops > 1;
     s->native.node = seat->node;
     s->http.node = seat->node;
+    char address[ADDRESS_TEXT];
+    listen_address(s, address);
     int rc = share && seat->number == 0 ? listener_probe(s->options.listen, e) : ERR_OK;
     if (rc == ERR_OK)
-        rc = native_seat_open(&d->native, &s->native, seat, s->options.listen, share, e);
+        rc = native_seat_open(&d->native, &s->native, seat, address, share, e);
     if (rc != ERR_OK)
         return error_wrap(e, "--listen");
     d->has_native = true;
@@ -68,6 +79,17 @@ static int open_desk(void *ctx, struct seat *seat, struct error *e)
     return push_open(push_of(d), seat, &push, e);
 }
 
+/* With the ports that were bound. */
+static void tell_ready(struct server *s)
+{
+    char native[ADDRESS_TEXT], http[ADDRESS_TEXT] = "";
+    address_with_port(s->options.listen, server_port(s), native, sizeof native);
+    if (server_http_port(s) != 0)
+        address_with_port(s->options.http, server_http_port(s), http, sizeof http);
+    TRACE(s->options.node.trace, TRACE_INFO, "ready", trace_text("listen", native), trace_text("http", http),
+          trace_text("data", s->options.node.data));
+}
+
 static void ready_desk(void *ctx, struct seat *seat)
 {
     struct server *s = ctx;
@@ -81,8 +103,7 @@ static void ready_desk(void *ctx, struct seat *seat)
         return;
     }
     if (seat->number == 0)
-        TRACE(s->options.node.trace, TRACE_INFO, "ready", trace_text("listen", s->options.listen),
-              trace_text("http", s->options.http), trace_text("data", s->options.node.data));
+        tell_ready(s);
 }
 
 /* ---------------------------------------------------------------- closing a seat */

@@ -2,6 +2,7 @@
 """What an operator sees: health, readiness, metrics, log lines, and flags that are wrong."""
 import http.client
 import json
+import os
 import re
 import socket
 import subprocess
@@ -103,6 +104,21 @@ def log_lines(s):
     s.equal("and none are written below the level asked", [line for line in b.last_lines().splitlines() if not line.startswith("#")], [])
 
 
+def one_port_for_all_loops(s):
+    b = s.broker(name="any-port", start=False)
+    with subprocess.Popen([*program("hatod"), "--data", b.data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--loops", "4"],
+                          stderr=subprocess.PIPE, text=True) as process:
+        ready = next(line for line in process.stderr if "event=ready" in line)
+        port, http_port = (int(re.search(rf"{name}=127.0.0.1:(\d+)", ready).group(1)) for name in ("listen", "http"))
+        with open(f"/proc/{process.pid}/net/tcp", encoding="ascii") as table:
+            rows = [line.split() for line in table]
+        sockets = {os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{process.pid}/fd")}
+        listening = [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+        s.equal("with port 0 all loops listen on the port that is told", sorted(listening), sorted([port] * 4 + [http_port]))
+        process.terminate()
+        process.stderr.read()
+
+
 def flags(s):
     def hatod(*arguments, **environment):
         return subprocess.run([*program("hatod"), *arguments], capture_output=True, text=True, timeout=60, check=False,
@@ -144,4 +160,5 @@ with scenario() as scene:
     for part in (health, numbers, more_queues_than_series, bad_requests):
         part(scene, broker)
     log_lines(scene)
+    one_port_for_all_loops(scene)
     flags(scene)
