@@ -190,7 +190,8 @@ static int nats_took(struct driver *d, const struct nats_message *m, struct erro
 {
     char reply[NATS_SUBJECT_MAX];
     if (m->subscription == NATS_CONFIRMED) {
-        uint32_t slot = (uint32_t)strtoul(strrchr(m->subject, '.') + 1, NULL, 10);
+        const char *dot = strrchr(m->subject, '.');
+        uint32_t slot = dot != NULL ? (uint32_t)strtoul(dot + 1, NULL, 10) : UINT32_MAX;
         if (m->headers.len > 0 || slot >= d->base.load->config.window)
             return error_set(e, ERR_NOT_FOUND, "no stream takes \"%s\"", d->base.config.queue);
         load_done(d->base.load, slot);

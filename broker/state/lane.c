@@ -20,6 +20,7 @@ static uint64_t lane_id(const struct machine *m, uint8_t priority, struct bytes 
 
 void lane_init(struct lane *l, struct queue *q, uint64_t id, uint8_t priority, struct bytes group)
 {
+    ASSERT(q->settings != NULL); /* a queue has its settings before any lane */
     *l = (struct lane){.queue = q, .id = id, .priority = priority, .weight = 1};
     l->group_len = (uint8_t)group.len;
     l->group = group.len > 0 ? memory_string((const char *)group.data, group.len) : NULL;

@@ -109,9 +109,9 @@ START_TEST(a_line_that_is_not_understood_is_refused_and_adds_nothing)
         ck_assert(e.field[0] != 0);
         free(t);
     }
-    char name[TABLE_NAME_MAX + 40];
+    char name[TABLE_NAME_MAX + 40], rest[] = "\t>= 1\t5\t5";
     memset(name, 'a', TABLE_NAME_MAX);
-    strcpy(name + TABLE_NAME_MAX, "\t>= 1\t5\t5");
+    memcpy(name + TABLE_NAME_MAX, rest, sizeof rest);
     struct table *t = calloc(1, sizeof(*t));
     ck_assert_int_eq(table_add(t, name, NULL), ERR_INVALID);
     free(t);
