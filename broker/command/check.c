@@ -98,6 +98,15 @@ static int check_attribute_field(const struct wire_field *f, struct error *e)
     }
 }
 
+/* Says which of a message's attributes it is, when its name came before and may be shown. */
+static int name_attribute(struct bytes name, int rc, struct error *e)
+{
+    if (name.len == 0 || check_attribute_name(name, NULL) != ERR_OK)
+        return rc;
+    error_wrap(e, "%.*s", (int)name.len, (const char *)name.data);
+    return rc;
+}
+
 static int check_attribute(struct bytes raw, struct bytes *name, struct error *e)
 {
     struct cursor c = cursor_open(raw);
@@ -114,7 +123,7 @@ static int check_attribute(struct bytes raw, struct bytes *name, struct error *e
         has_value = has_value || (f.number >= ATTRIBUTE_TEXT && f.number <= ATTRIBUTE_BINARY);
         int rc = check_attribute_field(&f, e);
         if (rc != ERR_OK)
-            return rc;
+            return name_attribute(*name, rc, e);
     }
     if (c.failed)
         return error_field(e, ERR_INVALID, "attributes", "an attribute is not well-formed");

@@ -134,6 +134,15 @@ START_TEST(a_name_of_256_bytes_passes_and_one_more_does_not)
 }
 END_TEST
 
+START_TEST(the_attribute_whose_value_is_wrong_is_named)
+{
+    put_attribute("kind", 2, bytes_text("new"));
+    put_attribute("size", 3, bytes_text("abc"));
+    refused("attributes");
+    ck_assert_int_eq(strncmp(e.message, "size: a number attribute", 24), 0);
+}
+END_TEST
+
 START_TEST(an_attribute_given_twice_is_refused)
 {
     put_attribute("a", 2, bytes_text("1"));
@@ -324,6 +333,7 @@ int main(void)
     tcase_add_test(t, reserved_names_are_refused);
     tcase_add_test(t, a_name_of_256_bytes_passes_and_one_more_does_not);
     tcase_add_test(t, an_attribute_given_twice_is_refused);
+    tcase_add_test(t, the_attribute_whose_value_is_wrong_is_named);
     tcase_add_test(t, an_attribute_without_a_value_is_refused);
     tcase_add_test(t, sixty_four_attributes_pass_and_one_more_does_not);
     tcase_add_test(t, what_is_no_number_is_refused_as_one);
