@@ -87,11 +87,13 @@ int queue_create(struct machine *m, struct bytes name, const Hato__QueueSettings
     struct queue *q = queue_by_name(m, name);
     if (q != NULL) {
         bool equal = settings_queue_equal(q->settings, settings, true);
+        const char *other = equal ? "" : settings_queue_difference(q->settings, settings);
         settings_queue_free(settings);
         *out = q;
         return equal ? ERR_OK
-                     : error_field(e, ERR_EXISTS, "settings",
-                                   "the queue exists already with other settings: change them with a set");
+                     : error_field(e, ERR_EXISTS, other,
+                                   "the queue exists already with another %s: change it with a set (hato queue set)",
+                                   other);
     }
     if (m->ordered_count >= QUEUES_MAX) {
         settings_queue_free(settings);

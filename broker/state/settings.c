@@ -286,6 +286,14 @@ bool settings_queue_equal(const Hato__QueueSettings *a, const Hato__QueueSetting
     return equal;
 }
 
+const char *settings_queue_difference(const Hato__QueueSettings *a, const Hato__QueueSettings *b)
+{
+    const char *name = settings_fields_difference(QUEUE_FIELDS, QUEUE_COUNT, a, b);
+    if (name != NULL)
+        return name;
+    return strcmp(a->dead_letter_queue, b->dead_letter_queue) != 0 ? "dead_letter_queue" : "group_weights";
+}
+
 Hato__QueueSettings *settings_queue_copy(const Hato__QueueSettings *s)
 {
     struct buffer packed = {0};

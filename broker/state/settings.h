@@ -54,6 +54,8 @@ int settings_queue_merge(struct bytes name, const Hato__QueueSettings *now, cons
 /* Of full settings. A create is repeated, not in conflict, when its full settings equal those kept; binding and user
  * data don't count for that (`for_create`), since bind and tagging change them afterwards. */
 bool settings_queue_equal(const Hato__QueueSettings *a, const Hato__QueueSettings *b, bool for_create);
+/* The field in which settings differ that are not equal for a create. */
+const char *settings_queue_difference(const Hato__QueueSettings *a, const Hato__QueueSettings *b);
 Hato__QueueSettings *settings_queue_copy(const Hato__QueueSettings *s);
 void settings_queue_free(Hato__QueueSettings *s);                             /* accepts NULL */
 void settings_queue_encode(const Hato__QueueSettings *s, struct buffer *out); /* appends */

@@ -57,6 +57,14 @@ void settings_fields_default(const struct settings_field *fields, size_t count, 
         set(&fields[i], message, fields[i].initial);
 }
 
+const char *settings_fields_difference(const struct settings_field *fields, size_t count, const void *a, const void *b)
+{
+    for (size_t i = 0; i < count; i++)
+        if (get(&fields[i], a) != get(&fields[i], b))
+            return fields[i].name;
+    return NULL;
+}
+
 void settings_fields_merge(const struct settings_field *fields, size_t count, const void *from, void *to)
 {
     for (size_t i = 0; i < count; i++)

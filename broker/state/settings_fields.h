@@ -31,6 +31,8 @@ struct settings_field {
 /* ERR_INVALID for the first present field outside its limits. */
 int settings_fields_check(const struct settings_field *fields, size_t count, const void *message, struct error *e);
 void settings_fields_default(const struct settings_field *fields, size_t count, void *message);
+/* The name of the first field whose value differs between two full messages; NULL when none does. */
+const char *settings_fields_difference(const struct settings_field *fields, size_t count, const void *a, const void *b);
 /* Fields that `from` has replace those of `to`. */
 void settings_fields_merge(const struct settings_field *fields, size_t count, const void *from, void *to);
 

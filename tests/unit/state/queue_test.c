@@ -24,6 +24,7 @@ START_TEST(creating_again_with_equal_settings_succeeds_and_with_others_does_not)
     s.visibility_ms = 1;
     rig_try_create(&rig, RIG_NAME("jobs"), &s);
     ck_assert_int_eq(rig_reply(&rig)->code, ERR_EXISTS);
+    ck_assert_str_eq(rig_reply(&rig)->field, "visibility_ms");
 }
 END_TEST
 
