@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""Endpoints that lie, trickle, reset, pour, hang, throttle and fail for long: what each costs a message, and that delivery goes on
+when they are well again."""
+import email.utils
+import socket
+import struct
+import threading
+import time
+
+from lib import scenario
+
+
+class Raw:
+    """An endpoint that answers with bytes of its own. `answer(connection, body)` is called for each request; the connection is
+    closed after it."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.requests = 0
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.handle, args=(connection,), daemon=True).start()
+
+    def handle(self, connection):
+        with connection:
+            try:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    data += self.more(connection)
+                head, _, body = data.partition(b"\r\n\r\n")
+                length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+                while len(body) < length:
+                    body += self.more(connection)
+                self.requests += 1
+                self.answer(connection, body)
+            except OSError:
+                pass  # the broker has hung up
+
+    @staticmethod
+    def more(connection):
+        data = connection.recv(65536)
+        if not data:
+            raise OSError("the end")
+        return data
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def counts(b, queue):
+    shown = b.json("queue", "show", queue)
+    return shown["ready"], shown["in_flight"], shown["delayed"]
+
+
+def empty(b, queue):
+    return counts(b, queue) == (0, 0, 0)
+
+
+def bound(b, name, url, *options, queue=(), bind=()):
+    b.hato("queue", "create", name, *queue)
+    b.hato("function", "create", name, "--url", url, "--retry-min", "20ms", "--retry-max", "50ms", *options)
+    b.hato("bind", name, name, *bind)
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def trickle(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+def pour_headers(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        connection.sendall(b"X-More: " + b"m" * 1000 + b"\r\n")
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+# What the endpoint does with the bad message, and with what word the message's error speaks of it. Others are answered.
+BAD = {
+    "resets": (reset, "no whole answer"),
+    "closes": (lambda c: None, "no whole answer"),
+    "promises-more": (lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort"), "no whole answer"),
+    "trickles": (trickle, "no answer in time"),
+    "speaks-otherwise": (lambda c: c.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"), "no whole answer"),
+    "header-of-200k": (lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nX-Big: " + b"b" * 200000 + b"\r\n\r\n"), "no whole answer"),
+    "refuses-at-length": (lambda c: c.sendall(b"HTTP/1.1 400 Bad\r\nContent-Length: 1000000\r\n\r\n" + b"n" * 1000000), "HTTP 400: nnn"),
+    "informs-for-ever": (lambda c: c.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 20000), "HTTP 100"),
+}
+
+
+def bad_answers(s, b):
+    """Each for one message among others that are answered: it alone pays, and ends as a dead letter with the reason."""
+    for name, (act, why) in BAD.items():
+        e = Raw(lambda c, body, act=act: act(c) if body == b"bad" else c.sendall(WHOLE))
+        bound(b, name, e.url, "--timeout", "500ms", queue=("--dead-letter", f"{name}-dead", "--max-receives", 2))
+        b.hato("send", name, "bad")
+
+        def dead(name=name):
+            b.hato("send", name, "fine")
+            return b.json("peek", f"{name}-dead")
+
+        letter, = s.wait_for(f"the dead letter of {name}", dead)
+        s.contains(f"an endpoint that {name}: the message it does so to becomes a dead letter", letter["last_error"], why)
+        s.wait_for("the others", lambda name=name: empty(b, name))
+        e.stop()
+
+
+GOOD = {
+    "gives-more": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 Smuggled\r\nContent-Length: 0\r\n\r\n"),
+    "pours-100-mb": lambda c: [c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")] + [c.sendall(b"y" * 1000000) for _ in range(100)],
+    "pours-headers": pour_headers,
+    "informs-before": lambda c: c.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3 + WHOLE),
+    "says-no-length": lambda c: c.sendall(b"HTTP/1.0 200 OK\r\n\r\nsome text"),
+}
+
+
+def odd_answers(s, b):
+    """The status is clear, so the message is delivered."""
+    for name, act in GOOD.items():
+        e = Raw(lambda c, body, act=act: act(c))
+        bound(b, name, e.url, queue=("--dead-letter", f"{name}-dead", "--max-receives", 1))
+        b.hato("send", name, "one", "two", "three")
+        s.wait_for(f"the acks of {name}", lambda name=name: empty(b, name))
+        s.equal(f"an endpoint that {name} has said yes", (e.requests, counts(b, f"{name}-dead")), (3, (0, 0, 0)))
+        e.stop()
+
+
+# What a function of format lambda answers to a batch of three, and which of its messages fail by it.
+ANSWERS = {
+    "not-json": ('{"batchItemFailures": [', {0, 1, 2}),
+    "no-list": ('{"batchItemFailures": "m0"}', {0, 1, 2}),
+    "empty-id": ('{"batchItemFailures": [{"itemIdentifier": ""}]}', {0, 1, 2}),
+    "no-id": ('{"batchItemFailures": [{}]}', {0, 1, 2}),
+    "unknown-id": ('{"batchItemFailures": [{"itemIdentifier": "@0"}, {"itemIdentifier": "no such"}]}', {0, 1, 2}),
+    "twice": ('{"batchItemFailures": [{"itemIdentifier": "@1"}, {"itemIdentifier": "@1"}]}', {1}),
+    "other-keys": ('{"more": 1, "batchItemFailures": [{"itemIdentifier": "@2", "why": "x"}]}', {2}),
+    "none": ('{"batchItemFailures": []}', set()),
+    "null": ("null", set()),
+    "text": ("thanks", set()),
+}
+
+
+def lambda_answers(s, b):
+    for name, (text, failing) in ANSWERS.items():
+        def answer(request, text=text):
+            ids = [one["messageId"] for one in request.json()["Records"]]
+            if len(ids) < 3:
+                return 200
+            for i, one in enumerate(ids):
+                text = text.replace(f"@{i}", one)
+            return 200, text, {"Content-Type": "application/json" if text[0] in "{n" else "text/plain"}
+
+        e = s.endpoint(answer)
+        queue = f"lambda-{name}"
+        bound(b, queue, e.url, "--format", "lambda", bind=("--paused",),
+              queue=("--dead-letter", f"{queue}-dead", "--max-receives", 1))
+        b.hato("send", queue, "m0", "m1", "m2")
+        b.hato("resume", queue)
+        s.wait_for(f"{queue} to be done", lambda queue=queue: empty(b, queue) and
+                   b.json("queue", "show", queue)["moving"] == 0)
+        got = {int(one["body"][1:]) for one in b.json("peek", f"{queue}-dead")}
+        s.equal(f"batchItemFailures, {name}: who has failed", got, failing)
+
+
+def alone(s, b):
+    """One message, and the function never answers it, nor anybody."""
+    end = threading.Event()
+    e = s.endpoint(lambda _: (end.wait(60), 200)[1])
+    bound(b, "alone", e.url, "--timeout", "200ms", queue=("--dead-letter", "alone-dead", "--max-receives", 2))
+    b.hato("send", "alone", "hang")
+    letter, = s.wait_for("the dead letter", lambda: b.json("peek", "alone-dead"))
+    end.set()
+    s.contains("a message that always times out is a dead letter in the end, also when it is alone", letter["last_error"],
+               "no answer in time")
+    s.equal("after three tries that are not counted, and its max receives", (len(e.requests), letter["provenance"]["attempts"]),
+            (5, 2))
+
+
+def proxy_down(s, b):
+    """A proxy that takes connections while nobody is behind it: no receive is counted, however often it is tried."""
+    up = threading.Event()
+    e = Raw(lambda c, _: c.sendall(WHOLE) if up.is_set() else reset(c))
+    bound(b, "proxy", e.url, queue=("--dead-letter", "proxy-dead", "--max-receives", 1))
+    b.hato("send", "proxy", "one")
+    s.wait_for("some tries", lambda: e.requests >= 6)
+    up.set()
+    s.wait_for("the ack", lambda: empty(b, "proxy"))
+    s.equal("a proxy that breaks every connection costs no receive", counts(b, "proxy-dead"), (0, 0, 0))
+    e.stop()
+
+
+def fails_for_long(s, b):
+    state = {"status": 500}
+    e = s.endpoint(lambda _: state["status"])
+    bound(b, "failing", e.url)
+    b.hato("send", "failing", *[str(i) for i in range(20)])
+    s.wait_for("many failures", lambda: b.json("function", "show", "failing")["failed_total"] > 200)
+    s.equal("an endpoint that answers 500 is not taken for down", b.json("function", "show", "failing")["state"] == "open", False)
+    state["status"] = 200
+    s.wait_for("all to be delivered", lambda: empty(b, "failing"))
+    s.equal("when it is well again all is delivered", b.json("function", "show", "failing")["delivered_total"], 20)
+
+
+def retry_after(s, b):
+    """In seconds, and as a date; of the endpoint (503), and of a message (500)."""
+    for name, status, as_date in (("seconds", 503, False), ("date", 503, True), ("message-seconds", 500, False),
+                                  ("message-date", 500, True)):
+        times = []
+
+        def answer(_, times=times, status=status, as_date=as_date):
+            times.append(time.time())
+            if len(times) > 1:
+                return 200
+            value = email.utils.formatdate(int(time.time()) + 3, usegmt=True) if as_date else "2"
+            return status, "later", {"Retry-After": value}
+
+        e = s.endpoint(answer)
+        queue = f"after-{name}"
+        bound(b, queue, e.url)
+        b.hato("send", queue, "x")
+        s.wait_for(f"{queue} to be delivered", lambda queue=queue: empty(b, queue))
+        # A date names whole seconds, so that of three to come two are sure. Clocks of both sides are the same.
+        s.check(f"Retry-After, {name}: not earlier", times[1] - times[0] >= 1.9, times[1] - times[0])
+        s.equal("and once", len(e.requests), 2)
+
+
+with scenario() as scene:
+    broker = scene.broker("--loops", "2")
+    for part in (bad_answers, odd_answers, lambda_answers, alone, proxy_down, fails_for_long, retry_after):
+        part(scene, broker)
