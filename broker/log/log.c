@@ -137,7 +137,7 @@ const char *log_written(struct log_group *g, const struct record *r, struct byte
     if (flaw != NULL)
         return flaw;
     if (r->kind == RECORD_ENTRY) {
-        struct place p = {r->index, segment, offset, (uint32_t)record_bytes(r)};
+        struct place p = {.index = r->index, .segment = segment, .offset = offset, .bytes = (uint32_t)record_bytes(r)};
         places_add(&g->places, p, spread(g->log));
     } else if (r->kind == RECORD_TRUNCATE) {
         places_truncate(&g->places, r->index);

@@ -35,6 +35,7 @@ void places_add(struct places *p, struct place entry, uint64_t spread)
     }
     if (p->n == p->capacity)
         grow(p);
+    entry.breaks = p->broken;
     *nth(p, p->n++) = entry;
     p->since = entry.bytes;
     p->broken = false;
@@ -61,7 +62,8 @@ void places_clear(struct places *p)
     p->broken = true;
 }
 
-const struct place *places_find(const struct places *p, uint64_t index)
+/* How many points are at or before the index. */
+static size_t count_upto(const struct places *p, uint64_t index)
 {
     size_t low = 0, high = p->n;
     while (low < high) {
@@ -71,7 +73,21 @@ const struct place *places_find(const struct places *p, uint64_t index)
         else
             high = middle;
     }
-    return low > 0 ? nth(p, low - 1) : NULL;
+    return low;
+}
+
+const struct place *places_find(const struct places *p, uint64_t index)
+{
+    size_t n = count_upto(p, index);
+    return n > 0 ? nth(p, n - 1) : NULL;
+}
+
+uint64_t places_run_end(const struct places *p, const struct place *from, uint64_t hi)
+{
+    for (size_t i = count_upto(p, from->index); i < p->n && nth(p, i)->index < hi; i++)
+        if (nth(p, i)->breaks || nth(p, i)->segment != from->segment)
+            return nth(p, i)->index;
+    return hi;
 }
 
 const struct place *places_beyond(const struct places *p, uint64_t segment)

@@ -15,6 +15,8 @@ struct place {
     uint64_t segment; /* its sequence number */
     uint32_t offset;
     uint32_t bytes; /* of the record */
+    uint32_t
+        breaks : 1; /* the entry replaced another, which may still stand before it in the segment; set by places_add */
 };
 
 /* A zeroed struct is empty. */
@@ -36,6 +38,10 @@ void places_clear(struct places *p);
 
 /* The last point at or before the index; NULL when there is none. */
 const struct place *places_find(const struct places *p, uint64_t index);
+
+/* How far entries follow each other from `from`, a point found here: the first one at `hi` or before that stands elsewhere, in another
+ * segment or behind what it replaced; else `hi`. */
+uint64_t places_run_end(const struct places *p, const struct place *from, uint64_t hi);
 
 /* The first point beyond this segment; NULL when there is none. */
 const struct place *places_beyond(const struct places *p, uint64_t segment);

@@ -13,10 +13,10 @@ struct spot_found {
     uint64_t id;
     uint64_t end;
     struct place place;
-    uint64_t last; /* no later one is read there: it is in a later segment, although what it replaced may stand here */
+    uint64_t end_index; /* entries below it follow each other there */
 };
 
-static int locate(struct log *log, uint32_t group, uint64_t index, struct spot_found *out, struct error *e)
+static int locate(struct log *log, uint32_t group, uint64_t index, uint64_t hi, struct spot_found *out, struct error *e)
 {
     pthread_mutex_lock(&log->lock);
     const struct log_group *g = group < log->groups_n ? log->groups[group] : NULL;
@@ -27,8 +27,8 @@ static int locate(struct log *log, uint32_t group, uint64_t index, struct spot_f
         struct log_segment *s = log->segments.at[p->segment - log->segments.at[0]->sequence];
         ASSERT(s->sequence == p->segment);
         s->readers++;
-        const struct place *beyond = places_beyond(&g->places, p->segment);
-        *out = (struct spot_found){s, s->id, s->end, *p, beyond != NULL ? beyond->index - 1 : g->face.last};
+        uint64_t end_index = hi <= g->face.last ? hi : g->face.last + 1;
+        *out = (struct spot_found){s, s->id, s->end, *p, places_run_end(&g->places, p, end_index)};
     }
     pthread_mutex_unlock(&log->lock);
     if (p != NULL)
@@ -141,11 +141,10 @@ int reader_fetch(struct log *log, uint32_t group, uint64_t lo, uint64_t hi, uint
 {
     *n = 0;
     struct spot_found from = {0};
-    int code = locate(log, group, lo, &from, e);
+    int code = locate(log, group, lo, hi, &from, e);
     if (code != ERR_OK)
         return code;
-    if (hi > from.last + 1)
-        hi = from.last + 1;
+    hi = from.end_index;
     struct run run = {group, from.place.index, lo, hi, bytes_max, must, out, max, 0};
     bool exact = from.place.index == lo && (hi == lo + 1 || max == 1);
     size_t piece = exact ? from.place.bytes : hi > lo + 1 && max > 1 ? RUN_PIECE_BYTES : PIECE_BYTES;

@@ -36,7 +36,8 @@ static void add(struct places *p, struct truth *t, struct random *r, uint64_t *s
         *offset = 4096;
     }
     *offset += (uint32_t)random_below(r, 20) == 0 ? 20000 : 0; /* others write too */
-    struct place entry = {++t->last, *segment, *offset, (uint32_t)(64 + random_below(r, 3000))};
+    struct place entry = {.index = ++t->last, .segment = *segment, .offset = *offset};
+    entry.bytes = (uint32_t)(64 + random_below(r, 3000));
     *offset += entry.bytes;
     t->at[t->last] = entry;
     places_add(p, entry, 50000);
@@ -85,7 +86,7 @@ START_TEST(tiny_entries_cost_below_one_percent)
     struct places p = {0};
     uint64_t bytes = 0;
     for (uint64_t i = 1; i <= 500000; i++, bytes += 80)
-        places_add(&p, (struct place){i, bytes >> 26, (uint32_t)(bytes & ((1 << 26) - 1)), 80}, 1 << 18);
+        places_add(&p, (struct place){i, bytes >> 26, (uint32_t)(bytes & ((1 << 26) - 1)), 80, false}, 1 << 18);
     ck_assert_uint_lt(p.n * sizeof(struct place), bytes / 100);
     places_close(&p);
 }
