@@ -135,6 +135,20 @@ static void post(void *ctx, uint16_t number, struct task *t)
     loop_post(&to->loop, &p->mail);
 }
 
+/* A node by itself has no peers and leads every shard. */
+static void send_nowhere(void *ctx, struct shard *s, uint64_t node, uint16_t shard, struct bytes head,
+                         const struct shard_part *parts, size_t count)
+{
+    (void)ctx, (void)s, (void)node, (void)shard, (void)head, (void)parts, (void)count;
+}
+
+static uint64_t leader_here(void *ctx, uint16_t number)
+{
+    (void)number;
+    struct seat *seat = ctx;
+    return seat->node->birth.node;
+}
+
 static void shard_stopped(void *ctx, struct shard *s)
 {
     struct seat *seat = ctx;
@@ -321,6 +335,8 @@ static void fill_env(struct seat *seat)
         .queue_changed = queue_changed,
         .function_changed = function_changed,
         .post = post,
+        .send = send_nowhere,
+        .leader = leader_here,
         .stopped = shard_stopped,
     };
     in->ready.run = on_ready;
@@ -348,6 +364,7 @@ static int open_places(struct seat *seat, struct error *e)
                                   .env = &in->env,
                                   .seed = node_random(),
                                   .trace = n->options.trace};
+        membership_add(&o.founders.voters, n->birth.node);
         int rc = shard_open(&o, &p->shard, e);
         if (rc != ERR_OK)
             return rc;

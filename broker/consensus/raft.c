@@ -16,7 +16,6 @@ void raft_options_default(struct raft_options *o)
         .max_committed_size_per_ready = 4 << 20,
         .pre_vote = true,
         .check_quorum = true,
-        .batch_append = true,
         .trace_level = RAFT_TRACE_INFO,
     };
 }

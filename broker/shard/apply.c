@@ -66,13 +66,24 @@ static void perform(struct shard *s, const struct effect *effect)
     }
 }
 
+/* A change that can't be made is void, on every replica alike. */
+static int apply_membership(struct shard *s, const struct raft_entry *entry, struct error *e)
+{
+    struct membership now;
+    int rc = raft_apply_membership(s->raft, entry, &now, e);
+    if (rc != ERR_OK && rc != ERR_INVALID)
+        return rc;
+    struct buffer stored = {0};
+    membership_encode(&now, &stored);
+    rc = machine_set_membership(s->machine, entry->index, buffer_view(&stored), e);
+    buffer_close(&stored);
+    return rc;
+}
+
 static int apply_one(struct shard *s, const struct raft_entry *entry, struct error *e)
 {
-    if (entry->kind != RAFT_ENTRY_NORMAL) {
-        struct membership ignored;
-        raft_apply_membership(s->raft, entry, &ignored, e);
-        return machine_skip(s->machine, entry->index, e);
-    }
+    if (entry->kind != RAFT_ENTRY_NORMAL)
+        return apply_membership(s, entry, e);
     if (entry->len == 0)
         return machine_skip(s->machine, entry->index, e);
     struct batch *b = take_batch(s, entry);
@@ -139,7 +150,7 @@ void shard_lead(struct shard *s, bool leads)
 {
     s->leads = leads;
     if (leads) {
-        timekeeper_open(&s->time, &s->env->clock, machine_clock_ms(s->machine));
+        timekeeper_lead(&s->time, machine_clock_ms(s->machine));
         s->env->leading(s->env->ctx, s, true);
         machine_queue_each(s->machine, "", wake_queue, s);
         machine_function_each(s->machine, "", wake_function, s);
@@ -148,6 +159,7 @@ void shard_lead(struct shard *s, bool leads)
         for (size_t i = 0; i < n; i++)
             shard_forward(s, targets[i]);
     } else {
+        timekeeper_follow(&s->time);
         const char *why = "this node lost the lead of the shard; retry";
         s->env->leading(s->env->ctx, s, false);
         shard_batches_fail(s, ERR_NOT_LEADER, why);

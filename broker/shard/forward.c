@@ -1,5 +1,6 @@
 /* The carrier of a channel: takes what the outbox has for one target shard, brings it there as one Accept, and brings the answer
- * back as one Settled. The channel's sequences make it safe to repeat any step.
+ * back as one Settled. The channel's sequences make it safe to repeat any step. A target that this node leads is visited, one
+ * that another node leads is written to.
  *
  *   idle -> fetching -> at the target -> settling -> idle (again at once when there is more)
  *              |             |              |
@@ -11,7 +12,11 @@
 #include "proto/command.pb-c.h"
 #include "shard/internal.h"
 
-enum { FORWARD_ITEMS = 512, FORWARD_BYTES = 4 * 1024 * 1024 };
+enum {
+    FORWARD_ITEMS = 512,
+    FORWARD_BYTES = 4 * 1024 * 1024,
+    FORWARD_WAIT_TICKS = 30, /* for the answer of another node */
+};
 
 struct forward {
     struct task task;
@@ -22,6 +27,9 @@ struct forward {
     uint16_t target;
     bool busy;
     bool again; /* something came, or a step failed, while busy */
+    bool away;  /* at another node: an answer with this round's number counts, until the wait is over */
+    uint64_t round;
+    uint32_t wait_ticks;
     struct arena arena;
     struct outbox_item *items;
     struct fetch fetch;
@@ -60,11 +68,9 @@ static void on_settled(struct command *c, const struct reply *reply)
         start(f);
 }
 
-static void run_at_source(struct task *t, struct shard *on)
+static void settle_round(struct forward *f)
 {
-    struct forward *f = CONTAINER_OF(t, struct forward, task);
-    ASSERT(on == NULL || on == f->source);
-    if (f->code != ERR_OK || on == NULL) {
+    if (f->code != ERR_OK) {
         end_round(f, true);
         return;
     }
@@ -85,7 +91,53 @@ static void run_at_source(struct task *t, struct shard *on)
         end_round(f, true);
 }
 
-/* ---------------------------------------------------------------- at the target */
+static void run_at_source(struct task *t, struct shard *on)
+{
+    struct forward *f = CONTAINER_OF(t, struct forward, task);
+    ASSERT(on == NULL || on == f->source);
+    if (on == NULL)
+        end_round(f, true);
+    else
+        settle_round(f);
+}
+
+/* ---------------------------------------------------------------- at another node */
+
+static void write_to(struct forward *f, uint64_t node)
+{
+    struct shard *s = f->source;
+    struct peer_accept a = {.source = f->source_number, .round = random_next(&s->random)};
+    struct buffer head = {0};
+    peer_put_accept(&head, &a);
+    f->away = true;
+    f->round = a.round;
+    f->wait_ticks = FORWARD_WAIT_TICKS;
+    struct shard_part payload = {.data = buffer_view(&f->payload)};
+    s->env->send(s->env->ctx, s, node, f->target, buffer_view(&head), &payload, 1);
+    buffer_close(&head);
+}
+
+int shard_forward_accepted(struct shard *s, const struct peer_accepted *accepted, struct error *e)
+{
+    struct forward *f = idmap_find(&s->forwards, accepted->target);
+    if (f == NULL || !f->away || f->round != accepted->round)
+        return ERR_OK; /* of a round that was given up */
+    size_t count = accepted->codes.len;
+    if (accepted->code == ERR_OK && count != f->last - f->first + 1)
+        return error_set(e, ERR_PROTOCOL, "an answer about %zu items of a channel, %llu were sent", count,
+                         (unsigned long long)(f->last - f->first + 1));
+    f->away = false;
+    f->code = accepted->code;
+    if (count > 0) {
+        f->codes = memory_alloc(count);
+        memcpy(f->codes, accepted->codes.data, count);
+        f->code_count = count;
+    }
+    settle_round(f);
+    return ERR_OK;
+}
+
+/* ---------------------------------------------------------------- at the target, on this node */
 
 static void go_back(struct forward *f, struct shard *from)
 {
@@ -207,14 +259,22 @@ static void on_bodies(struct fetch *fetch, int code, const struct error *e)
 {
     struct forward *f = CONTAINER_OF(fetch, struct forward, fetch);
     struct shard *s = f->source;
-    if (code != ERR_OK) {
+    if (code != ERR_OK || !s->leads) {
         end_round(f, true);
-        shard_stop(s, e);
+        if (s->leads)
+            shard_stop(s, e);
         return;
     }
     pack_accept(f);
-    f->task.run = run_at_target;
-    s->env->post(s->env->ctx, f->target, &f->task);
+    uint64_t node = s->env->leader(s->env->ctx, f->target);
+    if (node == s->options.node) {
+        f->task.run = run_at_target;
+        s->env->post(s->env->ctx, f->target, &f->task);
+    } else if (node != 0) {
+        write_to(f, node);
+    } else {
+        end_round(f, true);
+    }
 }
 
 /* Bodies are fetched for one round only: a channel may hold many large messages. */
@@ -268,13 +328,32 @@ void shard_forward(struct shard *s, uint16_t target)
         start(f);
 }
 
-void shard_forwards_again(struct shard *s)
+static void recall(struct forward *f)
+{
+    if (!f->away)
+        return;
+    f->away = false;
+    end_round(f, true);
+}
+
+void shard_forwards_recall(struct shard *s)
 {
     size_t at = 0;
     struct forward *f;
     while ((f = idmap_next(&s->forwards, &at, NULL)) != NULL)
+        recall(f);
+}
+
+void shard_forwards_tick(struct shard *s)
+{
+    size_t at = 0;
+    struct forward *f;
+    while ((f = idmap_next(&s->forwards, &at, NULL)) != NULL) {
+        if (f->away && (s->retiring || !s->leads || --f->wait_ticks == 0))
+            recall(f);
         if (f->again && !f->busy)
             start(f);
+    }
 }
 
 void shard_forwards_close(struct shard *s)

@@ -6,6 +6,7 @@
 #include "consensus/raft.h"
 #include "shard/batch.h"
 #include "shard/bodies.h"
+#include "shard/peer.h"
 #include "shard/shard.h"
 #include "shard/timekeeper.h"
 
@@ -54,6 +55,7 @@ struct shard {
 
     struct list writes;          /* out at the log, in order */
     struct list unwritten;       /* came back because the disk is full; submitted again at the next tick */
+    struct list owed;            /* frames that wait for the disk, in the order of their numbers */
     struct raft_hard_state hard; /* as of the last ready */
     bool hard_unwritten;         /* it goes along with the next entries */
 
@@ -86,6 +88,15 @@ void shard_drain(struct shard *s);
 int shard_raft_open(struct shard *s, struct error *e);
 void shard_write_again(struct shard *s); /* what the full disk refused */
 
+/* link.c: frames to and from other nodes */
+void shard_link_send(struct shard *s, const struct raft_message *m);
+void shard_link_owe(struct shard *s, const struct raft_message *m, uint64_t number); /* sent once that is persisted */
+void shard_link_release(struct shard *s, uint64_t number);
+void shard_link_close(struct shard *s);
+
+/* accept.c: items of a channel from another node */
+int shard_accept(struct shard *s, uint64_t node, const struct peer_accept *accept, struct error *e);
+
 /* apply.c */
 void shard_apply(struct shard *s, const struct raft_entry *entries, size_t count);
 void shard_lead(struct shard *s, bool leads);
@@ -103,7 +114,9 @@ void shard_lines_close(struct shard *s);
 
 /* forward.c */
 void shard_forward(struct shard *s, uint16_t target);
-void shard_forwards_again(struct shard *s); /* rounds that failed, at each tick */
+int shard_forward_accepted(struct shard *s, const struct peer_accepted *accepted, struct error *e);
+void shard_forwards_tick(struct shard *s);   /* rounds that failed go again, those that wait too long have */
+void shard_forwards_recall(struct shard *s); /* rounds at other nodes have failed */
 void shard_forwards_close(struct shard *s);
 
 /* batch.c */

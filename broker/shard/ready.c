@@ -78,6 +78,12 @@ static const struct raft_storage storage = {
 
 /* ---------------------------------------------------------------- writing */
 
+static void persisted(struct shard *s, uint64_t number)
+{
+    raft_persisted(s->raft, number);
+    shard_link_release(s, number);
+}
+
 static void on_written(struct log_write *write, int code)
 {
     struct shard_write *w = write->ctx;
@@ -97,7 +103,7 @@ static void on_written(struct log_write *write, int code)
         shard_stop(s, &e);
         return;
     }
-    raft_persisted(s->raft, number);
+    persisted(s, number);
     shard_drain(s);
     shard_ask_turn(s);
 }
@@ -121,16 +127,28 @@ static void be_born(struct shard *s, const struct membership *first)
     buffer_close(&members);
 }
 
+static void trace_raft(void *ctx, enum raft_trace_level level, const char *text, size_t len)
+{
+    struct shard *s = ctx;
+    TRACE(s->options.trace, level == RAFT_TRACE_ERROR ? TRACE_WARN : TRACE_DEBUG, "raft",
+          trace_u64("node", s->options.node), trace_u64("shard", s->options.number),
+          trace_bytes("says", bytes_of(text, len)));
+}
+
 int shard_raft_open(struct shard *s, struct error *e)
 {
     struct raft_options o;
     raft_options_default(&o);
-    membership_add(&o.membership.voters, s->options.node);
-    if (log_snapshot(s->log).index == 0)
-        be_born(s, &o.membership);
-    int rc = membership_decode(log_snapshot(s->log).membership, &o.membership, e);
-    if (rc == ERR_OK && machine_applied(s->machine) == 0)
-        rc = machine_skip(s->machine, RAFT_BIRTH_INDEX, e);
+    bool founder = s->options.founders.voters.count > 0;
+    if (log_snapshot(s->log).index == 0 && founder)
+        be_born(s, &s->options.founders);
+    struct log_snapshot mark = log_snapshot(s->log);
+    int rc = ERR_OK;
+    if (mark.index > 0 && machine_applied(s->machine) == 0)
+        rc = machine_set_membership(s->machine, RAFT_BIRTH_INDEX, mark.membership, e);
+    struct bytes members = machine_membership(s->machine);
+    if (rc == ERR_OK && mark.index > 0)
+        rc = membership_decode(members.len > 0 ? members : mark.membership, &o.membership, e);
     if (rc != ERR_OK)
         return rc;
     struct log_hard_state hard = log_hard_state(s->log);
@@ -142,10 +160,13 @@ int shard_raft_open(struct shard *s, struct error *e)
     o.random = &s->random;
     o.storage = &storage;
     o.storage_context = s;
+    o.trace = s->options.trace != NULL ? trace_raft : NULL;
+    o.trace_context = s;
     s->hard = o.hard;
     rc = raft_create(&o, &s->raft, e);
-    if (rc == ERR_OK)
-        raft_campaign(s->raft);
+    bool alone = o.membership.voters.count == 1 && !membership_joint(&o.membership);
+    if (rc == ERR_OK && alone)
+        raft_campaign(s->raft); /* there is nobody to ask */
     return rc;
 }
 
@@ -225,14 +246,14 @@ static uint64_t write_ready(struct shard *s, const struct raft_ready *ready)
     return 0;
 }
 
-static void follow_soft_state(struct shard *s, struct raft_soft_state soft)
+/* What was proposed in a term that is over has an unknown outcome, also when this replica leads again. */
+static void follow_office(struct shard *s, uint32_t role, uint64_t term)
 {
-    bool elected = soft.role == RAFT_LEADER;
-    if (elected == s->elected)
-        return;
-    s->elected = elected;
-    if (!elected && s->leads)
+    bool elected = role == RAFT_LEADER;
+    if (s->leads && !(elected && term == s->term))
         shard_lead(s, false);
+    s->elected = elected;
+    s->term = term;
 }
 
 void shard_drain(struct shard *s)
@@ -240,15 +261,17 @@ void shard_drain(struct shard *s)
     while (!s->stopped && raft_has_ready(s->raft)) {
         struct raft_ready ready;
         raft_ready(s->raft, &ready);
-        uint64_t persisted = write_ready(s, &ready);
+        for (size_t i = 0; i < ready.message_count; i++)
+            shard_link_send(s, &ready.messages[i]);
+        for (size_t i = 0; i < ready.persisted_message_count; i++)
+            shard_link_owe(s, &ready.persisted_messages[i], ready.number);
+        uint64_t nothing_to_write = write_ready(s, &ready);
         raft_advance(s->raft);
         struct raft_status status;
         raft_status(s->raft, &status);
-        s->term = status.term;
-        if (ready.has_soft)
-            follow_soft_state(s, ready.soft);
-        if (persisted != 0)
-            raft_persisted(s->raft, persisted);
+        follow_office(s, status.role, status.term);
+        if (nothing_to_write != 0)
+            persisted(s, nothing_to_write);
         if (ready.committed_count > 0)
             shard_apply(s, ready.committed, ready.committed_count);
     }

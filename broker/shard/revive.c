@@ -58,6 +58,7 @@ void shard_revive(struct shard *s)
     if (++s->rested_ticks < REVIVE_TICKS || !at_rest(s))
         return;
     s->rested_ticks = 0;
+    shard_link_close(s); /* what the former raft owed */
     struct error e = {0};
     int rc = store_probe(s->options.store, &e);
     if (rc == ERR_OK)

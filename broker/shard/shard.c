@@ -34,6 +34,7 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
     list_init(&s->proposed);
     list_init(&s->writes);
     list_init(&s->unwritten);
+    list_init(&s->owed);
     list_init(&s->dirty_lines);
     list_init(&s->held);
     list_init(&s->unready);
@@ -54,7 +55,7 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
     if (rc == ERR_OK) {
         s->durable = machine_applied(s->machine);
         s->spilled = log_first(s->log) - 1;
-        timekeeper_open(&s->time, &s->env->clock, machine_clock_ms(s->machine));
+        timekeeper_open(&s->time, &s->env->clock);
         rc = shard_raft_open(s, e);
     }
     if (rc != ERR_OK) {
@@ -79,6 +80,7 @@ void shard_abandon_begin(struct shard *s)
 {
     s->closing = true;
     s->leads = false;
+    shard_forwards_recall(s);
     shard_batches_fail(s, ERR_CLOSED, "the broker is stopping");
     shard_lines_end(s, ERR_CLOSED, "the broker is stopping");
 }
@@ -89,6 +91,7 @@ void shard_abandon_end(struct shard *s)
     shard_batches_fail(s, ERR_CLOSED, "the broker is stopping");
     shard_lines_close(s);
     shard_forwards_close(s);
+    shard_link_close(s);
     free_writes(&s->unwritten);
     free_writes(&s->writes);
     destroy(s);
@@ -127,6 +130,7 @@ void shard_stop(struct shard *s, const struct error *e)
     TRACE(s->options.trace, TRACE_ERROR, "shard stopped", trace_u64("shard", s->options.number),
           trace_text("error", s->problem));
     int code = s->resting ? ERR_STORAGE_FULL : ERR_CORRUPT;
+    shard_forwards_recall(s);
     shard_batches_fail(s, code, s->problem);
     shard_lines_end(s, code, s->problem);
     if (led)
@@ -168,7 +172,7 @@ void shard_tick(struct shard *s)
     }
     shard_write_again(s);
     raft_tick(s->raft);
-    shard_forwards_again(s);
+    shard_forwards_tick(s);
     shard_ask_turn(s);
 }
 

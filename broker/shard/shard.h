@@ -21,6 +21,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "base/trace.h"
+#include "consensus/membership.h"
 #include "log/log.h"
 #include "state/entry.h"
 #include "state/machine.h"
@@ -40,6 +41,12 @@ struct task {
     void (*run)(struct task *t, struct shard *on);
 };
 
+/* Bytes behind a frame's head. With an owner they may be kept by a reference of it, else they last for the call. */
+struct shard_part {
+    struct bytes data;
+    struct blob *owner;
+};
+
 /* What a shard needs from whoever owns it. */
 struct shard_env {
     void *ctx;
@@ -55,6 +62,11 @@ struct shard_env {
     void (*function_changed)(void *ctx, struct shard *s, const char *name);
     /* Runs the task where shard `number` lives, with that shard; with NULL where it can't be reached. Later, never inside. */
     void (*post)(void *ctx, uint16_t number, struct task *t);
+    /* Brings a frame (head, then parts) to `shard` at another node: shard_receive there. It may be lost. */
+    void (*send)(void *ctx, struct shard *s, uint64_t node, uint16_t shard, struct bytes head,
+                 const struct shard_part *parts, size_t count);
+    /* The node that leads shard `number`, as far as is known here; 0: not known. */
+    uint64_t (*leader)(void *ctx, uint16_t number);
     /* The shard can't go on and has stopped (corruption, a failed disk), or rests until its full disk has space, when `leading`
      * comes again; the reason is in shard_problem. */
     void (*stopped)(void *ctx, struct shard *s);
@@ -64,6 +76,8 @@ struct shard_options {
     uint16_t number; /* 0: the catalog; also the Raft group */
     uint16_t shards;
     uint64_t node;
+    struct membership
+        founders; /* of the group: the same on each of them. Empty: this replica joins a group that exists */
     struct log *log;
     struct log_port *port;
     struct store *store;
@@ -111,7 +125,10 @@ void shard_tick(struct shard *s); /* every SHARD_TICK_MS */
 uint64_t
 shard_due_in_ms(struct shard *s); /* after how long shard_due is wanted, or NEVER; ask again after each call in */
 void shard_due(struct shard *s);
-uint64_t shard_now_ms(struct shard *s); /* the leader's time: that of the entries it makes */
+/* A frame from `node`, whose identity the link has proven. Keeps references of the frame as it needs them. */
+void shard_receive(struct shard *s, uint64_t node, struct blob *frame);
+void shard_unreachable(struct shard *s, uint64_t node); /* frames to it are being lost */
+uint64_t shard_now_ms(struct shard *s);                 /* the leader's time: that of the entries it makes */
 
 enum { SHARD_TICK_MS = 100 };
 

@@ -2,6 +2,16 @@
 #include "base/assert.h"
 #include "shard/internal.h"
 
+static int refuse_to_lead(const struct shard *s, struct error *e)
+{
+    struct raft_status status;
+    raft_status(s->raft, &status);
+    if (status.leader != 0 && status.leader != s->options.node)
+        return error_set(e, ERR_NOT_LEADER, "node %llu leads shard %u; retry there", (unsigned long long)status.leader,
+                         s->options.number);
+    return error_set(e, ERR_NOT_LEADER, "this node does not lead shard %u now; retry", s->options.number);
+}
+
 int shard_refuse(const struct shard *s, struct error *e)
 {
     if (s->resting)
@@ -9,7 +19,7 @@ int shard_refuse(const struct shard *s, struct error *e)
     if (s->stopped)
         return error_set(e, ERR_CORRUPT, "shard %u has stopped: %s", s->options.number, s->problem);
     if (!s->leads || s->closing)
-        return error_set(e, ERR_NOT_LEADER, "this node does not lead shard %u now; retry", s->options.number);
+        return refuse_to_lead(s, e);
     return ERR_OK;
 }
 

@@ -225,6 +225,7 @@ struct machine {
     uint64_t next_lease;
     bool broken;          /* an apply failed: memory and store may differ */
     struct error failure; /* of that apply */
+    struct buffer membership;
 
     /* the entry being applied */
     uint64_t index;

@@ -132,6 +132,8 @@ const char *key_kind_name(uint8_t kind)
         return "touch record";
     case KEY_LANE:
         return "lane record";
+    case KEY_MEMBERSHIP:
+        return "membership record";
     case KEY_FUNCTION:
         return "function record";
     case KEY_OUTBOX:

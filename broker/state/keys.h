@@ -34,6 +34,7 @@ enum key_kind {
     KEY_INBOX = 'i',
     KEY_COLD = 'k', /* touch record of a chunk that is not open */
     KEY_LANE = 'l',
+    KEY_MEMBERSHIP = 'm',
     KEY_FUNCTION = 'n',
     KEY_OUTBOX = 'o',
     KEY_OUTBOX_HEAD = 'O',

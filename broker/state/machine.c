@@ -14,7 +14,7 @@
 #include "state/retention.h"
 #include "state/sweep.h"
 
-enum { APPLIED_VERSION = 1, FORGET_PRODUCERS_MAX = 1000, EFFECTS_FIRST = 16 };
+enum { APPLIED_VERSION = 1, MEMBERSHIP_VERSION = 1, FORGET_PRODUCERS_MAX = 1000, EFFECTS_FIRST = 16 };
 
 static const command_fn commands[COMMAND_KINDS] = {
     [COMMAND_SEND] = command_send,
@@ -131,6 +131,18 @@ static int load_applied(struct machine *m, struct error *e)
     return code == ERR_OK ? read_applied(m, key_view(&key), buffer_view(&m->scratch), e) : code;
 }
 
+static int load_membership(struct machine *m, struct error *e)
+{
+    struct key key = key_of(m->options.shard, KEY_MEMBERSHIP);
+    struct cursor c;
+    int code = keys_get(&m->keys, &key, MEMBERSHIP_VERSION, &c, e);
+    if (code != ERR_OK)
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
+    struct bytes membership = cursor_take(&c, cursor_left(&c));
+    buffer_put(&m->membership, membership.data, membership.len);
+    return value_done(key_view(&key), &c, e);
+}
+
 static int open_modules(struct machine *m, struct error *e)
 {
     int code = producer_open(&m->keys, &m->producers, e);
@@ -156,6 +168,8 @@ int machine_open(const struct machine_options *options, struct machine **out, st
     keys_init(&m->keys, options->shard, options->store, store_batch_create());
     m->keys.pending = store_batch_create();
     int code = load_applied(m, e);
+    if (code == ERR_OK)
+        code = load_membership(m, e);
     if (code == ERR_OK)
         code = open_modules(m, e);
     if (code == ERR_OK)
@@ -196,6 +210,7 @@ void machine_close(struct machine *m)
     memory_free(m->ordered);
     memory_free(m->taken);
     buffer_close(&m->scratch);
+    buffer_close(&m->membership);
     store_batch_destroy(m->keys.batch);
     store_batch_destroy(m->keys.pending);
     keys_close(&m->keys);
@@ -394,6 +409,24 @@ int machine_skip(struct machine *m, uint64_t index, struct error *e)
     if (m->broken)
         return refuse_broken(m, e);
     return fail(m, commit(m, index, e), e);
+}
+
+int machine_set_membership(struct machine *m, uint64_t index, struct bytes membership, struct error *e)
+{
+    if (m->broken)
+        return refuse_broken(m, e);
+    buffer_clear(&m->membership);
+    buffer_put(&m->membership, membership.data, membership.len);
+    struct key key = key_of(m->options.shard, KEY_MEMBERSHIP);
+    struct buffer *b = keys_begin(&m->keys, MEMBERSHIP_VERSION);
+    buffer_put(b, membership.data, membership.len);
+    keys_put(&m->keys, &key);
+    return machine_skip(m, index, e);
+}
+
+struct bytes machine_membership(const struct machine *m)
+{
+    return buffer_view(&m->membership);
 }
 
 int machine_write(struct machine *m, struct error *e)

@@ -114,8 +114,12 @@ void machine_close(struct machine *m); /* accepts NULL; flushes nothing */
  * changes and the applied index go to the store together with those of other entries, now or later. */
 int machine_apply(struct machine *m, uint64_t index, struct bytes payload, struct machine_output *out, struct error *e);
 
-/* An entry with no commands of ours (Raft's own: a new leader's, membership): only the applied index moves. */
+/* An entry with no commands of ours (Raft's own: a new leader's): only the applied index moves. */
 int machine_skip(struct machine *m, uint64_t index, struct error *e);
+
+/* As machine_skip, for an entry that says who takes part in the shard's group: opaque bytes, kept with the applied index. */
+int machine_set_membership(struct machine *m, uint64_t index, struct bytes membership, struct error *e);
+struct bytes machine_membership(const struct machine *m); /* the last one; empty: none yet */
 
 uint64_t machine_applied(const struct machine *m);
 uint64_t machine_clock_ms(const struct machine *m);    /* the last entry's time */
@@ -219,6 +223,8 @@ int machine_outbox(const struct machine *m, uint16_t target, uint64_t after, siz
                    struct outbox_item **out, size_t *count, struct error *e);
 /* Targets with something in the outbox, for a new leader. */
 size_t machine_outbox_targets(const struct machine *m, uint16_t *out, size_t max);
+/* Whether the payload of a COMMAND_ACCEPT that another node brought is well-formed, and whose it is. Pure. */
+bool machine_accept_sound(struct bytes payload, uint16_t *source);
 
 /* ---------------------------------------------------------------- bodies that outlive the log's window */
 

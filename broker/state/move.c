@@ -146,6 +146,18 @@ static bool read_accept(struct bytes payload, struct accept *a, struct item *ite
     return a->source <= UINT16_MAX && a->first <= UINT64_MAX - a->count;
 }
 
+bool machine_accept_sound(struct bytes payload, uint16_t *source)
+{
+    struct accept a;
+    if (!read_accept(payload, &a, NULL))
+        return false;
+    struct item *items = memory_alloc((a.count + 1) * sizeof *items);
+    bool sound = read_accept(payload, &a, items);
+    memory_free(items);
+    *source = (uint16_t)a.source;
+    return sound;
+}
+
 int command_accept(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
 {
     struct accept a;

@@ -32,8 +32,14 @@ enum {
     MESSAGES_MAX = 4000, /* of a run: checking order is quadratic */
 };
 
+/* Which node a client takes for the leader of each shard. It is told, or guesses anew. */
+struct route {
+    uint64_t node[SIM_SHARDS + 1];
+};
+
 struct producer {
     struct command command;
+    struct route route;
     struct sim_clients *clients;
     uint64_t id;
     uint64_t next_sequence;
@@ -50,6 +56,8 @@ struct held {
 
 struct taker {
     struct consumer consumer;
+    struct route route;
+    struct shard *at; /* while open */
     struct sim_clients *clients;
     int queue;
     bool open;
@@ -68,6 +76,7 @@ struct settle {
     uint64_t delay_ms, visibility_ms;
     bool uncounted;
     uint32_t message;
+    struct shard *at;
 };
 
 struct create {
@@ -77,9 +86,10 @@ struct create {
 };
 
 struct sim_clients {
-    struct sim_node *node;
+    struct sim_cluster *cluster;
     struct sim_model *model;
     struct random random;
+    struct route route; /* of who makes queues, cancels and looks on */
     struct producer producers[PRODUCERS];
     struct taker takers[CONSUMERS];
     bool creating[SIM_QUEUES];
@@ -87,20 +97,33 @@ struct sim_clients {
     bool calm;
 };
 
-static struct shard *shard_of(struct sim_clients *c, int queue)
-{
-    return c->node->shards[identity_shard_of(bytes_text(sim_queues[queue].name), SIM_SHARDS)];
-}
-
-static bool find_queue(struct sim_clients *c, int queue, struct queue_view *q)
-{
-    struct shard *s = shard_of(c, queue);
-    return s != NULL && shard_leads(s) && machine_queue_find(shard_machine(s), sim_queues[queue].name, q);
-}
-
 static bool chance(struct sim_clients *c, uint64_t one_in)
 {
     return random_below(&c->random, one_in) == 0;
+}
+
+/* The queue's shard at the node that is taken for its leader, if it says it is. Else the hint is followed next time, or where there
+ * is none another node is tried. */
+static struct shard *shard_of(struct sim_clients *c, struct route *r, int queue)
+{
+    unsigned number = identity_shard_of(bytes_text(sim_queues[queue].name), SIM_SHARDS);
+    if (r->node[number] == 0)
+        r->node[number] = 1 + random_below(&c->random, c->cluster->count);
+    struct sim_node *n = sim_cluster_node(c->cluster, r->node[number]);
+    struct shard *s = n->up ? n->shards[number] : NULL;
+    if (s != NULL && shard_leads(s))
+        return s;
+    struct shard_status status = {0};
+    if (s != NULL)
+        shard_status(s, &status);
+    r->node[number] = status.leader != r->node[number] && !chance(c, 4) ? status.leader : 0;
+    return NULL;
+}
+
+static bool find_queue(struct sim_clients *c, struct route *r, int queue, struct shard **s, struct queue_view *q)
+{
+    *s = shard_of(c, r, queue);
+    return *s != NULL && machine_queue_find(shard_machine(*s), sim_queues[queue].name, q);
 }
 
 /* ---------------------------------------------------------------- queues */
@@ -116,10 +139,9 @@ static void on_created(struct command *command, const struct reply *reply)
     memory_free(x);
 }
 
-static void create_queue(struct sim_clients *c, int queue)
+static void create_queue(struct sim_clients *c, struct shard *s, int queue)
 {
     const struct sim_queue *q = &sim_queues[queue];
-    struct shard *s = shard_of(c, queue);
     Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
     settings.has_kind = true;
     settings.kind = q->fifo ? HATO__QUEUE_KIND__FIFO : HATO__QUEUE_KIND__STANDARD;
@@ -150,9 +172,9 @@ static void make_queues(struct sim_clients *c)
 {
     for (int i = 0; i < SIM_QUEUES; i++) {
         struct queue_view q;
-        struct shard *s = shard_of(c, i);
-        if (!c->creating[i] && s != NULL && shard_leads(s) && !find_queue(c, i, &q))
-            create_queue(c, i);
+        struct shard *s;
+        if (!c->creating[i] && !find_queue(c, &c->route, i, &s, &q) && s != NULL)
+            create_queue(c, s, i);
     }
 }
 
@@ -188,7 +210,7 @@ static void make_batch(struct sim_clients *c, struct producer *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint32_t id = (uint32_t)m->count++;
         struct sim_message *x = &m->messages[id];
-        *x = (struct sim_message){.queue = (uint8_t)p->queue, .at = (uint8_t)p->queue, .crashes = m->crashes};
+        *x = (struct sim_message){.queue = (uint8_t)p->queue, .at = (uint8_t)p->queue, .lost = m->lost};
         uint8_t body[4 + PADDING_MAX];
         size_t len = 4 + (chance(c, 4) ? random_below(&c->random, PADDING_MAX) : random_below(&c->random, 64));
         memset(body, (int)(id & 0xff), len);
@@ -222,7 +244,8 @@ static void produce(struct sim_clients *c, struct producer *p)
         make_batch(c, p);
     }
     struct queue_view q;
-    if (!find_queue(c, p->queue, &q))
+    struct shard *s;
+    if (!find_queue(c, &p->route, p->queue, &s, &q))
         return;
     struct bytes messages[BATCH_MAX];
     for (uint32_t i = 0; i < p->count; i++)
@@ -233,15 +256,10 @@ static void produce(struct sim_clients *c, struct producer *p)
                               .settled_below = p->next_sequence,
                               .count = p->count};
     p->command.done = on_sent;
-    p->busy = shard_send(shard_of(c, p->queue), &p->command, &send, messages, NULL) == ERR_OK;
+    p->busy = shard_send(s, &p->command, &send, messages, NULL) == ERR_OK;
 }
 
 /* ---------------------------------------------------------------- settling */
-
-static uint64_t machine_ms(struct sim_clients *c, int queue)
-{
-    return machine_clock_ms(shard_machine(shard_of(c, queue)));
-}
 
 static void on_settled(struct command *command, const struct reply *reply)
 {
@@ -251,7 +269,7 @@ static void on_settled(struct command *command, const struct reply *reply)
     const struct sim_delivery *d = &x->held.d;
     bool answered = reply->code == ERR_OK;
     int code = answered ? reply->codes[0] : reply->code;
-    uint64_t now = machine_ms(c, x->kind == SETTLE_CANCEL ? m->messages[x->message].queue : d->queue);
+    uint64_t now = machine_clock_ms(shard_machine(x->at));
     switch (x->kind) {
     case SETTLE_ACK:
         sim_acked(m, d, code, now);
@@ -272,12 +290,13 @@ static void on_settled(struct command *command, const struct reply *reply)
     memory_free(x);
 }
 
-static bool submit(struct sim_clients *c, struct settle *x, int queue)
+static bool submit(struct sim_clients *c, struct route *r, struct settle *x, int queue)
 {
     struct queue_view q;
-    if (!find_queue(c, queue, &q))
+    struct shard *s;
+    if (!find_queue(c, r, queue, &s, &q))
         return false;
-    struct shard *s = shard_of(c, queue);
+    x->at = s;
     struct entry_lease lease = {x->held.d.sequence, x->held.d.lease};
     struct entry_settle nack = {
         .queue = q.id, .delay_ms = x->delay_ms, .uncounted = x->uncounted, .count = 1, .error = bytes_text("no luck")};
@@ -296,14 +315,14 @@ static bool submit(struct sim_clients *c, struct settle *x, int queue)
     return false;
 }
 
-static void settle(struct sim_clients *c, struct settle with, int queue)
+static void settle(struct sim_clients *c, struct route *r, struct settle with, int queue)
 {
     struct settle *x = memory_alloc(sizeof *x);
     *x = with;
     x->command.done = on_settled;
     x->clients = c;
     c->settling++;
-    if (submit(c, x, queue))
+    if (submit(c, r, x, queue))
         return;
     c->settling--;
     memory_free(x);
@@ -329,7 +348,7 @@ static void settle_one(struct sim_clients *c, struct taker *t)
     } else {
         return; /* forgotten: the lease runs out */
     }
-    settle(c, x, h.d.queue);
+    settle(c, &t->route, x, h.d.queue);
 }
 
 static void cancel_one(struct sim_clients *c)
@@ -341,7 +360,7 @@ static void cancel_one(struct sim_clients *c)
     const struct sim_message *x = &m->messages[i];
     if (x->state != SIM_STORED || x->at != x->queue || x->sequence == 0)
         return;
-    settle(c, (struct settle){.kind = SETTLE_CANCEL, .message = i}, x->queue);
+    settle(c, &c->route, (struct settle){.kind = SETTLE_CANCEL, .message = i}, x->queue);
 }
 
 /* ---------------------------------------------------------------- consumers */
@@ -402,17 +421,18 @@ static void on_ended(struct consumer *consumer, int code, const char *message)
 static void consume(struct sim_clients *c, struct taker *t)
 {
     struct queue_view q;
+    struct shard *s;
     if (t->open || t->held_count > HELD_MAX / 2) {
         if (t->open && chance(c, 40)) {
-            shard_consumer_close(shard_of(c, t->queue), &t->consumer);
+            shard_consumer_close(t->at, &t->consumer);
             t->open = false;
         } else if (t->open && !t->consumer.once && t->consumer.credit < 5 && t->held_count < HELD_MAX / 2) {
-            shard_consumer_credit(shard_of(c, t->queue), &t->consumer, 1 + (uint32_t)random_below(&c->random, 10));
+            shard_consumer_credit(t->at, &t->consumer, 1 + (uint32_t)random_below(&c->random, 10));
         }
         return;
     }
     t->queue = (int)random_below(&c->random, SIM_QUEUES);
-    if (!find_queue(c, t->queue, &q))
+    if (!find_queue(c, &t->route, t->queue, &s, &q))
         return;
     t->visibility_ms = VISIBILITY_MIN_MS + random_below(&c->random, VISIBILITY_MAX_MS - VISIBILITY_MIN_MS);
     t->consumer = (struct consumer){.queue = q.id, .visibility_ms = t->visibility_ms};
@@ -422,15 +442,16 @@ static void consume(struct sim_clients *c, struct taker *t)
     t->consumer.once = chance(c, 2);
     t->consumer.deliver = on_deliver;
     t->consumer.ended = on_ended;
-    t->open = shard_consumer_open(shard_of(c, t->queue), &t->consumer, NULL) == ERR_OK;
+    t->at = s;
+    t->open = shard_consumer_open(s, &t->consumer, NULL) == ERR_OK;
 }
 
 /* ---------------------------------------------------------------- the whole */
 
-struct sim_clients *sim_clients_create(struct sim_node *node, struct sim_model *model, uint64_t seed)
+struct sim_clients *sim_clients_create(struct sim_cluster *cluster, struct sim_model *model, uint64_t seed)
 {
     struct sim_clients *c = memory_zero(1, sizeof *c);
-    c->node = node;
+    c->cluster = cluster;
     c->model = model;
     random_open(&c->random, seed);
     for (int i = 0; i < PRODUCERS; i++) {
@@ -454,6 +475,7 @@ void sim_clients_destroy(struct sim_clients *c)
 void sim_clients_step(struct sim_clients *c, bool calm)
 {
     c->calm = calm;
+    c->model->lost = (uint32_t)sim_cluster_deposed(c->cluster);
     make_queues(c);
     for (int i = 0; i < PRODUCERS; i++)
         produce(c, &c->producers[i]);
@@ -468,14 +490,14 @@ void sim_clients_step(struct sim_clients *c, bool calm)
         cancel_one(c);
 }
 
-void sim_clients_crashed(struct sim_clients *c)
+bool sim_clients_idle(const struct sim_clients *c)
 {
-    ASSERT(c->settling == 0);
-    c->model->crashes++;
+    bool idle = c->settling == 0;
     for (int i = 0; i < CONSUMERS; i++)
-        ASSERT(!c->takers[i].open);
+        idle = idle && !c->takers[i].open;
     for (int i = 0; i < PRODUCERS; i++)
-        ASSERT(!c->producers[i].busy);
+        idle = idle && !c->producers[i].busy;
+    return idle;
 }
 
 bool sim_clients_done(struct sim_clients *c)
@@ -485,7 +507,8 @@ bool sim_clients_done(struct sim_clients *c)
             return false;
     for (int i = 0; i < SIM_QUEUES; i++) {
         struct queue_view q;
-        if (!find_queue(c, i, &q))
+        struct shard *s;
+        if (!find_queue(c, &c->route, i, &s, &q))
             return false;
         if (q.counts.ready + q.counts.in_flight + q.counts.delayed + q.counts.moving > 0)
             return false;

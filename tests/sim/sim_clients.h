@@ -2,19 +2,19 @@
 #ifndef HATO_TESTS_SIM_CLIENTS_H
 #define HATO_TESTS_SIM_CLIENTS_H
 
+#include "sim/sim_cluster.h"
 #include "sim/sim_model.h"
-#include "sim/sim_node.h"
 
 struct sim_clients;
 
-struct sim_clients *sim_clients_create(struct sim_node *node, struct sim_model *model, uint64_t seed);
+struct sim_clients *sim_clients_create(struct sim_cluster *cluster, struct sim_model *model, uint64_t seed);
 void sim_clients_destroy(struct sim_clients *c);
 
 /* One round of things to do. `calm`: nothing new is sent, everything received is acked. */
 void sim_clients_step(struct sim_clients *c, bool calm);
 
-/* The node is gone: what was in hand has no outcome. Every callback has come by then. */
-void sim_clients_crashed(struct sim_clients *c);
+/* All nodes are gone: whether every callback has come, with what was in hand having no outcome. */
+bool sim_clients_idle(const struct sim_clients *c);
 
 /* Whether every send was answered and all queues are empty. */
 bool sim_clients_done(struct sim_clients *c);

@@ -32,11 +32,11 @@ void sim_stored(struct sim_model *m, uint32_t i, uint64_t sequence, bool duplica
         x->sequence = sequence;
 }
 
-/* Receives that no client saw count as well: a crash may lose one of each message. */
+/* Receives that no client saw count as well: a leader that ends may lose one of each message. */
 static bool may_have_moved(const struct sim_model *m, const struct sim_message *x)
 {
     uint32_t most = m->queues[x->at].max_receives;
-    return x->maybe_moved || (most > 0 && x->count + (m->crashes - x->crashes) >= most);
+    return x->maybe_moved || (most > 0 && x->count + (m->lost - x->lost) >= most);
 }
 
 /* On a FIFO queue nothing of the same group that came before may still be there. */

@@ -37,14 +37,15 @@ struct sim_message {
     uint64_t lease;
     uint32_t count; /* receives seen, in queue `at` */
     uint32_t deliveries;
-    uint32_t crashes; /* of the run, when its send was begun */
+    uint32_t lost; /* as of the run, when its send was begun */
 };
 
 struct sim_model {
     const struct sim_queue *queues;
     struct sim_message *messages;
     size_t count;
-    uint32_t crashes; /* each may have lost one receive of a message on the way to its client */
+    uint32_t
+        lost; /* leaders that stopped to be: each may have lost one receive of a message on the way to its client */
     uint64_t stored, acked, dead, deliveries;
     char violation[400]; /* the first one; "" while all promises hold */
 };

@@ -62,7 +62,9 @@ static void post(void *ctx, uint16_t number, struct task *t)
 
 static void leading(void *ctx, struct shard *s, bool leads)
 {
-    (void)ctx, (void)s, (void)leads;
+    (void)s;
+    struct sim_node *n = ctx;
+    n->deposed += !leads;
 }
 
 static void on_queue(void *ctx, struct shard *s, uint64_t queue)
@@ -81,6 +83,26 @@ static void stopped(void *ctx, struct shard *s)
     snprintf(n->problem, sizeof n->problem, "shard %u stopped: %s", shard_number(s), shard_problem(s));
 }
 
+static void send_frame(void *ctx, struct shard *s, uint64_t node, uint16_t to, struct bytes head,
+                       const struct shard_part *parts, size_t count)
+{
+    (void)s;
+    struct sim_node *n = ctx;
+    struct buffer frame = {0};
+    buffer_put(&frame, head.data, head.len);
+    for (size_t i = 0; i < count; i++)
+        buffer_put(&frame, parts[i].data.data, parts[i].data.len);
+    sim_net_send(n->net, n->id, node, to, blob_adopt(&frame));
+}
+
+static uint64_t leader(void *ctx, uint16_t number)
+{
+    struct sim_node *n = ctx;
+    struct shard_status status;
+    shard_status(n->shards[number], &status);
+    return status.leader;
+}
+
 static void wake(void *ctx)
 {
     (void)ctx; /* the port is drained at every step */
@@ -88,9 +110,10 @@ static void wake(void *ctx)
 
 /* ---------------------------------------------------------------- life */
 
-void sim_node_open(struct sim_node *n, uint64_t seed, struct trace *trace)
+void sim_node_open(struct sim_node *n, uint64_t id, uint64_t founders, struct sim_net *net, uint64_t seed,
+                   struct trace *trace)
 {
-    *n = (struct sim_node){.trace = trace, .disk_latency_us = 200};
+    *n = (struct sim_node){.id = id, .founders = founders, .net = net, .trace = trace, .disk_latency_us = 200};
     random_open(&n->random, seed);
     n->clock = (struct clock){.now_ms = now_ms, .monotonic_ns = monotonic_ns, .context = n};
     n->disk = sim_disk_create(0);
@@ -105,6 +128,8 @@ void sim_node_open(struct sim_node *n, uint64_t seed, struct trace *trace)
         .queue_changed = on_queue,
         .function_changed = on_function,
         .post = post,
+        .send = send_frame,
+        .leader = leader,
         .stopped = stopped,
     };
 }
@@ -137,7 +162,7 @@ static int open_all(struct sim_node *n, struct error *e)
     for (uint16_t i = 0; rc == ERR_OK && i <= SIM_SHARDS; i++) {
         struct shard_options o = {.number = i,
                                   .shards = SIM_SHARDS,
-                                  .node = 1,
+                                  .node = n->id,
                                   .log = n->log,
                                   .port = n->port,
                                   .store = n->store,
@@ -145,6 +170,8 @@ static int open_all(struct sim_node *n, struct error *e)
                                   .seed = random_next(&n->random),
                                   .cache_bytes = 32 * 1024,
                                   .trace = n->trace};
+        for (uint64_t id = 1; id <= n->founders; id++)
+            membership_add(&o.founders.voters, id);
         rc = shard_open(&o, &n->shards[i], e);
     }
     return rc;
@@ -301,12 +328,27 @@ void sim_node_step(struct sim_node *n, uint64_t us)
     }
 }
 
-bool sim_node_serves(const struct sim_node *n)
+void sim_node_receive(struct sim_node *n, const struct sim_frame *f)
 {
-    if (!n->up || n->problem[0] != '\0')
-        return false;
-    for (int i = 0; i <= SIM_SHARDS; i++)
-        if (!shard_leads(n->shards[i]))
-            return false;
-    return true;
+    if (n->up && n->problem[0] == '\0' && f->shard <= SIM_SHARDS)
+        shard_receive(n->shards[f->shard], f->from, f->bytes);
+}
+
+void sim_node_records(struct sim_node *n, uint16_t shard, struct sim_records *out)
+{
+    struct error e = {0};
+    *out = (struct sim_records){0};
+    if (machine_write(shard_machine(n->shards[shard]), &e) != ERR_OK) {
+        snprintf(n->problem, sizeof n->problem, "writing to the store: %s", e.message);
+        return;
+    }
+    uint8_t from[2] = {(uint8_t)(shard >> 8), (uint8_t)shard};
+    uint8_t to[2] = {(uint8_t)((shard + 1) >> 8), (uint8_t)(shard + 1)};
+    struct store_iterator *i =
+        store_iterate(n->store, STORE_STATE, bytes_of(from, sizeof from), bytes_of(to, sizeof to), NULL);
+    for (; store_iterator_valid(i); store_iterator_next(i)) {
+        uint64_t *hash = &out->hash[store_iterator_key(i).data[sizeof from] & 127];
+        *hash = bytes_hash(store_iterator_value(i), bytes_hash(store_iterator_key(i), *hash));
+    }
+    store_iterator_close(i);
 }

@@ -1,10 +1,11 @@
-/* One node in virtual time: the real log, consensus, state machine, store and shard runtime over a simulated disk, driven step
+/* A node in virtual time: the real log, consensus, state machine, store and shard runtime over a simulated disk, driven step
  * by step from one seed. */
 #ifndef HATO_TESTS_SIM_NODE_H
 #define HATO_TESTS_SIM_NODE_H
 
 #include "shard/shard.h"
 #include "sim/sim_disk.h"
+#include "sim/sim_net.h"
 
 enum { SIM_SHARDS = 2 };
 
@@ -22,6 +23,9 @@ struct sim_task {
 };
 
 struct sim_node {
+    uint64_t id;
+    uint64_t founders; /* of every group: nodes 1 to this */
+    struct sim_net *net;
     struct random random;
     uint64_t now_us;      /* monotonic, since the beginning of the run */
     int64_t wall_skew_ms; /* of the wall clock: jumps */
@@ -40,12 +44,14 @@ struct sim_node {
     uint64_t log_ready_us; /* the disk is busy until then */
     uint64_t disk_latency_us;
     uint64_t crashes, flushes;
+    uint64_t deposed; /* how often one of its shards ended to lead */
     bool up;
     char problem[ERROR_MESSAGE_MAX + 64]; /* a shard stopped, or the node did not start: "" while all is well */
     struct trace *trace;
 };
 
-void sim_node_open(struct sim_node *n, uint64_t seed, struct trace *trace);
+void sim_node_open(struct sim_node *n, uint64_t id, uint64_t founders, struct sim_net *net, uint64_t seed,
+                   struct trace *trace);
 void sim_node_close(struct sim_node *n);
 
 /* Power on: opens everything. False and n->problem when it refuses. */
@@ -55,6 +61,12 @@ void sim_node_crash(struct sim_node *n);
 
 /* One step of virtual time: what is due happens. */
 void sim_node_step(struct sim_node *n, uint64_t us);
-bool sim_node_serves(const struct sim_node *n); /* every shard leads */
+void sim_node_receive(struct sim_node *n, const struct sim_frame *f);
+
+/* Of all that the shard has in the store, entries applied up to now included: a hash for each letter of keys. */
+struct sim_records {
+    uint64_t hash[128];
+};
+void sim_node_records(struct sim_node *n, uint16_t shard, struct sim_records *out);
 
 #endif

@@ -69,6 +69,19 @@ static void post(void *ctx, uint16_t number, struct task *t)
     t->run(t, NULL);
 }
 
+static void send_frame(void *ctx, struct shard *s, uint64_t node, uint16_t to, struct bytes head,
+                       const struct shard_part *parts, size_t count)
+{
+    (void)ctx, (void)s, (void)node, (void)to, (void)head, (void)parts, (void)count;
+    ck_abort_msg("there is nobody to send to");
+}
+
+static uint64_t leader(void *ctx, uint16_t number)
+{
+    (void)ctx, (void)number;
+    return 1;
+}
+
 static void stopped(void *ctx, struct shard *s)
 {
     (void)ctx, (void)s;
@@ -88,6 +101,8 @@ static struct shard_env env = {
     .queue_changed = on_queue,
     .function_changed = on_function,
     .post = post,
+    .send = send_frame,
+    .leader = leader,
     .stopped = stopped,
 };
 
@@ -147,6 +162,7 @@ static void open_shard(void)
                               .seed = 7,
                               .flush_bytes = FLUSH,
                               .cache_bytes = 1}; /* every body is read from the log */
+    membership_add(&o.founders.voters, 1);
     ck_assert_msg(shard_open(&o, &shard, &e) == ERR_OK, "%s", e.message);
     for (int i = 0; i < 50 && !shard_leads(shard); i++)
         tick();

@@ -23,7 +23,8 @@ static void setup(void)
 {
     wall_ms = 1000000;
     mono_ns = 5000;
-    timekeeper_open(&t, &fake, 0);
+    timekeeper_open(&t, &fake);
+    timekeeper_lead(&t, 0);
 }
 
 static void pass(uint64_t ms)
@@ -35,8 +36,40 @@ static void pass(uint64_t ms)
 START_TEST(it_starts_at_the_wall_clock_or_at_the_machines_if_that_is_later)
 {
     ck_assert_uint_eq(timekeeper_now_ms(&t), 1000000);
-    timekeeper_open(&t, &fake, 2000000);
+    timekeeper_open(&t, &fake);
+    timekeeper_lead(&t, 2000000);
     ck_assert_uint_eq(timekeeper_now_ms(&t), 2000000);
+}
+END_TEST
+
+START_TEST(a_new_leader_goes_on_from_the_time_it_was_told_whatever_its_clock_says)
+{
+    timekeeper_open(&t, &fake);
+    ck_assert_uint_eq(timekeeper_known_ms(&t), 0);
+    timekeeper_hear(&t, 500);
+    pass(40);
+    timekeeper_hear(&t, 510); /* late on the way */
+    ck_assert_uint_eq(timekeeper_known_ms(&t), 540);
+    timekeeper_lead(&t, 100);
+    ck_assert_uint_eq(timekeeper_now_ms(&t), 540);
+    pass(20);
+    ck_assert_uint_eq(timekeeper_now_ms(&t), 561);
+    timekeeper_hear(&t, 5000000); /* a leader takes nobody's word */
+    ck_assert_uint_eq(timekeeper_now_ms(&t), 561);
+    timekeeper_follow(&t);
+    pass(1000);
+    ck_assert_uint_eq(timekeeper_known_ms(&t), 1561);
+    timekeeper_lead(&t, 1600);
+    ck_assert_uint_eq(timekeeper_now_ms(&t), 1600);
+}
+END_TEST
+
+START_TEST(a_follower_that_runs_ahead_is_called_back)
+{
+    timekeeper_open(&t, &fake);
+    timekeeper_hear(&t, 9000000);
+    timekeeper_hear(&t, 7000);
+    ck_assert_uint_eq(timekeeper_known_ms(&t), 7000);
 }
 END_TEST
 
@@ -96,6 +129,8 @@ int main(void)
     TCase *c = tcase_create("timekeeper");
     tcase_add_checked_fixture(c, setup, NULL);
     tcase_add_test(c, it_starts_at_the_wall_clock_or_at_the_machines_if_that_is_later);
+    tcase_add_test(c, a_new_leader_goes_on_from_the_time_it_was_told_whatever_its_clock_says);
+    tcase_add_test(c, a_follower_that_runs_ahead_is_called_back);
     tcase_add_test(c, it_follows_a_clock_that_runs_true);
     tcase_add_test(c, a_wall_clock_set_forward_speeds_it_up_by_a_twentieth_at_most);
     tcase_add_test(c, a_wall_clock_set_back_slows_it_down_and_never_turns_it_back);

@@ -1,0 +1,63 @@
+#include "shard/peer.h"
+
+void peer_begin(struct buffer *to, enum peer_kind kind)
+{
+    buffer_u8(to, PEER_VERSION);
+    buffer_u8(to, (uint8_t)kind);
+}
+
+static int cut_short(struct error *e)
+{
+    return error_set(e, ERR_PROTOCOL, "a frame from a peer is cut short");
+}
+
+int peer_open(struct bytes frame, struct cursor *rest, enum peer_kind *kind, struct error *e)
+{
+    *rest = cursor_open(frame);
+    uint8_t version = cursor_u8(rest);
+    *kind = (enum peer_kind)cursor_u8(rest);
+    if (rest->failed)
+        return cut_short(e);
+    if (version != PEER_VERSION)
+        return error_set(e, ERR_VERSION, "a frame from a peer has version %u, this build speaks %d", version,
+                         PEER_VERSION);
+    return ERR_OK;
+}
+
+static struct bytes all_that_is_left(struct cursor *c)
+{
+    return cursor_take(c, cursor_left(c));
+}
+
+void peer_put_accept(struct buffer *to, const struct peer_accept *a)
+{
+    peer_begin(to, PEER_ACCEPT);
+    buffer_u16(to, a->source);
+    buffer_u64(to, a->round);
+}
+
+int peer_get_accept(struct cursor *rest, struct peer_accept *a, struct error *e)
+{
+    a->source = cursor_u16(rest);
+    a->round = cursor_u64(rest);
+    a->payload = all_that_is_left(rest);
+    return rest->failed ? cut_short(e) : ERR_OK;
+}
+
+void peer_put_accepted(struct buffer *to, const struct peer_accepted *a)
+{
+    peer_begin(to, PEER_ACCEPTED);
+    buffer_u16(to, a->target);
+    buffer_u64(to, a->round);
+    buffer_u8(to, a->code);
+    buffer_put(to, a->codes.data, a->codes.len);
+}
+
+int peer_get_accepted(struct cursor *rest, struct peer_accepted *a, struct error *e)
+{
+    a->target = cursor_u16(rest);
+    a->round = cursor_u64(rest);
+    a->code = cursor_u8(rest);
+    a->codes = all_that_is_left(rest);
+    return rest->failed ? cut_short(e) : ERR_OK;
+}

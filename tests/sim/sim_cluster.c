@@ -1,0 +1,109 @@
+#include "sim/sim_cluster.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void deliver(void *ctx, const struct sim_frame *f)
+{
+    struct sim_cluster *c = ctx;
+    sim_node_receive(sim_cluster_node(c, f->to), f);
+}
+
+void sim_cluster_open(struct sim_cluster *c, uint64_t count, uint64_t seed, struct trace *trace)
+{
+    *c = (struct sim_cluster){.count = count};
+    struct random random;
+    random_open(&random, seed);
+    sim_net_open(&c->net, random_next(&random));
+    c->net.deliver = deliver;
+    c->net.ctx = c;
+    for (uint64_t id = 1; id <= count; id++)
+        sim_node_open(sim_cluster_node(c, id), id, count, &c->net, random_next(&random), trace);
+}
+
+void sim_cluster_close(struct sim_cluster *c)
+{
+    for (uint64_t id = 1; id <= c->count; id++)
+        sim_node_close(sim_cluster_node(c, id));
+    sim_net_close(&c->net);
+}
+
+struct sim_node *sim_cluster_node(struct sim_cluster *c, uint64_t id)
+{
+    return &c->nodes[id - 1];
+}
+
+void sim_cluster_step(struct sim_cluster *c, uint64_t us)
+{
+    sim_net_step(&c->net, us);
+    for (uint64_t id = 1; id <= c->count; id++) {
+        struct sim_node *n = sim_cluster_node(c, id);
+        sim_node_step(n, us);
+        if (n->problem[0] != '\0' && c->problem[0] == '\0')
+            snprintf(c->problem, sizeof c->problem, "node %" PRIu64 ": %s", id, n->problem);
+    }
+}
+
+uint64_t sim_cluster_deposed(const struct sim_cluster *c)
+{
+    uint64_t n = 0;
+    for (uint64_t i = 0; i < c->count; i++)
+        n += c->nodes[i].deposed + c->nodes[i].crashes;
+    return n;
+}
+
+static bool shard_settled(struct sim_cluster *c, uint16_t shard)
+{
+    int leaders = 0;
+    struct shard_status first, s;
+    shard_status(c->nodes[0].shards[shard], &first);
+    for (uint64_t i = 0; i < c->count; i++) {
+        shard_status(c->nodes[i].shards[shard], &s);
+        leaders += shard_leads(c->nodes[i].shards[shard]);
+        if (s.applied != first.applied || s.commit != s.applied || s.term != first.term)
+            return false;
+    }
+    return leaders == 1;
+}
+
+bool sim_cluster_settled(struct sim_cluster *c)
+{
+    for (uint64_t i = 0; i < c->count; i++)
+        if (!c->nodes[i].up || c->nodes[i].problem[0] != '\0')
+            return false;
+    for (uint16_t shard = 0; shard <= SIM_SHARDS; shard++)
+        if (!shard_settled(c, shard))
+            return false;
+    return true;
+}
+
+static void compare(struct sim_cluster *c, struct sim_node *n, uint16_t shard)
+{
+    if (shard_machine(n->shards[shard]) == NULL)
+        return;
+    uint64_t applied = machine_applied(shard_machine(n->shards[shard]));
+    struct sim_hash now = {.applied = applied, .node = n->id};
+    sim_node_records(n, shard, &now.records);
+    struct sim_hash *known = &c->hashes[shard][applied % SIM_HASHES];
+    if (known->applied != applied || known->node == 0) {
+        *known = now;
+        return;
+    }
+    c->compared += known->node != n->id;
+    char letters[128] = "";
+    size_t count = 0;
+    for (int i = 1; i < 128; i++)
+        if (known->records.hash[i] != now.records.hash[i])
+            letters[count++] = (char)i;
+    if (count > 0 && c->problem[0] == '\0')
+        snprintf(c->problem, sizeof c->problem,
+                 "after entry %" PRIu64 " of shard %u the state of node %" PRIu64 " differs from that of node %" PRIu64
+                 " in records '%s'",
+                 applied, shard, n->id, known->node, letters);
+}
+
+void sim_cluster_compare(struct sim_cluster *c, struct sim_node *n)
+{
+    for (uint16_t shard = 0; shard <= SIM_SHARDS && n->up && n->problem[0] == '\0'; shard++)
+        compare(c, n, shard);
+}
