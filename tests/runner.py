@@ -22,7 +22,6 @@ SANITIZED_PARTS = ["unit", "fuzz", "sim", "scenario"]
 TAP = re.compile(r"^(not )?ok\b[ \t]*(\d+)?[ \t]*-?[ \t]*(.*)$")
 # A program that hangs is ended, so that the run tells of it; nothing near this long is expected of any.
 HANG_SECONDS = 3600
-CHECK_HANG_SECONDS = 900  # one libcheck test case
 SHOWN_LINES = 200
 SEEDS = 150
 SANITIZED_SEEDS = 30
@@ -71,7 +70,6 @@ class Run:
     def make_environment(self):
         env = dict(os.environ)
         env["HATO_BUILD"] = self.build
-        env["CK_DEFAULT_TIMEOUT"] = str(CHECK_HANG_SECONDS)
         env["CK_VERBOSITY"] = "normal"
         suppressions = os.path.join(ROOT, "tests", "lint", "tsan.txt")
         env["ASAN_OPTIONS"] = "detect_leaks=1:halt_on_error=1:abort_on_error=0:detect_stack_use_after_return=1"
