@@ -1,43 +1,5 @@
 #include "base/wire.h"
 
-enum { FIELD_NUMBER_MAX = (1 << 29) - 1 };
-
-bool wire_next(struct cursor *c, struct wire_field *out)
-{
-    if (c->failed || cursor_left(c) == 0)
-        return false;
-    uint64_t tag = cursor_varint(c);
-    uint64_t number = tag >> 3;
-    *out = (struct wire_field){.number = (uint32_t)number, .type = (enum wire_type)(tag & 7)};
-    if (c->failed || number == 0 || number > FIELD_NUMBER_MAX) {
-        c->failed = true;
-        return false;
-    }
-    switch (tag & 7) {
-    case WIRE_VARINT:
-        out->value = cursor_varint(c);
-        break;
-    case WIRE_FIXED64:
-        out->value = cursor_u64(c);
-        break;
-    case WIRE_FIXED32:
-        out->value = cursor_u32(c);
-        break;
-    case WIRE_BYTES: {
-        uint64_t len = cursor_varint(c);
-        if (c->failed || len > cursor_left(c)) {
-            c->failed = true;
-            return false;
-        }
-        out->bytes = cursor_take(c, (size_t)len);
-        break;
-    }
-    default: /* groups: nobody sends them */
-        c->failed = true;
-    }
-    return !c->failed;
-}
-
 void wire_put_varint(struct buffer *b, uint32_t number, uint64_t value)
 {
     if (value == 0)

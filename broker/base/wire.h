@@ -17,8 +17,46 @@ struct wire_field {
     struct bytes bytes; /* of WIRE_BYTES: a view into what is read */
 };
 
+/* Most are of one byte. */
+static inline uint64_t wire_varint(struct cursor *c)
+{
+    if (c->at < c->end && *c->at < 0x80)
+        return *c->at++;
+    return cursor_varint(c);
+}
+
 /* The next field. False at the end, and when what is there is no field: then c->failed is set. */
-bool wire_next(struct cursor *c, struct wire_field *out);
+static inline bool wire_next(struct cursor *c, struct wire_field *out)
+{
+    if (c->failed || cursor_left(c) == 0)
+        return false;
+    uint64_t tag = wire_varint(c);
+    *out = (struct wire_field){.number = (uint32_t)(tag >> 3), .type = (enum wire_type)(tag & 7)};
+    c->failed = c->failed || tag > UINT32_MAX || out->number == 0;
+    if (c->failed)
+        return false;
+    switch (tag & 7) {
+    case WIRE_VARINT:
+        out->value = wire_varint(c);
+        break;
+    case WIRE_FIXED64:
+        out->value = cursor_u64(c);
+        break;
+    case WIRE_FIXED32:
+        out->value = cursor_u32(c);
+        break;
+    case WIRE_BYTES: {
+        uint64_t len = wire_varint(c);
+        c->failed = c->failed || len > cursor_left(c);
+        if (!c->failed)
+            out->bytes = cursor_take(c, (size_t)len);
+        break;
+    }
+    default: /* groups, which proto3 does not have */
+        c->failed = true;
+    }
+    return !c->failed;
+}
 
 void wire_put_varint(struct buffer *b, uint32_t number, uint64_t value);    /* left out when 0, as proto3 does */
 void wire_put_bytes(struct buffer *b, uint32_t number, struct bytes value); /* left out when empty */

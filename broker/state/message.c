@@ -1,6 +1,6 @@
 #include "state/message.h"
 
-#include "state/wire.h"
+#include "base/wire.h"
 
 enum {
     FIELD_BODY = 1,

@@ -1,5 +1,6 @@
 #include "state/move.h"
 
+#include "base/wire.h"
 #include "proto/client.pb-c.h"
 #include "state/chunk.h"
 #include "state/command.h"
@@ -9,7 +10,6 @@
 #include "state/send.h"
 #include "state/unpack.h"
 #include "state/walk.h"
-#include "state/wire.h"
 
 /* Of a dead-letter queue that is made anew: as long as that of one made by its name. */
 #define DEAD_LETTER_RETENTION_MS (14 * SETTINGS_DAY_MS)
