@@ -72,25 +72,38 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
     return rc;
 }
 
+/* Whether to serve; if not, *code is what to end with. */
+static bool prepare(struct config *c, int argc, char **argv, int *code)
+{
+    struct error e = {0};
+    int rc = config_load(c, argc, argv, environ, &e);
+    *code = EXIT_SUCCESS;
+    if (rc == ERR_OK && c->help) {
+        config_help(stdout);
+        return false;
+    }
+    if (rc == ERR_OK && c->version) {
+        printf("hatod %s\n", HATO_BROKER_VERSION);
+        return false;
+    }
+    if (rc == ERR_OK)
+        rc = config_check(c, &e);
+    if (rc == ERR_OK)
+        return true;
+    fprintf(stderr, "hatod: %s\n", e.message);
+    *code = EXIT_USAGE;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct config config;
     struct error e = {0};
+    int code;
     config_defaults(&config);
-    int rc = config_load(&config, argc, argv, environ, &e);
-    if (rc == ERR_OK && config.help) {
-        config_help(stdout);
-        return EXIT_SUCCESS;
-    }
-    if (rc == ERR_OK && config.version) {
-        printf("hatod %s\n", HATO_BROKER_VERSION);
-        return EXIT_SUCCESS;
-    }
-    if (rc == ERR_OK)
-        rc = config_check(&config, &e);
-    if (rc != ERR_OK) {
-        fprintf(stderr, "hatod: %s\n", e.message);
-        return EXIT_USAGE;
+    if (!prepare(&config, argc, argv, &code)) {
+        config_close(&config);
+        return code;
     }
     static struct stopper stopper;
     sigemptyset(&stopper.signals);
@@ -102,7 +115,7 @@ int main(int argc, char **argv)
     struct trace_options lines = {
         .format = config.log_format, .level = config.log_level, .clock = clock_real(), .file = stderr};
     trace_open(&trace, &lines);
-    rc = serve(&config, &trace, &stopper, &e);
+    int rc = serve(&config, &trace, &stopper, &e);
     if (rc != ERR_OK) {
         fprintf(stderr, "hatod: %s\n", e.message);
         fflush(stderr);
