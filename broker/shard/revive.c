@@ -72,6 +72,8 @@ void shard_revive(struct shard *s)
     s->resting = false;
     s->stopped = false;
     s->hard_unwritten = false;
+    shard_link_close(s); /* what the former raft owed goes by its numbers; raft repeats what matters */
+    timekeeper_follow(&s->time);
     s->applied_bytes = s->marked_bytes = 0; /* what is replayed is counted again */
     s->problem[0] = '\0';
     TRACE(s->options.trace, TRACE_INFO, "shard goes on, its store has space again",
