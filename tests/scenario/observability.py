@@ -104,17 +104,23 @@ def log_lines(s):
     s.equal("and none are written below the level asked", [line for line in b.last_lines().splitlines() if not line.startswith("#")], [])
 
 
+def listening_ports(pid):
+    """Of its IPv4 sockets, one each."""
+    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    open_files = [os.path.join(f"/proc/{pid}/fd", fd) for fd in os.listdir(f"/proc/{pid}/fd")]
+    sockets = {os.readlink(path) for path in open_files if os.path.lexists(path)}
+    return [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+
+
 def one_port_for_all_loops(s):
-    b = s.broker(name="any-port", start=False)
-    with subprocess.Popen([*program("hatod"), "--data", b.data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--loops", "4"],
+    with subprocess.Popen([*program("hatod"), "--data", s.path("any-port"), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--loops", "4"],
                           stderr=subprocess.PIPE, text=True) as process:
         ready = next(line for line in process.stderr if "event=ready" in line)
         port, http_port = (int(re.search(rf"{name}=127.0.0.1:(\d+)", ready).group(1)) for name in ("listen", "http"))
-        with open(f"/proc/{process.pid}/net/tcp", encoding="ascii") as table:
-            rows = [line.split() for line in table]
-        sockets = {os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{process.pid}/fd")}
-        listening = [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
-        s.equal("with port 0 all loops listen on the port that is told", sorted(listening), sorted([port] * 4 + [http_port]))
+        s.wait_for("all loops to listen", lambda: len(listening_ports(process.pid)) == 5)  # the first one tells
+        s.equal("with port 0 all loops listen on the port that is told", sorted(listening_ports(process.pid)),
+                sorted([port] * 4 + [http_port]))
         process.terminate()
         process.stderr.read()
 
