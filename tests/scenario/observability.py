@@ -114,8 +114,8 @@ def listening_ports(pid):
 
 
 def one_port_for_all_loops(s):
-    with subprocess.Popen([*program("hatod"), "--data", s.path("any-port"), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--loops", "4"],
-                          stderr=subprocess.PIPE, text=True) as process:
+    command = [*program("hatod"), "--data", s.path("any-port"), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--loops", "4"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         ready = next(line for line in process.stderr if "event=ready" in line)
         port, http_port = (int(re.search(rf"{name}=127.0.0.1:(\d+)", ready).group(1)) for name in ("listen", "http"))
         s.wait_for("all loops to listen", lambda: len(listening_ports(process.pid)) == 5)  # the first one tells
