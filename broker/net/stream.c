@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "net/tls.h"
 
 enum {
     OUT_KEEP = 256 * 1024, /* a buffer that grew beyond this is given back once it is empty */
@@ -10,6 +11,7 @@ enum {
 
 static void start_write(struct stream *s);
 static void close_because(struct stream *s, int why);
+static void update_reading(struct stream *s);
 
 /* Follows what `in` holds. False when that grew beyond what all may hold together. */
 static bool account(struct stream *s)
@@ -37,10 +39,14 @@ static void let_go(struct stream *s)
 static void on_closed(uv_handle_t *handle)
 {
     struct stream *s = handle->data;
+    struct tls *tls = s->tls;
+    struct error *problem = s->tls_problem;
     let_go(s);
     buffer_close(&s->out);
     buffer_close(&s->writing);
     s->ops->closed(s, s->why);
+    tls_destroy(tls);
+    memory_free(problem);
 }
 
 static void close_because(struct stream *s, int why)
@@ -63,7 +69,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
     struct stream *s = handle->data;
-    if (s->in.len == 0) {
+    if (s->in.len == 0 || s->tls != NULL) {
         *buf = uv_buf_init(s->loop->scratch, LOOP_SCRATCH);
         return;
     }
@@ -100,20 +106,68 @@ static void be_crowded(struct stream *s)
     let_go(s);
 }
 
+static bool has_output(const struct stream *s)
+{
+    if (s->tls == NULL)
+        return s->out.len > 0;
+    return tls_has_output(s->tls) || (s->out.len > 0 && tls_ready(s->tls));
+}
+
+/* The peer is told why, as far as the kernel takes it at once. */
+static void end_tls(struct stream *s, const struct error *e)
+{
+    s->tls_problem = memory_alloc(sizeof *e);
+    *s->tls_problem = *e;
+    if (!s->write_busy && has_output(s))
+        start_write(s);
+    close_because(s, e->code == ERR_CLOSED ? UV_EOF : UV_EPROTO);
+}
+
+/* Decrypts into s->in. False: the stream is closed. */
+static bool take_tls(struct stream *s, struct bytes in)
+{
+    struct error e = {0};
+    size_t before = s->in.len;
+    int rc = tls_take(s->tls, in, &s->in, &e);
+    if (!s->secured && tls_ready(s->tls)) {
+        s->secured = true;
+        update_reading(s);
+        if (s->ops->connected != NULL)
+            s->ops->connected(s);
+    }
+    if (s->closing)
+        return false;
+    if (has_output(s))
+        loop_at_turn_end(s->loop, TURN_WRITE, &s->flush);
+    if (rc != ERR_OK && s->in.len == before) {
+        end_tls(s, &e);
+        return false;
+    }
+    return true;
+}
+
 static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
 {
     struct stream *s = tcp->data;
     if (s->closing || n == 0)
         return;
     if (n < 0) {
-        if (n == UV_EOF && !s->write_busy && s->out.len > 0)
+        if (n == UV_EOF && !s->write_busy && has_output(s))
             start_write(s); /* a peer that has said all may still listen */
         close_because(s, (int)n);
         return;
     }
     s->active_ms = uv_now(&s->loop->uv);
     struct bytes all = {(uint8_t *)buf->base, (size_t)n};
-    if (s->in.len > 0) {
+    if (s->tls != NULL) {
+        if (!take_tls(s, all))
+            return;
+        if (s->in.len == 0) {
+            buffer_close(&s->in); /* an idle connection holds none */
+            return;
+        }
+        all = buffer_view(&s->in);
+    } else if (s->in.len > 0) {
         s->in.len += (size_t)n;
         all = buffer_view(&s->in);
     }
@@ -131,7 +185,11 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
 
 static bool is_paused(const struct stream *s)
 {
-    return s->closing || s->closed_when_flushed || s->paused_by_backlog || s->paused_by_owner;
+    if (s->closing || s->connecting)
+        return true;
+    if (s->tls != NULL && !s->secured)
+        return false; /* nothing leaves before the peer's word is read */
+    return s->closed_when_flushed || s->paused_by_backlog || s->paused_by_owner;
 }
 
 static void update_reading(struct stream *s)
@@ -150,7 +208,7 @@ static void update_reading(struct stream *s)
 
 static void after_write(struct stream *s)
 {
-    if (s->paused_by_backlog && stream_backlog(s) < STREAM_BACKLOG_PAUSE / 2) {
+    if (s->paused_by_backlog && stream_backlog(s) < s->backlog_pause / 2) {
         s->paused_by_backlog = false;
         update_reading(s);
         if (s->ops->drained != NULL)
@@ -174,17 +232,32 @@ static void on_written(uv_write_t *write, int status)
         close_because(s, status);
         return;
     }
-    if (s->out.len > 0)
+    if (has_output(s))
         start_write(s);
     after_write(s);
 }
 
+static void encrypt_out(struct stream *s)
+{
+    if (tls_ready(s->tls)) {
+        tls_put(s->tls, buffer_view(&s->out));
+        buffer_clear(&s->out);
+        if (s->out.capacity > OUT_KEEP)
+            buffer_close(&s->out);
+    }
+    tls_take_output(s->tls, &s->writing);
+}
+
 static void swap_out(struct stream *s)
 {
+    s->written = 0;
+    if (s->tls != NULL) {
+        encrypt_out(s);
+        return;
+    }
     struct buffer empty = s->writing;
     s->writing = s->out;
     s->out = empty;
-    s->written = 0;
 }
 
 static void start_write(struct stream *s)
@@ -217,9 +290,9 @@ static void start_write(struct stream *s)
 static void on_flush(struct turn *turn)
 {
     struct stream *s = CONTAINER_OF(turn, struct stream, flush);
-    if (s->closing)
+    if (s->closing || s->connecting)
         return;
-    if (!s->write_busy && s->out.len > 0)
+    if (!s->write_busy && has_output(s))
         start_write(s);
     if (s->closing)
         return;
@@ -239,23 +312,74 @@ static void on_feed(struct turn *turn)
     account(s);
 }
 
-int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops,
-                  struct error *e)
+static void init(struct stream *s, struct loop *loop, const struct stream_ops *ops)
 {
-    *s = (struct stream){.loop = loop, .ops = ops, .backlog_max = STREAM_BACKLOG_MAX};
+    *s = (struct stream){
+        .loop = loop, .ops = ops, .backlog_max = STREAM_BACKLOG_MAX, .backlog_pause = STREAM_BACKLOG_PAUSE};
     s->flush.run = on_flush;
     s->feed.run = on_feed;
     int rc = uv_tcp_init(&loop->uv, &s->tcp);
     ASSERT(rc == 0);
     s->tcp.data = s;
-    rc = uv_accept(server, (uv_stream_t *)&s->tcp);
-    ASSERT(rc == 0); /* libuv calls back only with a connection in hand */
+}
+
+static void begin(struct stream *s)
+{
     uv_tcp_nodelay(&s->tcp, 1);
     uv_tcp_keepalive(&s->tcp, 1, KEEPALIVE_S);
-    s->active_ms = uv_now(&loop->uv);
+    s->active_ms = uv_now(&s->loop->uv);
     update_reading(s);
+}
+
+int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops,
+                  struct error *e)
+{
+    init(s, loop, ops);
+    int rc = uv_accept(server, (uv_stream_t *)&s->tcp);
+    ASSERT(rc == 0); /* libuv calls back only with a connection in hand */
+    begin(s);
     (void)e;
     return ERR_OK;
+}
+
+static void on_connected(uv_connect_t *connect, int status)
+{
+    struct stream *s = connect->data;
+    if (s->closing)
+        return;
+    if (status != 0) {
+        close_because(s, status);
+        return;
+    }
+    s->connecting = false;
+    begin(s);
+    if (has_output(s))
+        loop_at_turn_end(s->loop, TURN_WRITE, &s->flush);
+    if (s->tls == NULL && s->ops->connected != NULL)
+        s->ops->connected(s);
+}
+
+void stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *to, const struct stream_ops *ops)
+{
+    init(s, loop, ops);
+    s->connecting = true;
+    s->connect.data = s;
+    int rc = uv_tcp_connect(&s->connect, &s->tcp, to, on_connected);
+    if (rc != 0)
+        close_because(s, rc);
+}
+
+void stream_secure(struct stream *s, struct tls *tls)
+{
+    ASSERT(s->tls == NULL && s->in.len == 0 && s->out.len == 0);
+    s->tls = tls;
+}
+
+const char *stream_why(const struct stream *s)
+{
+    if (s->tls_problem != NULL)
+        return s->tls_problem->message;
+    return s->why == 0 ? "closed by this side" : uv_strerror(s->why);
 }
 
 struct buffer *stream_out(struct stream *s)
@@ -273,7 +397,7 @@ void stream_written(struct stream *s)
         return;
     }
     /* Here and not after the write: whoever looks at the backlog now is owed a `drained`, even if the kernel takes it all. */
-    if (backlog > STREAM_BACKLOG_PAUSE && !s->paused_by_backlog) {
+    if (backlog > s->backlog_pause && !s->paused_by_backlog) {
         s->paused_by_backlog = true;
         update_reading(s);
     }
@@ -291,6 +415,11 @@ void stream_put(struct stream *s, const void *data, size_t len)
 size_t stream_backlog(const struct stream *s)
 {
     return s->out.len + s->writing.len - s->written;
+}
+
+size_t stream_unsent(const struct stream *s)
+{
+    return s->out.len + uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp);
 }
 
 void stream_pause(struct stream *s)

@@ -7,6 +7,8 @@
  * above STREAM_BACKLOG_PAUSE the stream stops reading, above its `backlog_max` it is closed. A peer that vanished without a
  * word is found out after a minute of silence and some seconds of asking.
  *
+ * A connection is accepted (stream_accept) or dialled (stream_connect), and may be in TLS (stream_secure).
+ *
  * Threads: the loop's only. A stream is closed exactly once; `closed` is its last call and the memory is then the owner's. */
 #ifndef HATO_NET_STREAM_H
 #define HATO_NET_STREAM_H
@@ -17,8 +19,12 @@
 #include "net/loop.h"
 
 struct stream;
+struct tls;
 
 struct stream_ops {
+    /* The connection that was dialled is there, and where it is in TLS, accepted or dialled, both sides know each other. Comes
+     * before the first `data`. May be NULL. */
+    void (*connected)(struct stream *s);
     /* Bytes came. Returns how many of them are used up; the rest is given again, with more behind it. May close the stream
      * (the return value is then ignored). */
     size_t (*data)(struct stream *s, struct bytes in);
@@ -27,7 +33,8 @@ struct stream_ops {
     /* What the parser left is kept, and with it the streams that share the budget keep more than it allows. The owner says so to its
      * peer and closes; what is kept of this stream goes at once. NULL: closed without a word. */
     void (*crowded)(struct stream *s);
-    /* The connection is gone; `why` is a libuv error number, or 0 when this side closed it. Nothing is called after this. */
+    /* The connection is gone; `why` is a libuv error number, or 0 when this side closed it (stream_why has the words). Nothing is
+     * called after this. */
     void (*closed)(struct stream *s, int why);
 };
 
@@ -55,10 +62,14 @@ struct stream {
     size_t written;        /* of `writing`, already taken */
     uv_write_t write;
     size_t backlog_max;
+    size_t backlog_pause;         /* STREAM_BACKLOG_PAUSE, unless the owner sets it */
     struct stream_budget *budget; /* of `in`; NULL: none. The owner sets it before the first byte comes */
     size_t budgeted;              /* what of it this stream has */
     size_t want;                  /* the parser needs this many bytes before it is worth asking */
     uint64_t active_ms;           /* loop time of the last byte in */
+    uv_connect_t connect;
+    struct tls *tls;           /* NULL: none */
+    struct error *tls_problem; /* why TLS ended it; NULL: it did not */
     int why;
     bool write_busy;
     bool paused_by_backlog;
@@ -66,18 +77,31 @@ struct stream {
     bool reading;
     bool closing;
     bool closed_when_flushed;
+    bool connecting;
+    bool secured; /* by TLS: both sides know each other */
 };
 
 /* Takes over a connection accepted from `server`. On error the stream is not open and nothing is called. */
 int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops,
                   struct error *e);
 
+/* Dials. `connected` or `closed` follows, never from inside. How long that may take is the owner's to say, with stream_close. What is
+ * put before leaves once it is there. */
+void stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *to, const struct stream_ops *ops);
+
+/* All bytes of this connection are in TLS: to be said right after accept or connect. Takes `tls` over. */
+void stream_secure(struct stream *s, struct tls *tls);
+
+/* Why the connection ended, for people. In `closed`. */
+const char *stream_why(const struct stream *s);
+
 /* Where to write; ask again after every call into the stream. Call stream_written when done. */
 struct buffer *stream_out(struct stream *s);
 void stream_written(struct stream *s);
 void stream_put(struct stream *s, const void *data, size_t len);
 
-size_t stream_backlog(const struct stream *s);
+size_t stream_backlog(const struct stream *s); /* bytes put and not taken by the kernel, as of the last write's end */
+size_t stream_unsent(const struct stream *s);  /* the same as of now: tells whether it moves */
 
 /* Stops and goes on reading, for an owner with too much in hand. What the parser left before the pause is given to it again,
  * though nothing more may come. */
