@@ -1,72 +1,97 @@
 #include "cluster/birth.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/sha256.h"
+#include "cluster/slip.h"
 #include "state/machine.h"
 
-enum { BIRTH_TEXT_MAX = 256 };
+static const char file[] = "hato.node";
 
-static int read_birth(const char *path, struct birth *out, struct error *e)
+void birth_cluster_id(const char *name, const struct membership_list *founders, uint16_t shards, char out[33])
 {
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return errno == ENOENT ? ERR_NOT_FOUND : error_set(e, ERR_IO, "cannot read %s: %s", path, strerror(errno));
-    char text[BIRTH_TEXT_MAX];
-    size_t len = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[len] = '\0';
-    unsigned format = 0, shards = 0;
-    unsigned long long check = 0;
-    int end = 0;
-    struct birth b = {0};
-    int n = sscanf(text, "format=%u\ncluster=%32[0-9a-f]\nnode=%" SCNu64 "\nshards=%u\n%ncheck=%llx\n", &format,
-                   b.cluster, &b.node, &shards, &end, &check);
-    if (n >= 1 && format != BIRTH_FORMAT)
+    uint8_t digest[SHA256_LEN];
+    struct buffer text = {0};
+    buffer_printf(&text, "hato cluster\n%s\n%u\n", name, shards);
+    for (uint32_t i = 0; i < founders->count; i++)
+        buffer_printf(&text, "%" PRIu64 "\n", founders->ids[i]);
+    sha256(buffer_view(&text), digest);
+    buffer_close(&text);
+    for (int i = 0; i < 16; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+static bool read_founders(const char *text, struct membership_list *out)
+{
+    while (*text >= '0' && *text <= '9') {
+        char *end;
+        if (!membership_add(out, strtoull(text, &end, 10)))
+            return false;
+        text = end + (*end == ',');
+    }
+    return *text == '\n' && out->count > 0;
+}
+
+/* Format 1 has the node itself for its only founder, and its cluster's id is as random and as much its own as an id of its birth. */
+static bool read_text(const char *text, unsigned format, struct birth *b)
+{
+    unsigned shards = 0;
+    int at = 0;
+    if (format == 1) {
+        if (sscanf(text, "cluster=%32[0-9a-f]\nnode=%" SCNu64 "\nshards=%u\n%n", b->cluster, &b->node, &shards, &at) !=
+                3 ||
+            text[at] != '\0')
+            return false;
+        memcpy(b->id, b->cluster, sizeof b->id);
+        membership_add(&b->founders, b->node);
+    } else {
+        if (sscanf(text, "cluster=%32[0-9a-f]\nnode=%" SCNu64 "\nbirth=%32[0-9a-f]\nshards=%u\nfounders=%n", b->cluster,
+                   &b->node, b->id, &shards, &at) != 4 ||
+            at == 0 || !read_founders(text + at, &b->founders))
+            return false;
+    }
+    b->shards = (uint16_t)shards;
+    return b->node != 0 && shards > 0 && shards <= SHARDS_MAX && strlen(b->id) == 32 && strlen(b->cluster) == 32;
+}
+
+static int read_birth(const char *dir, struct birth *out, struct error *e)
+{
+    char text[SLIP_MAX];
+    int rc = slip_read(dir, file, text, e);
+    if (rc != ERR_OK)
+        return rc;
+    unsigned format = 0;
+    int at = 0;
+    if (sscanf(text, "format=%u\n%n", &format, &at) == 1 && (format < 1 || format > BIRTH_FORMAT))
         return error_set(e, ERR_VERSION,
-                         "%s has format %u, this build knows %d: use the build that made it, or a later one", path,
-                         format, BIRTH_FORMAT);
-    if (n != 5 || check != bytes_hash(bytes_of(text, (size_t)end), 0) || b.node == 0 || shards == 0 ||
-        shards > SHARDS_MAX)
-        return error_set(e, ERR_CORRUPT, "%s is damaged: restore the data directory from a backup", path);
-    b.shards = (uint16_t)shards;
-    *out = b;
+                         "%s/%s has format %u, this build knows %d: use the build that made it, or a later one", dir,
+                         file, format, BIRTH_FORMAT);
+    *out = (struct birth){0};
+    if (at == 0 || !read_text(text + at, format, out))
+        return error_set(e, ERR_CORRUPT, "%s/%s is damaged: restore the data directory from a backup", dir, file);
     return ERR_OK;
 }
 
-static int sync_dir(const char *dir)
+static int write_birth(const char *dir, const struct birth *b, struct error *e)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int rc = fsync(fd);
-    close(fd);
+    struct buffer text = {0};
+    buffer_printf(&text, "format=%d\ncluster=%s\nnode=%" PRIu64 "\nbirth=%s\nshards=%u\nfounders=", BIRTH_FORMAT,
+                  b->cluster, b->node, b->id, b->shards);
+    for (uint32_t i = 0; i < b->founders.count; i++)
+        buffer_printf(&text, "%s%" PRIu64, i > 0 ? "," : "", b->founders.ids[i]);
+    buffer_printf(&text, "\n");
+    buffer_u8(&text, '\0');
+    int rc = slip_write(dir, file, (const char *)text.data, e);
+    buffer_close(&text);
     return rc;
-}
-
-static int write_birth(const char *dir, const char *path, const struct birth *b, struct error *e)
-{
-    char text[BIRTH_TEXT_MAX];
-    int len = snprintf(text, sizeof text, "format=%d\ncluster=%s\nnode=%" PRIu64 "\nshards=%u\n", BIRTH_FORMAT,
-                       b->cluster, b->node, b->shards);
-    uint64_t check = bytes_hash(bytes_of(text, (size_t)len), 0);
-    len += snprintf(text + len, sizeof text - (size_t)len, "check=%" PRIx64 "\n", check);
-    char fresh[PATH_MAX];
-    snprintf(fresh, sizeof fresh, "%s.new", path);
-    FILE *f = fopen(fresh, "we");
-    int ok = f != NULL && fwrite(text, 1, (size_t)len, f) == (size_t)len && fflush(f) == 0 && fsync(fileno(f)) == 0;
-    if (f != NULL)
-        ok = fclose(f) == 0 && ok;
-    if (!ok || rename(fresh, path) != 0 || sync_dir(dir) != 0)
-        return error_set(e, ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    return ERR_OK;
 }
 
 static bool has(const char *dir, const char *name)
@@ -78,18 +103,15 @@ static bool has(const char *dir, const char *name)
 
 int birth_load(const char *dir, const struct birth *wanted, struct birth *out, struct error *e)
 {
-    char path[PATH_MAX - 8];
-    if (snprintf(path, sizeof path, "%s/hato.node", dir) >= (int)sizeof path)
-        return error_field(e, ERR_INVALID, "data", "the path %s is too long", dir);
     if (mkdir(dir, 0750) != 0 && errno != EEXIST)
         return error_set(e, ERR_IO, "cannot make the data directory %s: %s", dir, strerror(errno));
-    int rc = read_birth(path, out, e);
+    int rc = read_birth(dir, out, e);
     if (rc == ERR_NOT_FOUND) {
         if (has(dir, "log"))
             return error_set(e, ERR_CORRUPT, "%s has a log but no hato.node: restore the data directory from a backup",
                              dir);
         *out = *wanted;
-        return write_birth(dir, path, wanted, e);
+        return write_birth(dir, wanted, e);
     }
     /* The log is made before the store: without it, what the store holds is not all there was. */
     if (rc == ERR_OK && has(dir, "store") && !has(dir, "log"))

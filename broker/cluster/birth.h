@@ -5,14 +5,20 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "consensus/membership.h"
 
-enum { BIRTH_FORMAT = 1 };
+enum { BIRTH_FORMAT = 2 }; /* 1: without id and founders, of nodes by themselves */
 
 struct birth {
-    char cluster[33]; /* 32 hexadecimal digits, random: strangers can't join */
+    char cluster[33]; /* 32 hexadecimal digits: strangers can't join */
+    char id[33];      /* likewise, random: tells this directory from another one made later for the same node */
     uint64_t node;
     uint16_t shards;
+    struct membership_list founders; /* nodes that were there when the cluster was born; of all its groups */
 };
+
+/* The id of a cluster that several nodes found at once, each by itself: the same on all of them. 32 digits and the end. */
+void birth_cluster_id(const char *name, const struct membership_list *founders, uint16_t shards, char out[33]);
 
 /* Reads `dir`/hato.node; makes it (and the directory) from `wanted` when there is none. Errors: ERR_CORRUPT, ERR_VERSION,
  * ERR_IO, ERR_CONFLICT (the directory belongs to another node than wanted->node). */

@@ -61,6 +61,8 @@ int node_open(const struct node_options *options, struct node **out, struct erro
     struct birth wanted = {.node = options->node, .shards = options->shards > 0 ? options->shards : SHARDS_DEFAULT};
     struct birth birth;
     random_hex(wanted.cluster);
+    random_hex(wanted.id);
+    membership_add(&wanted.founders, options->node);
     int rc = birth_load(options->data, &wanted, &birth, e);
     if (rc != ERR_OK)
         return rc;

@@ -10,7 +10,11 @@
 static char dir[64];
 static char file[96];
 static struct error e;
-static const struct birth wanted = {.cluster = "0123456789abcdef0123456789abcdef", .node = 1, .shards = 8};
+static const struct birth wanted = {.cluster = "0123456789abcdef0123456789abcdef",
+                                    .id = "00112233445566778899aabbccddeeff",
+                                    .node = 1,
+                                    .shards = 8,
+                                    .founders = {.ids = {1, 2, 30}, .count = 3}};
 
 static void setup(void)
 {
@@ -31,10 +35,51 @@ START_TEST(a_new_directory_is_what_was_wanted_and_stays_so)
 {
     struct birth b;
     ck_assert_int_eq(birth_load(dir, &wanted, &b, &e), ERR_OK);
-    struct birth other = {.cluster = "ffffffffffffffffffffffffffffffff", .node = 1, .shards = 3};
+    struct birth other = {.cluster = "ffffffffffffffffffffffffffffffff",
+                          .id = "ffffffffffffffffffffffffffffffff",
+                          .node = 1,
+                          .shards = 3,
+                          .founders = {.ids = {1}, .count = 1}};
     ck_assert_int_eq(birth_load(dir, &other, &b, &e), ERR_OK);
     ck_assert_str_eq(b.cluster, wanted.cluster);
+    ck_assert_str_eq(b.id, wanted.id);
     ck_assert_uint_eq(b.shards, 8);
+    ck_assert_uint_eq(b.founders.count, 3);
+    ck_assert_uint_eq(b.founders.ids[2], 30);
+}
+END_TEST
+
+/* As version 1 of the file was written, by nodes that knew no others. */
+START_TEST(a_directory_of_a_node_by_itself_is_understood_in_its_first_format)
+{
+    static const char text[] = "format=1\ncluster=56d6b60babe278f6d23b0ad4c8c33809\nnode=1\nshards=8\n"
+                               "check=b64b3c6704f110d4\n";
+    struct birth b;
+    FILE *f = fopen(file, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    fclose(f);
+    ck_assert_msg(birth_load(dir, &wanted, &b, &e) == ERR_OK, "%s", e.message);
+    ck_assert_str_eq(b.cluster, "56d6b60babe278f6d23b0ad4c8c33809");
+    ck_assert_str_eq(b.id, b.cluster);
+    ck_assert_uint_eq(b.shards, 8);
+    ck_assert_uint_eq(b.founders.count, 1);
+    ck_assert_uint_eq(b.founders.ids[0], 1);
+}
+END_TEST
+
+START_TEST(founders_agree_on_their_clusters_id_by_themselves)
+{
+    char one[33], two[33];
+    const struct membership_list founders = {.ids = {1, 2, 3}, .count = 3}, others = {.ids = {1, 2, 4}, .count = 3};
+    birth_cluster_id("hato", &founders, 8, one);
+    ck_assert_str_eq(one, "82d2b31ef0c9a49bddbd4b64ef5e1cd0");
+    birth_cluster_id("pigeon", &founders, 8, two);
+    ck_assert_str_ne(one, two);
+    birth_cluster_id("hato", &others, 8, two);
+    ck_assert_str_ne(one, two);
+    birth_cluster_id("hato", &founders, 9, two);
+    ck_assert_str_ne(one, two);
 }
 END_TEST
 
@@ -112,6 +157,8 @@ int main(void)
     TCase *c = tcase_create("birth");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, a_new_directory_is_what_was_wanted_and_stays_so);
+    tcase_add_test(c, a_directory_of_a_node_by_itself_is_understood_in_its_first_format);
+    tcase_add_test(c, founders_agree_on_their_clusters_id_by_themselves);
     tcase_add_test(c, a_log_directory_that_is_gone_is_not_taken_for_a_new_one);
     tcase_add_test(c, another_node_is_refused);
     tcase_add_test(c, every_changed_byte_is_noticed);

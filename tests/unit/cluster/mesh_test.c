@@ -1,0 +1,610 @@
+/* Meshes of nodes over real sockets, all on one loop, and strangers at their gates. */
+#include "cluster/mesh.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "cluster/hello.h"
+#include "unit/net/certificates.h"
+#include "unit/net/peer.h"
+
+enum { NODES = 3, SHARDS = 8 };
+
+struct node {
+    struct birth birth;
+    struct roster *roster;
+    struct mesh mesh;
+    struct mesh_ops ops;
+    struct tls_context *tls;
+    char dir[96];
+    bool open, closed;
+    struct buffer got; /* "from:shard:body," */
+    size_t got_bytes;
+    unsigned unreachable;
+};
+
+static struct loop loop;
+static struct error e;
+static struct node nodes[NODES + 1]; /* by id */
+static int ports[NODES + 1];
+static char dir[64], peers[128];
+static struct trace trace;
+static struct buffer lines;
+
+/* ---------------------------------------------------------------- nodes */
+
+static void write_line(void *context, enum trace_level level, const char *line, size_t len)
+{
+    (void)context, (void)level;
+    buffer_put(&lines, line, len);
+}
+
+static bool was_traced(const char *text)
+{
+    buffer_u8(&lines, 0);
+    lines.len--;
+    return strstr((const char *)lines.data, text) != NULL;
+}
+
+static struct loop *loop_of(void *ctx, uint16_t shard)
+{
+    (void)ctx, (void)shard;
+    return &loop;
+}
+
+static void on_frame(void *ctx, uint64_t node, uint16_t shard, struct blob *frame)
+{
+    struct node *n = ctx;
+    n->got_bytes += frame->len;
+    if (frame->len < 100)
+        buffer_printf(&n->got, "%d:%u:%.*s,", (int)node, shard, (int)frame->len, (const char *)frame->data);
+}
+
+static void on_unreachable(void *ctx, struct mesh *m, uint64_t node)
+{
+    (void)node;
+    struct node *n = ctx;
+    ck_assert_ptr_eq(m, &n->mesh);
+    n->unreachable++;
+}
+
+static void on_mesh_closed(struct mesh *m)
+{
+    CONTAINER_OF(m, struct node, mesh)->closed = true;
+}
+
+static void until(bool (*true_of)(void))
+{
+    while (!true_of())
+        uv_run(&loop.uv, UV_RUN_ONCE);
+}
+
+static int free_port(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    socklen_t len = sizeof a;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    close(fd);
+    return ntohs(a.sin_port);
+}
+
+static void begin_as(struct node *n, uint64_t id, char birth, uint64_t instance)
+{
+    char listen[32];
+    const struct membership_list founders = {.ids = {1, 2, 3}, .count = 3};
+    n->birth = (struct birth){.node = id, .shards = SHARDS, .founders = founders};
+    birth_cluster_id("test", &founders, SHARDS, n->birth.cluster);
+    memset(n->birth.id, birth, 32);
+    snprintf(n->dir, sizeof n->dir, "%s/%d", dir, (int)id);
+    ck_assert_int_eq(system("true"), 0);
+    mkdir(n->dir, 0700);
+    const struct roster_options who = {.data = n->dir, .birth = &n->birth, .peers = peers, .instance = instance};
+    ck_assert_msg(roster_create(&who, &n->roster, &e) == ERR_OK, "%s", e.message);
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", ports[id]);
+    if (n->ops.ctx == NULL)
+        n->ops = (struct mesh_ops){.ctx = n, .loop_of = loop_of, .frame = on_frame, .unreachable = on_unreachable};
+    const struct mesh_options o = {.loop = &loop,
+                                   .roster = n->roster,
+                                   .tls = n->tls,
+                                   .listen = listen,
+                                   .seed = id,
+                                   .trace = &trace,
+                                   .ops = &n->ops};
+    ck_assert_msg(mesh_open(&n->mesh, &o, &e) == ERR_OK, "%s", e.message);
+    ck_assert_msg(mesh_start(&n->mesh, &e) == ERR_OK, "%s", e.message);
+    n->open = true;
+    n->closed = false;
+}
+
+static void begin(uint64_t id)
+{
+    begin_as(&nodes[id], id, (char)('0' + id), id);
+}
+
+static void end(struct node *n)
+{
+    mesh_close(&n->mesh, on_mesh_closed);
+    while (!n->closed)
+        uv_run(&loop.uv, UV_RUN_ONCE);
+    n->open = false;
+    roster_destroy(n->roster);
+    n->roster = NULL;
+}
+
+static void setup(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    snprintf(dir, sizeof dir, "/tmp/hato-mesh-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    const struct trace_options lines_to = {
+        .level = TRACE_INFO, .burst = 1000000, .clock = clock_real(), .write = write_line};
+    trace_open(&trace, &lines_to);
+    for (int i = 1; i <= NODES; i++) {
+        ports[i] = free_port();
+        snprintf(peers + strlen(peers), sizeof peers - strlen(peers), "%s%d=127.0.0.1:%d", i > 1 ? "," : "", i,
+                 ports[i]);
+    }
+    ck_assert_int_eq(loop_open(&loop, 0, &e), ERR_OK);
+}
+
+static void teardown(void)
+{
+    for (int i = 1; i <= NODES; i++) {
+        if (nodes[i].open)
+            end(&nodes[i]);
+        buffer_close(&nodes[i].got);
+        tls_context_destroy(nodes[i].tls);
+    }
+    loop_stop(&loop);
+    loop_run(&loop);
+    loop_close(&loop);
+    trace_close(&trace);
+    buffer_close(&lines);
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static bool put(uint64_t from, uint64_t to, uint16_t shard, const void *data, size_t len)
+{
+    struct mesh_frame f;
+    struct buffer *out = mesh_begin(&nodes[from].mesh, &f, to, shard, len);
+    if (out == NULL)
+        return false;
+    buffer_put(out, data, len);
+    mesh_end(&f);
+    return true;
+}
+
+static bool put_text(uint64_t from, uint64_t to, uint16_t shard, const char *text)
+{
+    return put(from, to, shard, text, strlen(text));
+}
+
+static bool two_and_one_reach_each_other(void)
+{
+    return mesh_reaches(&nodes[1].mesh, 2) && mesh_reaches(&nodes[2].mesh, 1);
+}
+
+static bool got(uint64_t id, const char *text)
+{
+    struct buffer *b = &nodes[id].got;
+    buffer_u8(b, 0);
+    b->len--;
+    return strstr((const char *)b->data, text) != NULL;
+}
+
+/* ---------------------------------------------------------------- frames */
+
+static bool both_got_their_last(void)
+{
+    return got(2, "last") && got(1, "back");
+}
+
+static void exchange(void)
+{
+    begin(1);
+    begin(2);
+    until(two_and_one_reach_each_other);
+    ck_assert(put_text(1, 2, 0, "first"));
+    ck_assert(put_text(1, 2, SHARDS, ""));
+    ck_assert(put_text(1, 2, 3, "last"));
+    ck_assert(put_text(2, 1, 5, "back"));
+    until(both_got_their_last);
+    ck_assert_str_eq((const char *)nodes[2].got.data, "1:0:first,1:8:,1:3:last,");
+    ck_assert_str_eq((const char *)nodes[1].got.data, "2:5:back,");
+}
+
+START_TEST(frames_arrive_in_order_for_their_shards_with_who_sent_them)
+{
+    exchange();
+}
+END_TEST
+
+static const char *path(const char *name)
+{
+    static char paths[8][96];
+    static int next;
+    char *p = paths[next++ % 8];
+    snprintf(p, sizeof paths[0], "%s/%s", dir, name);
+    return p;
+}
+
+static void certify(struct node *n, const char *name, struct authority *a, const char *ca)
+{
+    authority_issue(a, name, "IP:127.0.0.1", -DAY_S, DAY_S, path(name), path("key"));
+    const struct tls_files files = {path(name), path("key"), path(ca)};
+    ck_assert_int_eq(tls_context_create(&files, &n->tls, &e), ERR_OK);
+}
+
+START_TEST(nodes_with_certificates_of_one_authority_speak_to_each_other)
+{
+    struct authority a = authority_make("ours", path("ca"));
+    certify(&nodes[1], "one", &a, "ca");
+    certify(&nodes[2], "two", &a, "ca");
+    exchange();
+    authority_free(&a);
+}
+END_TEST
+
+static bool stranger_was_refused(void)
+{
+    return was_traced("/CN=stranger is refused") && was_traced("event=\"peer not reached\" node=1");
+}
+
+START_TEST(a_node_whose_certificate_is_foreign_does_not_get_in)
+{
+    struct authority a = authority_make("ours", path("ca"));
+    struct authority b = authority_make("theirs", path("foreign"));
+    certify(&nodes[1], "one", &a, "ca");
+    certify(&nodes[2], "stranger", &b, "ca");
+    begin(1);
+    begin(2);
+    until(stranger_was_refused);
+    ck_assert(!mesh_reaches(&nodes[1].mesh, 2));
+    ck_assert(!mesh_reaches(&nodes[2].mesh, 1));
+    authority_free(&a);
+    authority_free(&b);
+}
+END_TEST
+
+enum { BIG = 20 * 1000 * 1000 };
+
+static bool two_got_everything(void)
+{
+    return nodes[2].got_bytes >= (size_t)BIG + 4;
+}
+
+START_TEST(large_frames_arrive_whole)
+{
+    uint8_t *bytes = memory_zero(1, BIG);
+    begin(1);
+    begin(2);
+    until(two_and_one_reach_each_other);
+    ck_assert(put(1, 2, 1, bytes, BIG));
+    ck_assert(put_text(1, 2, 1, "last"));
+    until(two_got_everything);
+    ck_assert(got(2, "last"));
+    memory_free(bytes);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- coming and going */
+
+static bool one_was_told(void)
+{
+    return nodes[1].unreachable > 0;
+}
+
+static bool loss_was_traced(void)
+{
+    return was_traced("event=\"peer lost\" node=2");
+}
+
+START_TEST(a_peer_that_is_away_costs_its_frames_and_is_reached_when_it_comes)
+{
+    begin(1);
+    ck_assert(!put_text(1, 2, 1, "lost"));
+    ck_assert_uint_eq(nodes[1].unreachable, 0); /* not from inside */
+    until(one_was_told);
+    begin(2);
+    until(two_and_one_reach_each_other);
+    ck_assert(put_text(1, 2, 1, "last"));
+    ck_assert(put_text(2, 1, 1, "back"));
+    until(both_got_their_last);
+    nodes[1].unreachable = 0;
+    end(&nodes[2]);
+    until(one_was_told);
+    until(loss_was_traced);
+    ck_assert(!mesh_reaches(&nodes[1].mesh, 2));
+    begin(2);
+    until(two_and_one_reach_each_other);
+}
+END_TEST
+
+static bool new_birth_was_refused(void)
+{
+    return was_traced("event=\"peer refused\" from=") && was_traced("another data directory than when node 1 met it") &&
+           was_traced("event=\"peer not reached\" node=1");
+}
+
+START_TEST(a_node_that_lost_its_data_is_refused_by_those_it_had_met)
+{
+    begin(1);
+    begin(2);
+    until(two_and_one_reach_each_other);
+    end(&nodes[2]);
+    until(loss_was_traced);
+    begin_as(&nodes[2], 2, 'f', 20);
+    until(new_birth_was_refused);
+    ck_assert(!mesh_reaches(&nodes[1].mesh, 2));
+}
+END_TEST
+
+static bool second_was_refused(void)
+{
+    return was_traced("event=\"peer refused\"") && was_traced("another process is connected as node 2");
+}
+
+START_TEST(two_nodes_with_the_same_id_are_told_apart)
+{
+    begin(1);
+    begin(2);
+    until(two_and_one_reach_each_other);
+    ports[2] = ports[3]; /* a copy of node 2, elsewhere */
+    struct node *copy = &nodes[3];
+    begin_as(copy, 2, '2', 99);
+    until(second_was_refused);
+    ck_assert(mesh_reaches(&nodes[2].mesh, 1));
+    ck_assert(!mesh_reaches(&copy->mesh, 1));
+}
+END_TEST
+
+/* ---------------------------------------------------------------- strangers at the gate */
+
+static const char *expected;
+
+static bool expected_was_traced(void)
+{
+    return was_traced(expected);
+}
+
+static void hello_of_two(struct hello *h)
+{
+    *h = (struct hello){.node = 2, .to = 1, .instance = 2, .shards = SHARDS};
+    memcpy(h->cluster, nodes[1].birth.cluster, sizeof h->cluster);
+    memset(h->birth, '2', 32);
+}
+
+/* Sends the bytes to node 1 and waits for the line that speaks of them; then the gate has to be open to others still. */
+static void stranger(struct buffer *bytes, const char *line)
+{
+    int fd = peer_connect(ports[1]);
+    peer_send(fd, bytes->data, bytes->len);
+    expected = line;
+    until(expected_was_traced);
+    buffer_close(bytes);
+    close(fd);
+    buffer_clear(&lines);
+}
+
+static void then_all_is_well(void)
+{
+    begin(2);
+    until(two_and_one_reach_each_other);
+    ck_assert(put_text(2, 1, 5, "back"));
+    ck_assert(put_text(1, 2, 5, "last"));
+    until(both_got_their_last);
+}
+
+START_TEST(who_says_no_hello_is_sent_away)
+{
+    struct buffer b = {0};
+    begin(1);
+    buffer_printf(&b, "GET / HTTP/1.1\r\n\r\n");
+    stranger(&b, "no hello of a node");
+    hello_put(&b, &(struct hello){.refused = 1, .why = "you"});
+    stranger(&b, "a hello that refuses");
+    struct hello h;
+    hello_of_two(&h);
+    hello_put(&b, &h);
+    b.data[4] = 9;
+    b.data[6] = 10;
+    stranger(&b, "versions 9 to 10");
+    then_all_is_well();
+}
+END_TEST
+
+START_TEST(who_is_of_another_cluster_or_no_node_of_this_one_is_sent_away)
+{
+    struct buffer b = {0};
+    struct hello h;
+    begin(1);
+    hello_of_two(&h);
+    memset(h.cluster, 'a', 32);
+    hello_put(&b, &h);
+    stranger(&b, "is of cluster aaaaaaaa");
+    hello_of_two(&h);
+    h.node = 9;
+    hello_put(&b, &h);
+    stranger(&b, "node 9 is not among");
+    hello_of_two(&h);
+    h.node = 1;
+    hello_put(&b, &h);
+    stranger(&b, "two nodes have the id 1");
+    then_all_is_well();
+}
+END_TEST
+
+static void greeted(struct buffer *b)
+{
+    struct hello h;
+    hello_of_two(&h);
+    hello_put(b, &h);
+}
+
+START_TEST(frames_that_make_no_sense_end_their_connection_and_nothing_else)
+{
+    struct buffer b = {0};
+    begin(1);
+    greeted(&b);
+    size_t at = frame_begin(&b, FRAME_SHARD, SHARDS + 1);
+    frame_end(&b, at);
+    stranger(&b, "a frame for shard 9; there are 8");
+    greeted(&b);
+    at = frame_begin(&b, FRAME_SHARD, 1);
+    buffer_put(&b, "abc", 3);
+    frame_end(&b, at);
+    b.data[b.len - 1] ^= 1;
+    stranger(&b, "checksum does not hold");
+    greeted(&b);
+    buffer_u32(&b, UINT32_MAX);
+    buffer_u64(&b, 0);
+    buffer_u32(&b, 0);
+    stranger(&b, "a frame of 4294967295 bytes");
+    greeted(&b);
+    at = frame_begin(&b, FRAME_PONG, 0);
+    frame_end(&b, at);
+    stranger(&b, "a frame of kind 3");
+    ck_assert_uint_eq(nodes[1].got.len, 0);
+    then_all_is_well();
+}
+END_TEST
+
+/* A node that greets, and then neither reads nor says anything. */
+static void *greet_and_stop(void *arg)
+{
+    int server = *(int *)arg;
+    int fd = accept(server, NULL, NULL);
+    struct buffer b = {0};
+    struct hello h;
+    hello_of_two(&h);
+    hello_put(&b, &h);
+    peer_send(fd, b.data, b.len);
+    buffer_close(&b);
+    *(int *)arg = fd;
+    return NULL;
+}
+
+static bool one_reaches_two(void)
+{
+    return mesh_reaches(&nodes[1].mesh, 2);
+}
+
+START_TEST(a_peer_that_does_not_read_costs_bounded_memory_and_is_given_up)
+{
+    static uint8_t bytes[1024 * 1024];
+    int server = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)ports[2])};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(bind(server, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(listen(server, 1), 0);
+    int fd = server;
+    pthread_t thread;
+    begin(1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, greet_and_stop, &fd), 0);
+    until(one_reaches_two);
+    pthread_join(thread, NULL);
+    size_t taken = 0;
+    for (int i = 0; i < 200; i++) {
+        taken += put(1, 2, 1, bytes, sizeof bytes);
+        uv_run(&loop.uv, UV_RUN_NOWAIT);
+    }
+    ck_assert_uint_ge(taken, MESH_QUEUE_MAX / sizeof bytes);
+    ck_assert_uint_lt(taken, 100);
+    until(one_was_told);
+    expected = "nothing was heard from it";
+    until(expected_was_traced);
+    close(server);
+    close(fd);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- several loops */
+
+static struct loop other;
+static struct buffer there;
+static atomic_bool done;
+
+static struct loop *odd_shards_live_elsewhere(void *ctx, uint16_t shard)
+{
+    (void)ctx;
+    return shard % 2 == 1 ? &other : &loop;
+}
+
+static void on_frame_there(void *ctx, uint64_t node, uint16_t shard, struct blob *frame)
+{
+    (void)ctx, (void)node;
+    ck_assert_uint_eq(shard % 2, pthread_equal(pthread_self(), other.thread) ? 1 : 0);
+    if (shard % 2 == 0)
+        return;
+    ck_assert_uint_gt(frame->len, 0);
+    if (frame->data[0] == 'z')
+        atomic_store(&done, true);
+    buffer_put(&there, frame->data, 1);
+}
+
+static bool is_done(void)
+{
+    return atomic_load(&done);
+}
+
+START_TEST(frames_reach_the_loop_of_their_shard)
+{
+    static uint8_t bytes[3 * 1024 * 1024];
+    ck_assert_int_eq(loop_open(&other, 1, &e), ERR_OK);
+    ck_assert_int_eq(loop_start(&other, &e), ERR_OK);
+    nodes[2].ops = (struct mesh_ops){
+        .ctx = &nodes[2], .loop_of = odd_shards_live_elsewhere, .frame = on_frame_there, .unreachable = on_unreachable};
+    begin(1);
+    begin(2);
+    until(two_and_one_reach_each_other);
+    for (int c = 'a'; c <= 'z'; c++) { /* more than may be on its way to the other loop at a time */
+        bytes[0] = (uint8_t)c;
+        while (!put(1, 2, 1, bytes, sizeof bytes))
+            uv_run(&loop.uv, UV_RUN_ONCE);
+        put_text(1, 2, 2, "here");
+    }
+    until(is_done);
+    end(&nodes[2]); /* waits for what is on its way */
+    loop_stop(&other);
+    loop_join(&other);
+    loop_close(&other);
+    buffer_u8(&there, 0);
+    ck_assert_str_eq((const char *)there.data, "abcdefghijklmnopqrstuvwxyz");
+    buffer_close(&there);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("mesh");
+    TCase *c = tcase_create("mesh");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, frames_arrive_in_order_for_their_shards_with_who_sent_them);
+    tcase_add_test(c, nodes_with_certificates_of_one_authority_speak_to_each_other);
+    tcase_add_test(c, a_node_whose_certificate_is_foreign_does_not_get_in);
+    tcase_add_test(c, large_frames_arrive_whole);
+    tcase_add_test(c, a_peer_that_is_away_costs_its_frames_and_is_reached_when_it_comes);
+    tcase_add_test(c, a_node_that_lost_its_data_is_refused_by_those_it_had_met);
+    tcase_add_test(c, two_nodes_with_the_same_id_are_told_apart);
+    tcase_add_test(c, who_says_no_hello_is_sent_away);
+    tcase_add_test(c, who_is_of_another_cluster_or_no_node_of_this_one_is_sent_away);
+    tcase_add_test(c, frames_that_make_no_sense_end_their_connection_and_nothing_else);
+    tcase_add_test(c, a_peer_that_does_not_read_costs_bounded_memory_and_is_given_up);
+    tcase_add_test(c, frames_reach_the_loop_of_their_shard);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
