@@ -23,8 +23,8 @@ TAP = re.compile(r"^(not )?ok\b[ \t]*(\d+)?[ \t]*-?[ \t]*(.*)$")
 # A program that hangs is ended, so that the run tells of it; nothing near this long is expected of any.
 HANG_SECONDS = 3600
 SHOWN_LINES = 200
-SEEDS = 150
-SANITIZED_SEEDS = 30
+SEEDS = {1: 150, 3: 60, 5: 20}  # of the simulation, by the number of nodes
+SANITIZED_SEEDS = {1: 30, 3: 10, 5: 4}
 
 
 class Tally:
@@ -296,17 +296,20 @@ class Run:
             self.judge(f"fuzz: {name}", code, text, text)
 
     def part_sim(self):
-        """Seeds, divided among the processors; `--only sim --filter N` runs seed N alone."""
+        """Seeds, divided among the processors; `--only sim --filter N` runs seed N alone, of each number of nodes."""
         if not os.path.exists(os.path.join(ROOT, "tests", "sim", "CMakeLists.txt")):
             return
         filtered = self.options.filter is not None
         if (filtered and self.options.only != "sim") or not self.current("tests/simulate"):
             return
-        if filtered:
-            shares = [["--seed", self.options.filter]]
-        else:
-            each = -(-(SANITIZED_SEEDS if self.options.sanitize else SEEDS) // self.jobs)
-            shares = [["--from", str(1 + i * each), "--seeds", str(each)] for i in range(self.jobs)]
+        shares = []
+        for nodes, seeds in (SANITIZED_SEEDS if self.options.sanitize else SEEDS).items():
+            each = -(-seeds // self.jobs)
+            if filtered:
+                shares.append(["--nodes", str(nodes), "--seed", self.options.filter])
+            else:
+                shares += [["--nodes", str(nodes), "--from", str(1 + i * each), "--seeds", str(each)]
+                           for i in range(self.jobs)]
         with ThreadPoolExecutor(self.jobs) as pool:
             calls = [self.command(self.program("simulate"), *share) for share in shares]
             for share, (code, text) in zip(shares, pool.map(self.call, calls)):

@@ -1,6 +1,7 @@
 #include "consensus/envelope.h"
 
 #include "base/memory.h"
+#include "base/wire.h"
 
 enum {
     VERSION = 1,
@@ -95,4 +96,41 @@ void envelope_free(struct raft_message *m)
     memory_free((void *)m->entries);
     m->entries = NULL;
     m->entry_count = 0;
+}
+
+/* Numbers of fields in the library's protobuf messages. */
+enum { MESSAGE_SNAPSHOT = 9, SNAPSHOT_DATA = 1, SNAPSHOT_METADATA = 2, METADATA_INDEX = 2, METADATA_TERM = 3 };
+
+/* The last field of this number, as protobuf has it. */
+static bool find(struct bytes in, uint32_t number, enum wire_type type, struct wire_field *out)
+{
+    struct cursor c = cursor_open(in);
+    struct wire_field field;
+    bool found = false;
+    while (wire_next(&c, &field)) {
+        if (field.number != number || field.type != type)
+            continue;
+        *out = field;
+        found = true;
+    }
+    return found;
+}
+
+bool envelope_snapshot(const struct raft_message *m, struct raft_snapshot *out)
+{
+    struct wire_field snapshot, metadata, field;
+    *out = (struct raft_snapshot){0};
+    if (!find(m->header, MESSAGE_SNAPSHOT, WIRE_BYTES, &snapshot))
+        return false;
+    if (find(snapshot.bytes, SNAPSHOT_DATA, WIRE_BYTES, &field)) {
+        out->data = field.bytes.data;
+        out->len = field.bytes.len;
+    }
+    if (!find(snapshot.bytes, SNAPSHOT_METADATA, WIRE_BYTES, &metadata))
+        return true;
+    if (find(metadata.bytes, METADATA_INDEX, WIRE_VARINT, &field))
+        out->index = field.value;
+    if (find(metadata.bytes, METADATA_TERM, WIRE_VARINT, &field))
+        out->term = field.value;
+    return true;
 }

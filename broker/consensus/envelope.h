@@ -25,4 +25,7 @@ size_t envelope_body_len(const struct raft_message *m);
 int envelope_decode(struct blob *owner, struct bytes from, struct raft_message *m, struct error *e);
 void envelope_free(struct raft_message *m);
 
+/* Whether the message offers a snapshot, and which: `index`, `term` and `data` (a view) of it. */
+bool envelope_snapshot(const struct raft_message *m, struct raft_snapshot *out);
+
 #endif

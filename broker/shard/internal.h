@@ -9,6 +9,7 @@
 #include "shard/peer.h"
 #include "shard/shard.h"
 #include "shard/timekeeper.h"
+#include "state/keys.h"
 
 enum {
     SHARD_ENTRIES_IN_FLIGHT = 4,                 /* proposed, not yet applied: the rest gathers into larger ones */
@@ -18,12 +19,25 @@ enum {
     SHARD_FLUSH_BYTES = 128 * 1024 * 1024,       /* log to replay after a crash, about */
 };
 
+enum { SHARD_FEEDS_MAX = MEMBERSHIP_NODES_MAX };
+
+struct offer;
+struct join;
+
+/* A follower that takes a snapshot from here. */
+struct feed {
+    uint64_t node; /* 0: unused */
+    uint32_t idle_ticks;
+    bool working; /* a part is being made */
+};
+
 /* What one ready gave to the log. */
 struct shard_write {
     struct log_write write;
     struct shard *shard;
     struct list_link link;
     uint64_t number; /* of the ready, or of a later one that had nothing to write */
+    bool resets;     /* the log begins anew behind a snapshot */
 };
 
 struct shard {
@@ -74,6 +88,13 @@ struct shard {
     uint64_t durable;       /* the machine's state on disk covers this */
     uint64_t spilled;       /* bodies of entries up to here are in the store, or dead */
     bool spilling;
+    struct offer *offer; /* NULL: none */
+    struct feed feeds[SHARD_FEEDS_MAX];
+    struct join *join;            /* NULL: no snapshot is being taken */
+    struct key joined_bodies;     /* bodies up to here are there, of this offer or one before */
+    bool installing;              /* from raft's ready to the machine's new state */
+    uint64_t persisted_meanwhile; /* raft hears of it after that */
+
     struct idmap forwards; /* target shard -> struct forward: the channel's carrier */
 };
 
@@ -93,6 +114,27 @@ void shard_link_send(struct shard *s, const struct raft_message *m);
 void shard_link_owe(struct shard *s, const struct raft_message *m, uint64_t number); /* sent once that is persisted */
 void shard_link_release(struct shard *s, uint64_t number);
 void shard_link_close(struct shard *s);
+
+int shard_link_step(struct shard *s, uint64_t node, struct blob *frame, struct error *e); /* gives raft its message */
+
+/* offer.c: snapshots for followers */
+enum raft_storage_result shard_offer_snapshot(void *ctx, uint64_t to, struct raft_snapshot *out);
+int shard_offer_wanted(struct shard *s, uint64_t node, const struct peer_want *want, struct error *e);
+void shard_offer_tick(struct shard *s);
+void shard_offer_close(struct shard *s);
+
+/* join.c: taking a snapshot */
+int shard_join_offered(struct shard *s, uint64_t node, struct blob *frame, const struct raft_snapshot *offer,
+                       struct error *e);
+int shard_join_part(struct shard *s, uint64_t node, const struct peer_part *part, struct bytes records,
+                    struct blob *frame, struct error *e);
+void shard_join_tick(struct shard *s);
+bool shard_join_holds_spill(const struct shard *s);       /* what would be spilled is about to go */
+void shard_join_install(struct shard *s, uint64_t index); /* raft took it: the log is about to begin anew */
+void shard_join_log_reset(struct shard *s);               /* that is on disk */
+void shard_installed(struct shard *s);                    /* ready.c: the machine has the snapshot's state */
+int shard_join_resume(struct shard *s, struct error *e);  /* what a crash interrupted; before the machine opens */
+void shard_join_close(struct shard *s);
 
 /* accept.c: items of a channel from another node */
 int shard_accept(struct shard *s, uint64_t node, const struct peer_accept *accept, struct error *e);

@@ -17,7 +17,7 @@ struct owed {
 
 static void encode(struct shard *s, const struct raft_message *m, struct buffer *to)
 {
-    peer_begin(to, PEER_RAFT);
+    peer_begin(to, m->kind == RAFT_SNAPSHOT ? PEER_OFFER : PEER_RAFT);
     buffer_u64(to, timekeeper_known_ms(&s->time));
     envelope_encode(m, to);
 }
@@ -80,12 +80,21 @@ void shard_link_close(struct shard *s)
 
 /* ---------------------------------------------------------------- receiving */
 
+static int decode(struct blob *frame, struct raft_message *m, uint64_t *time_ms, struct error *e)
+{
+    struct cursor rest;
+    enum peer_kind kind;
+    int rc = peer_open(blob_view(frame), &rest, &kind, e);
+    *time_ms = cursor_u64(&rest);
+    return rc == ERR_OK ? envelope_decode(frame, cursor_take(&rest, cursor_left(&rest)), m, e) : rc;
+}
+
 /* A message that is refused is dropped and told of: raft repeats what matters. */
-static int step(struct shard *s, uint64_t node, struct blob *frame, struct cursor *rest, struct error *e)
+int shard_link_step(struct shard *s, uint64_t node, struct blob *frame, struct error *e)
 {
     struct raft_message m;
-    uint64_t time_ms = cursor_u64(rest);
-    int rc = envelope_decode(frame, cursor_take(rest, cursor_left(rest)), &m, e);
+    uint64_t time_ms;
+    int rc = decode(frame, &m, &time_ms, e);
     if (rc != ERR_OK)
         return rc;
     m.from = node;
@@ -98,18 +107,48 @@ static int step(struct shard *s, uint64_t node, struct blob *frame, struct curso
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
+/* A snapshot reaches raft when its state is there, and no other way. */
+static int take_raft(struct shard *s, uint64_t node, struct blob *frame, bool offers, struct error *e)
+{
+    struct raft_message m;
+    struct raft_snapshot offer;
+    uint64_t time_ms;
+    int rc = decode(frame, &m, &time_ms, e);
+    if (rc != ERR_OK)
+        return rc;
+    bool snapshot = envelope_snapshot(&m, &offer);
+    if (snapshot != offers)
+        rc = error_set(e, ERR_PROTOCOL, "a message of raft that is not what its frame says");
+    else if (offers)
+        rc = shard_join_offered(s, node, frame, &offer, e);
+    else
+        rc = shard_link_step(s, node, frame, e);
+    envelope_free(&m);
+    return rc;
+}
+
 static int take(struct shard *s, uint64_t node, struct blob *frame, struct error *e)
 {
     struct cursor rest;
     enum peer_kind kind;
     struct peer_accept accept;
     struct peer_accepted accepted;
+    struct peer_want want;
+    struct peer_part part;
+    struct bytes records;
     int rc = peer_open(blob_view(frame), &rest, &kind, e);
     if (rc != ERR_OK)
         return rc;
     switch (kind) {
     case PEER_RAFT:
-        return step(s, node, frame, &rest, e);
+    case PEER_OFFER:
+        return take_raft(s, node, frame, kind == PEER_OFFER, e);
+    case PEER_WANT:
+        rc = peer_get_want(&rest, &want, e);
+        return rc == ERR_OK ? shard_offer_wanted(s, node, &want, e) : rc;
+    case PEER_PART:
+        rc = peer_get_part(&rest, &part, &records, e);
+        return rc == ERR_OK ? shard_join_part(s, node, &part, records, frame, e) : rc;
     case PEER_ACCEPT:
         rc = peer_get_accept(&rest, &accept, e);
         return rc == ERR_OK ? shard_accept(s, node, &accept, e) : rc;

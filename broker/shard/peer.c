@@ -61,3 +61,65 @@ int peer_get_accepted(struct cursor *rest, struct peer_accepted *a, struct error
     a->codes = all_that_is_left(rest);
     return rest->failed ? cut_short(e) : ERR_OK;
 }
+
+static void put_key(struct buffer *to, struct bytes key)
+{
+    buffer_u16(to, (uint16_t)key.len);
+    buffer_put(to, key.data, key.len);
+}
+
+static struct bytes get_key(struct cursor *rest)
+{
+    size_t len = cursor_u16(rest);
+    return cursor_take(rest, len);
+}
+
+static int phase_of(struct cursor *rest, enum snapshot_phase *phase, struct error *e)
+{
+    uint8_t value = cursor_u8(rest);
+    *phase = (enum snapshot_phase)value;
+    if (!rest->failed && value > SNAPSHOT_GONE)
+        return error_set(e, ERR_PROTOCOL, "a part of a snapshot of kind %u, which this build does not know", value);
+    return ERR_OK;
+}
+
+void peer_put_want(struct buffer *to, const struct peer_want *w)
+{
+    peer_begin(to, PEER_WANT);
+    buffer_u64(to, w->id);
+    buffer_u8(to, (uint8_t)w->phase);
+    put_key(to, w->after);
+}
+
+int peer_get_want(struct cursor *rest, struct peer_want *w, struct error *e)
+{
+    w->id = cursor_u64(rest);
+    int rc = phase_of(rest, &w->phase, e);
+    w->after = get_key(rest);
+    if (rc == ERR_OK && w->phase == SNAPSHOT_GONE)
+        return error_set(e, ERR_PROTOCOL, "a part of a snapshot that cannot be asked for");
+    return rc == ERR_OK && rest->failed ? cut_short(e) : rc;
+}
+
+void peer_put_part(struct buffer *to, const struct peer_part *p)
+{
+    peer_begin(to, PEER_PART);
+    buffer_u64(to, p->id);
+    buffer_u8(to, (uint8_t)p->phase);
+    buffer_u8(to, p->last);
+    put_key(to, p->after);
+    put_key(to, p->position);
+    buffer_u64(to, p->hash);
+}
+
+int peer_get_part(struct cursor *rest, struct peer_part *p, struct bytes *records, struct error *e)
+{
+    p->id = cursor_u64(rest);
+    int rc = phase_of(rest, &p->phase, e);
+    p->last = cursor_u8(rest) != 0;
+    p->after = get_key(rest);
+    p->position = get_key(rest);
+    p->hash = cursor_u64(rest);
+    *records = all_that_is_left(rest);
+    return rc == ERR_OK && rest->failed ? cut_short(e) : rc;
+}

@@ -4,7 +4,10 @@
  *   replica -> replica of a shard    PEER_RAFT: the time (u64, timekeeper.h; 0: not known here), a message of raft
  *                                               (consensus/envelope.h), entries' bodies behind it
  *   source's leader -> target's      PEER_ACCEPT: the items of one round of a channel
- *   target's leader -> source's      PEER_ACCEPTED: what became of them */
+ *   target's leader -> source's      PEER_ACCEPTED: what became of them
+ *   leader -> follower               PEER_OFFER: as PEER_RAFT, a message that offers a snapshot
+ *   follower -> who offered          PEER_WANT: the next part of it
+ *   and back                         PEER_PART: records (u16 length of the key, u32 of the value, key, value) behind it */
 #ifndef HATO_SHARD_PEER_H
 #define HATO_SHARD_PEER_H
 
@@ -13,7 +16,10 @@
 
 enum { PEER_VERSION = 1 };
 
-enum peer_kind { PEER_RAFT = 1, PEER_ACCEPT = 2, PEER_ACCEPTED = 3 };
+enum peer_kind { PEER_RAFT = 1, PEER_ACCEPT = 2, PEER_ACCEPTED = 3, PEER_OFFER = 4, PEER_WANT = 5, PEER_PART = 6 };
+
+/* What a part of a snapshot holds. SNAPSHOT_GONE: nothing, the offer is no more. */
+enum snapshot_phase { SNAPSHOT_BODIES = 0, SNAPSHOT_STATE = 1, SNAPSHOT_GONE = 2 };
 
 /* Begins a frame; what its kind says follows. */
 void peer_begin(struct buffer *to, enum peer_kind kind);
@@ -37,5 +43,24 @@ struct peer_accepted {
 };
 void peer_put_accepted(struct buffer *to, const struct peer_accepted *a);
 int peer_get_accepted(struct cursor *rest, struct peer_accepted *a, struct error *e);
+
+struct peer_want {
+    uint64_t id; /* of the offer */
+    enum snapshot_phase phase;
+    struct bytes after; /* the last key of the part before; empty at the beginning */
+};
+void peer_put_want(struct buffer *to, const struct peer_want *w);
+int peer_get_want(struct cursor *rest, struct peer_want *w, struct error *e);
+
+struct peer_part {
+    uint64_t id;
+    enum snapshot_phase phase;
+    bool last;             /* of its phase */
+    struct bytes after;    /* as asked */
+    struct bytes position; /* the last key in it, or passed over */
+    uint64_t hash;         /* bytes_hash of the records, seeded with the id */
+};
+void peer_put_part(struct buffer *to, const struct peer_part *p); /* but the records, which go behind */
+int peer_get_part(struct cursor *rest, struct peer_part *p, struct bytes *records, struct error *e);
 
 #endif

@@ -61,27 +61,33 @@ static uint64_t last_index(void *ctx)
     return log_last(((struct shard *)ctx)->log);
 }
 
-/* A single node has no follower to send one to. */
-static enum raft_storage_result make_snapshot(void *ctx, uint64_t to, struct raft_snapshot *snapshot)
-{
-    (void)ctx, (void)to, (void)snapshot;
-    return RAFT_STORAGE_LATER;
-}
-
 static const struct raft_storage storage = {
     .entries = read_entries,
     .term = read_term,
     .first_index = first_index,
     .last_index = last_index,
-    .snapshot = make_snapshot,
+    .snapshot = shard_offer_snapshot,
 };
 
 /* ---------------------------------------------------------------- writing */
 
+/* While a snapshot is being installed raft must not go on: it would have entries applied to a state that is not there yet. */
 static void persisted(struct shard *s, uint64_t number)
 {
+    if (s->installing) {
+        s->persisted_meanwhile = number;
+        return;
+    }
     raft_persisted(s->raft, number);
     shard_link_release(s, number);
+}
+
+void shard_installed(struct shard *s)
+{
+    persisted(s, s->persisted_meanwhile);
+    raft_applied(s->raft, machine_applied(s->machine));
+    shard_drain(s);
+    shard_ask_turn(s);
 }
 
 static void on_written(struct log_write *write, int code)
@@ -94,6 +100,7 @@ static void on_written(struct log_write *write, int code)
         return;
     }
     uint64_t number = w->number;
+    bool resets = w->resets;
     memory_free(w);
     if (s->stopped || (number == 0 && code == ERR_OK))
         return;
@@ -104,6 +111,8 @@ static void on_written(struct log_write *write, int code)
         return;
     }
     persisted(s, number);
+    if (resets)
+        shard_join_log_reset(s);
     shard_drain(s);
     shard_ask_turn(s);
 }
@@ -202,7 +211,16 @@ static void submit_write(struct shard *s, const struct raft_ready *ready)
     w->write.ctx = w;
     w->write.entries = entries;
     w->write.entries_n = n;
-    if (n > 0 && entries[0].index <= log_last(s->log))
+    struct buffer members = {0};
+    struct log_snapshot reset;
+    if (ready->snapshot != NULL) {
+        shard_join_install(s, ready->snapshot->index);
+        membership_encode(&ready->snapshot->membership, &members);
+        reset = (struct log_snapshot){
+            .index = ready->snapshot->index, .term = ready->snapshot->term, .membership = buffer_view(&members)};
+        w->write.reset = &reset;
+        w->resets = true;
+    } else if (n > 0 && entries[0].index <= log_last(s->log))
         w->write.truncate_from = entries[0].index;
     if (s->hard_unwritten) {
         w->write.state = &hard;
@@ -212,6 +230,8 @@ static void submit_write(struct shard *s, const struct raft_ready *ready)
     log_submit(s->log, &w->write);
     w->write.entries = NULL;
     w->write.state = NULL;
+    w->write.reset = NULL;
+    buffer_close(&members);
     if (entries != few)
         memory_free(entries);
 }
@@ -234,7 +254,7 @@ static uint64_t write_ready(struct shard *s, const struct raft_ready *ready)
         s->hard = ready->hard;
         s->hard_unwritten = true;
     }
-    if (ready->must_sync || ready->entry_count > 0) {
+    if (ready->must_sync || ready->entry_count > 0 || ready->snapshot != NULL) {
         submit_write(s, ready);
         return 0;
     }

@@ -59,6 +59,7 @@ void shard_revive(struct shard *s)
         return;
     s->rested_ticks = 0;
     shard_link_close(s); /* what the former raft owed */
+    shard_offer_close(s);
     struct error e = {0};
     int rc = store_probe(s->options.store, &e);
     if (rc == ERR_OK)

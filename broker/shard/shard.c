@@ -6,6 +6,8 @@ enum { CACHE_BYTES_DEFAULT = 8 * 1024 * 1024 };
 
 static void destroy(struct shard *s)
 {
+    shard_join_close(s);
+    shard_offer_close(s);
     raft_destroy(s->raft);
     machine_close(s->machine);
     machine_output_close(&s->output);
@@ -18,7 +20,8 @@ int shard_machine_open(struct shard *s, struct error *e)
 {
     const struct shard_options *o = &s->options;
     struct machine_options m = {.shard = o->number, .shards = o->shards, .store = o->store};
-    return machine_open(&m, &s->machine, e);
+    int rc = shard_join_resume(s, e);
+    return rc == ERR_OK ? machine_open(&m, &s->machine, e) : rc;
 }
 
 int shard_open(const struct shard_options *options, struct shard **out, struct error *e)
@@ -173,6 +176,8 @@ void shard_tick(struct shard *s)
     shard_write_again(s);
     raft_tick(s->raft);
     shard_forwards_tick(s);
+    shard_offer_tick(s);
+    shard_join_tick(s);
     shard_ask_turn(s);
 }
 

@@ -146,7 +146,7 @@ static void spill_done(struct work *w)
 
 void shard_upkeep(struct shard *s)
 {
-    if (s->stopped || s->closing || s->spilling)
+    if (s->stopped || s->closing || s->spilling || shard_join_holds_spill(s))
         return;
     uint64_t want = 0;
     if (log_above_window(s->options.log))
@@ -182,14 +182,14 @@ void shard_upkeep(struct shard *s)
 
 bool shard_wants_flush(const struct shard *s)
 {
-    return !s->stopped && machine_applied(s->machine) > s->durable &&
+    return !s->stopped && !s->installing && machine_applied(s->machine) > s->durable &&
            (s->applied_bytes >= s->options.flush_bytes || s->spilled > s->durable);
 }
 
 uint64_t shard_flush_mark(struct shard *s)
 {
     /* A machine that cannot write stops at its next entry; until then only what was durable before may be relied on. */
-    bool written = machine_write(s->machine, NULL) == ERR_OK;
+    bool written = !s->installing && machine_write(s->machine, NULL) == ERR_OK;
     s->marked_bytes = written ? s->applied_bytes : 0;
     return written ? machine_applied(s->machine) : s->durable;
 }

@@ -102,6 +102,14 @@ static int read_applied(struct machine *m, struct bytes key, struct bytes value,
     return value_done(key, &c, e);
 }
 
+int machine_applied_in(struct bytes key, struct bytes value, uint64_t *applied, struct error *e)
+{
+    struct machine m = {0};
+    int code = read_applied(&m, key, value, e);
+    *applied = code == ERR_OK ? m.applied : 0;
+    return code;
+}
+
 static void put_applied(struct machine *m)
 {
     struct key key = key_of(m->options.shard, KEY_APPLIED);

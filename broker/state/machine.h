@@ -122,6 +122,8 @@ int machine_set_membership(struct machine *m, uint64_t index, struct bytes membe
 struct bytes machine_membership(const struct machine *m); /* the last one; empty: none yet */
 
 uint64_t machine_applied(const struct machine *m);
+/* The same from the record a store has of it, of a machine that is not open. Pure. Errors: ERR_CORRUPT, ERR_VERSION. */
+int machine_applied_in(struct bytes key, struct bytes value, uint64_t *applied, struct error *e);
 uint64_t machine_clock_ms(const struct machine *m);    /* the last entry's time */
 uint64_t machine_next_due_ms(const struct machine *m); /* when an empty entry is wanted if nobody speaks; NEVER */
 uint64_t machine_secret(const struct machine *m);      /* keys the receipts' check; from the first entry's seed */

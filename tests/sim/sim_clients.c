@@ -92,6 +92,7 @@ struct sim_clients {
     struct route route; /* of who makes queues, cancels and looks on */
     struct producer producers[PRODUCERS];
     struct taker takers[CONSUMERS];
+    uint64_t send_one_in; /* of a producer's steps */
     bool creating[SIM_QUEUES];
     size_t settling;
     bool calm;
@@ -239,7 +240,7 @@ static void produce(struct sim_clients *c, struct producer *p)
     if (p->busy)
         return;
     if (p->count == 0) {
-        if (c->calm || c->model->count + BATCH_MAX >= MESSAGES_MAX || !chance(c, 6))
+        if (c->calm || c->model->count + BATCH_MAX >= MESSAGES_MAX || !chance(c, c->send_one_in))
             return;
         make_batch(c, p);
     }
@@ -454,6 +455,8 @@ struct sim_clients *sim_clients_create(struct sim_cluster *cluster, struct sim_m
     c->cluster = cluster;
     c->model = model;
     random_open(&c->random, seed);
+    static const uint64_t send_one_in[] = {6, 60, 300};
+    c->send_one_in = send_one_in[random_below(&c->random, 3)];
     for (int i = 0; i < PRODUCERS; i++) {
         c->producers[i].clients = c;
         c->producers[i].id = 1 + random_next(&c->random) / 2;

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "store/store.h"
 
-enum { LOG_SEGMENT = 64 * 1024, LOG_WINDOW = 8 * LOG_SEGMENT };
+enum { LOG_SEGMENT = 64 * 1024 };
 
 #define WALL_START_MS UINT64_C(1700000000000)
 
@@ -113,7 +113,8 @@ static void wake(void *ctx)
 void sim_node_open(struct sim_node *n, uint64_t id, uint64_t founders, struct sim_net *net, uint64_t seed,
                    struct trace *trace)
 {
-    *n = (struct sim_node){.id = id, .founders = founders, .net = net, .trace = trace, .disk_latency_us = 200};
+    *n = (struct sim_node){
+        .id = id, .founders = founders, .net = net, .trace = trace, .disk_latency_us = 200, .window_segments = 8};
     random_open(&n->random, seed);
     n->clock = (struct clock){.now_ms = now_ms, .monotonic_ns = monotonic_ns, .context = n};
     n->disk = sim_disk_create(0);
@@ -150,7 +151,7 @@ static int open_all(struct sim_node *n, struct error *e)
                               .dir = "/data/log",
                               .seed = random_next(&n->random),
                               .segment_bytes = LOG_SEGMENT,
-                              .window_bytes = LOG_WINDOW,
+                              .window_bytes = n->window_segments * LOG_SEGMENT,
                               .compress = true};
     int rc = log_open(&log, &n->log, e);
     if (rc != ERR_OK)
@@ -287,10 +288,20 @@ static bool wants_flush(const struct sim_node *n)
     return false;
 }
 
+static void count_snapshots(struct sim_node *n)
+{
+    for (uint16_t i = 0; i <= SIM_SHARDS; i++) {
+        uint64_t mark = log_snapshot(log_group(n->log, i, n->port)).index;
+        n->snapshots += n->marks[i] != 0 && mark != n->marks[i];
+        n->marks[i] = mark;
+    }
+}
+
 static void run_timers(struct sim_node *n)
 {
     if (n->now_us - n->tick_us >= SHARD_TICK_MS * 1000) {
         n->tick_us = n->now_us;
+        count_snapshots(n);
         for (int i = 0; i <= SIM_SHARDS; i++) {
             shard_accept_sends(n->shards[i], log_has_room(n->log));
             shard_tick(n->shards[i]);
@@ -319,7 +330,8 @@ void sim_node_step(struct sim_node *n, uint64_t us)
     run_timers(n);
     if (n->now_us >= n->log_ready_us && log_step(n->log))
         n->log_ready_us = n->now_us + random_below(&n->random, 2 * n->disk_latency_us);
-    log_port_drain(n->port);
+    if (random_below(&n->random, 4) != 0) /* else a crash may come between what is durable and what is known to be */
+        log_port_drain(n->port);
     for (int i = 0; i <= SIM_SHARDS; i++) {
         if (!n->turn_asked[i])
             continue;

@@ -58,6 +58,9 @@ static void draw_network(struct run *r)
     static const uint64_t delays_us[] = {200, 2000, 20000, 80000};
     static const uint64_t one_in[] = {0, 0, 200, 20};
     struct sim_net *n = &r->cluster.net;
+    bool narrow = random_below(&r->random, 2) == 0; /* who was away finds that the log went on without it */
+    for (uint64_t i = 0; i < r->cluster.count && narrow; i++)
+        r->cluster.nodes[i].window_segments = 1;
     r->part_every_us = part_every_s[random_below(&r->random, 3)] * 1000000;
     n->delay_us = delays_us[random_below(&r->random, 4)];
     n->drop_one_in = one_in[random_below(&r->random, 4)];
@@ -88,7 +91,8 @@ static void crash(struct run *r)
     if (!n->up)
         return;
     sim_node_crash(n);
-    r->back_at_us[i] = r->now_us + random_below(&r->random, 2000000);
+    bool long_away = r->cluster.count > 1 && random_below(&r->random, 4) == 0; /* the log goes on without it */
+    r->back_at_us[i] = r->now_us + random_below(&r->random, long_away ? 20000000 : 2000000);
 }
 
 static void fill_disk(struct run *r)
@@ -198,16 +202,18 @@ static void drain(struct run *r)
 
 static void tell(const struct run *r)
 {
-    uint64_t crashes = 0, flushes = 0;
+    uint64_t crashes = 0, flushes = 0, snapshots = 0;
     for (uint64_t i = 0; i < r->cluster.count; i++) {
         crashes += r->cluster.nodes[i].crashes;
         flushes += r->cluster.nodes[i].flushes;
+        snapshots += r->cluster.nodes[i].snapshots;
     }
     printf("# %zu messages, %" PRIu64 " stored, %" PRIu64 " acked, %" PRIu64 " dead-lettered, %" PRIu64
            " deliveries, %" PRIu64 " crashes, %" PRIu64 " flushes, %" PRIu64 " leads ended, %" PRIu64
-           " frames (%" PRIu64 " lost), %" PRIu64 " states compared\n",
+           " frames (%" PRIu64 " lost), %" PRIu64 " states compared, %" PRIu64 " snapshots installed\n",
            r->model.count, r->model.stored, r->model.acked, r->model.dead, r->model.deliveries, crashes, flushes,
-           sim_cluster_deposed(&r->cluster), r->cluster.net.sent, r->cluster.net.dropped, r->cluster.compared);
+           sim_cluster_deposed(&r->cluster), r->cluster.net.sent, r->cluster.net.dropped, r->cluster.compared,
+           snapshots);
 }
 
 static void stop(struct run *r)

@@ -48,6 +48,21 @@ START_TEST(a_message_comes_back_from_its_bytes)
 }
 END_TEST
 
+START_TEST(an_offered_snapshot_is_told_from_the_header)
+{
+    /* message {1: MsgSnapshot, 9: {1: "data", 2: {2: 300, 3: 7}}}, as the library writes it */
+    static const uint8_t header[] = {0x08, 7, 0x4a, 13, 0x0a, 4, 'd', 'a', 't', 'a', 0x12, 5, 0x10, 0xac, 2, 0x18, 7};
+    struct raft_message m = {.header = bytes_of(header, sizeof header)};
+    struct raft_snapshot s;
+    ck_assert(envelope_snapshot(&m, &s));
+    ck_assert_uint_eq(s.index, 300);
+    ck_assert_uint_eq(s.term, 7);
+    ck_assert(bytes_equal(bytes_of(s.data, s.len), bytes_text("data")));
+    m.header.len = 2;
+    ck_assert(!envelope_snapshot(&m, &s));
+}
+END_TEST
+
 START_TEST(a_message_without_entries_is_its_header)
 {
     const struct raft_message sent = {.header = bytes_text("header")};
@@ -151,6 +166,7 @@ int main(void)
     TCase *t = tcase_create("envelope");
     tcase_add_test(t, a_message_comes_back_from_its_bytes);
     tcase_add_test(t, a_message_without_entries_is_its_header);
+    tcase_add_test(t, an_offered_snapshot_is_told_from_the_header);
     tcase_add_test(t, a_message_cut_short_or_too_long_is_refused);
     tcase_add_test(t, lengths_beyond_the_limits_are_refused);
     tcase_add_test(t, random_bytes_are_read_or_refused_within_their_bounds);

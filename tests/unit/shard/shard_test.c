@@ -138,20 +138,9 @@ static void run_works(size_t first)
     }
 }
 
-static void open_shard(void)
+static void start_shard(void)
 {
     struct error e = {0};
-    disk = sim_disk_create(0);
-    struct disk *table = sim_disk_table(disk);
-    table->make_dir(table, "/data", &e);
-    struct log_options log = {
-        .disk = table, .dir = "/data/log", .seed = 1, .segment_bytes = SEGMENT, .window_bytes = WINDOW};
-    ck_assert_int_eq(log_open(&log, &log_, &e), ERR_OK);
-    port = log_port_create(log_, wake, NULL);
-    store_env = store_env_create();
-    struct store_options so = {
-        .dir = "/store", .in_memory = true, .env = store_env, .cache_bytes = 1 << 20, .memtable_bytes = 1 << 20};
-    ck_assert_msg(store_open(&so, &store, &e) == ERR_OK, "%s", e.message);
     struct shard_options o = {.number = 1,
                               .shards = 1,
                               .node = 1,
@@ -167,6 +156,23 @@ static void open_shard(void)
     for (int i = 0; i < 50 && !shard_leads(shard); i++)
         tick();
     ck_assert(shard_leads(shard));
+}
+
+static void open_shard(void)
+{
+    struct error e = {0};
+    disk = sim_disk_create(0);
+    struct disk *table = sim_disk_table(disk);
+    table->make_dir(table, "/data", &e);
+    struct log_options log = {
+        .disk = table, .dir = "/data/log", .seed = 1, .segment_bytes = SEGMENT, .window_bytes = WINDOW};
+    ck_assert_int_eq(log_open(&log, &log_, &e), ERR_OK);
+    port = log_port_create(log_, wake, NULL);
+    store_env = store_env_create();
+    struct store_options so = {
+        .dir = "/store", .in_memory = true, .env = store_env, .cache_bytes = 1 << 20, .memtable_bytes = 1 << 20};
+    ck_assert_msg(store_open(&so, &store, &e) == ERR_OK, "%s", e.message);
+    start_shard();
 }
 
 static void close_shard(void)
@@ -492,6 +498,109 @@ START_TEST(what_was_proposed_when_the_disk_failed_has_an_unknown_outcome)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- a snapshot half installed */
+
+enum { STAGED = 0x80, APPLIED_AT = 2 };
+
+static size_t count_keys(uint8_t first)
+{
+    const uint8_t from[] = {first, 1}, to[] = {first, 2};
+    struct store_iterator *i = store_iterate(store, STORE_STATE, bytes_of(from, 2), bytes_of(to, 2), NULL);
+    size_t n = 0;
+    for (; store_iterator_valid(i); store_iterator_next(i))
+        n++;
+    store_iterator_close(i);
+    return n;
+}
+
+/* What the shard has in the store is staged as a snapshot would be; of its own keys all go, or only some do. */
+static void stage(bool all_go)
+{
+    const uint8_t from[] = {0, 1}, to[] = {0, 2};
+    struct store_batch *b = store_batch_create();
+    struct store_iterator *i = store_iterate(store, STORE_STATE, bytes_of(from, 2), bytes_of(to, 2), NULL);
+    for (size_t n = 0; store_iterator_valid(i); store_iterator_next(i), n++) {
+        uint8_t key[256];
+        size_t len = store_iterator_key(i).len;
+        memcpy(key, store_iterator_key(i).data, len);
+        if (all_go || key[APPLIED_AT] == 'a' || n % 2 == 0)
+            store_delete(b, STORE_STATE, store_iterator_key(i));
+        key[0] |= STAGED;
+        store_put(b, STORE_STATE, bytes_of(key, len), store_iterator_value(i));
+    }
+    store_iterator_close(i);
+    ck_assert_int_eq(store_write(store, b, NULL), ERR_OK);
+    store_batch_destroy(b);
+}
+
+static void on_reset(struct log_write *w, int code)
+{
+    ck_assert_int_eq(code, ERR_OK);
+    *(bool *)w->ctx = true;
+}
+
+static void begin_log_behind(uint64_t index)
+{
+    struct log_group *group = log_group(log_, 1, port);
+    struct buffer members = {0};
+    struct membership m = {0};
+    bool done = false;
+    membership_add(&m.voters, 1);
+    membership_encode(&m, &members);
+    struct log_snapshot mark = {.index = index, .membership = buffer_view(&members)};
+    ck_assert_int_eq(log_term(group, index, &mark.term), ERR_OK);
+    struct log_write w = {.reset = &mark, .done = on_reset, .ctx = &done};
+    log_submit(group, &w);
+    while (!done) {
+        log_step(log_);
+        log_port_drain(port);
+    }
+    buffer_close(&members);
+}
+
+START_TEST(an_installation_that_a_crash_interrupted_is_finished_at_the_next_start)
+{
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    send_one(queue);
+    uint64_t applied = shard_flush_mark(shard);
+    shard_abandon_begin(shard);
+    shard_abandon_end(shard);
+    turn_asked = false;
+    stage(_i == 0);
+    begin_log_behind(applied);
+    start_shard();
+    struct queue_view q;
+    ck_assert(machine_queue_find(shard_machine(shard), "000000000000:us-east-1:q", &q));
+    ck_assert_uint_eq(q.counts.ready, 1);
+    struct shard_status status;
+    shard_status(shard, &status);
+    ck_assert_uint_ge(status.durable, applied);
+    ck_assert_uint_eq(count_keys(STAGED), 0);
+    send_one(queue);
+    close_shard();
+}
+END_TEST
+
+START_TEST(what_was_staged_for_a_snapshot_that_was_never_taken_is_dropped)
+{
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    send_one(queue);
+    shard_flush_mark(shard);
+    shard_abandon_begin(shard);
+    shard_abandon_end(shard);
+    turn_asked = false;
+    stage(true); /* all is replayed from the log */
+    start_shard();
+    struct queue_view q;
+    ck_assert(machine_queue_find(shard_machine(shard), "000000000000:us-east-1:q", &q));
+    ck_assert_uint_eq(q.counts.ready, 1);
+    ck_assert_uint_eq(count_keys(STAGED), 0);
+    close_shard();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("shard");
@@ -504,6 +613,8 @@ int main(void)
     tcase_add_test(t, what_a_full_disk_refused_is_written_when_there_is_room_again);
     tcase_add_test(t, nobody_is_made_to_wait_for_a_full_disk_when_stopping);
     tcase_add_test(t, what_was_proposed_when_the_disk_failed_has_an_unknown_outcome);
+    tcase_add_loop_test(t, an_installation_that_a_crash_interrupted_is_finished_at_the_next_start, 0, 2);
+    tcase_add_test(t, what_was_staged_for_a_snapshot_that_was_never_taken_is_dropped);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
