@@ -4,7 +4,7 @@
 
 #include "base/wire.h"
 
-enum { PREFACE = 20, LETTERS = 4 };
+enum { LETTERS = 4, VERSIONS = 8, PREFACE = 20 }; /* bytes up to the end of each */
 
 /* Numbers of the fields: never reused. */
 enum {
@@ -120,7 +120,7 @@ int hello_take(struct bytes in, struct hello *out, size_t *used, struct error *e
     size_t letters = in.len < LETTERS ? in.len : LETTERS;
     if (letters > 0 && memcmp(in.data, "HATP", letters) != 0)
         return error_set(e, ERR_PROTOCOL, "what came is no hello of a node of Hato (is it this port that was meant?)");
-    if (in.len < PREFACE)
+    if (in.len < VERSIONS)
         return ERR_OK;
     cursor_take(&c, LETTERS);
     out->oldest = cursor_u16(&c);
@@ -128,6 +128,8 @@ int hello_take(struct bytes in, struct hello *out, size_t *used, struct error *e
     if (out->oldest > HELLO_NEWEST || out->newest < HELLO_OLDEST || out->oldest > out->newest)
         return error_set(e, ERR_VERSION, "it speaks versions %u to %u of the peer protocol, this build %d to %d",
                          out->oldest, out->newest, HELLO_OLDEST, HELLO_NEWEST);
+    if (in.len < PREFACE)
+        return ERR_OK;
     uint32_t len = cursor_u32(&c);
     uint64_t check = cursor_u64(&c);
     if (len > HELLO_MAX)

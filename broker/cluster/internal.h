@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "cluster/mesh.h"
 #include "cluster/node.h"
 #include "log/log.h"
 #include "store/store.h"
@@ -13,13 +14,16 @@ struct place {
     struct turn turn;
     struct seat *seat;
     struct shard *shard;
-    bool led; /* or failed, once */
+    bool known;      /* it led here, or another node was known to lead it, or it failed, once */
+    uint64_t leader; /* as last told */
 };
 
 /* How a seat stops. Until the last seat rests, a visit, a task or a flush may still come from another one, so no shard and no
  * loop goes before:
  *
- *   running -> letting go -> (all have let go) tiring -> resting -> (all rest) closing -> closed */
+ *   running -> letting go -> (all have let go) tiring -> resting -> (all rest) closing -> closed
+ *
+ * The connections to other nodes end with the tiring: until then what clients wait for can still be committed. */
 enum seat_step { SEAT_RUNS, SEAT_LETS_GO, SEAT_TIRES, SEAT_RESTS, SEAT_CLOSES, SEAT_CLOSED };
 
 struct seat_inside {
@@ -31,6 +35,8 @@ struct seat_inside {
     struct turn due_turn;
     struct place *places; /* of this seat's shards */
     size_t place_count;
+    struct mesh mesh; /* where the node has peers */
+    bool mesh_closed; /* or never opened */
     enum seat_step step;
     uint64_t upkeep_ms; /* loop time of the last one */
     uv_timer_cb on_due;
@@ -50,13 +56,18 @@ struct node {
     struct log *log;
     struct store *store;
     struct shard *shards[SHARDS_MAX + 1]; /* each used on its seat's thread */
+    struct roster *roster;
+    struct tls_context *tls; /* of the connections to other nodes, or NULL */
+    struct mesh_ops mesh_ops;
+    bool has_peers;
+    atomic_uint_least64_t leaders[SHARDS_MAX + 1]; /* node ids, 0: not known */
     struct seat *seats;
     unsigned seat_count;
     atomic_bool accepts_sends;
     atomic_uint_least64_t free_bytes;
     atomic_uint_least64_t store_bytes;
     bool flushing;       /* seat 0's */
-    atomic_uint led;     /* shards that led, or failed, once */
+    atomic_uint known;   /* shards whose leader was known, or that failed, once */
     atomic_uint let_go;  /* seats whose upper layers have closed */
     atomic_uint resting; /* seats with nothing under way */
     atomic_flag failing; /* taken by the first who fails */
@@ -66,6 +77,7 @@ struct node {
 };
 
 enum { SHARDS_DEFAULT = 8, UPKEEP_MS = 1000 };
+#define CLUSTER_DEFAULT "hato"
 
 uint64_t node_random(void);
 void node_look_at_space(struct node *n);
@@ -76,6 +88,16 @@ int seats_open(struct node *n, struct error *e);
 int seats_run(struct node *n, struct error *e);
 void seats_close(struct node *n);
 void seat_stop(struct seat *seat);
+
+/* exchange.c */
+int exchange_prepare(struct node *n, struct error *e); /* once `n->birth` is known */
+void exchange_end(struct node *n);
+int exchange_open(struct seat *seat, struct error *e);
+int exchange_start(struct seat *seat, struct error *e);
+void exchange_close(struct seat *seat);
+void exchange_send(void *ctx, struct shard *s, uint64_t node, uint16_t shard, struct bytes head,
+                   const struct shard_part *parts, size_t count);
+uint64_t exchange_leader(void *ctx, uint16_t number);
 
 /* flush.c: on seat 0 */
 void flush_if_wanted(struct node *n);

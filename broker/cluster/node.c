@@ -56,20 +56,67 @@ static int open_storage(struct node *n, struct error *e)
     return store_open(&store, &n->store, e);
 }
 
-int node_open(const struct node_options *options, struct node **out, struct error *e)
+/* Every founder comes to the same id by itself; a node by itself has one that nobody else can have. */
+static int plan_birth(const struct node_options *o, struct birth *out, struct error *e)
 {
-    struct birth wanted = {.node = options->node, .shards = options->shards > 0 ? options->shards : SHARDS_DEFAULT};
-    struct birth birth;
-    random_hex(wanted.cluster);
-    random_hex(wanted.id);
-    membership_add(&wanted.founders, options->node);
-    int rc = birth_load(options->data, &wanted, &birth, e);
+    struct roster_peer peers[MEMBERSHIP_NODES_MAX];
+    uint32_t count;
+    int rc = roster_parse(o->peers, peers, &count, e);
     if (rc != ERR_OK)
         return rc;
-    if (options->shards > 0 && birth.shards != options->shards)
+    *out = (struct birth){.node = o->node, .shards = o->shards > 0 ? o->shards : SHARDS_DEFAULT};
+    random_hex(out->id);
+    random_hex(out->cluster);
+    for (uint32_t i = 0; i < count; i++)
+        membership_add(&out->founders, peers[i].node);
+    if (count > 0 && !membership_has(&out->founders, o->node))
+        return error_field(e, ERR_INVALID, "peers", "--peers does not name this node, %llu: list all nodes in it",
+                           (unsigned long long)o->node);
+    membership_add(&out->founders, o->node);
+    if (out->founders.count > 1)
+        birth_cluster_id(o->cluster != NULL ? o->cluster : CLUSTER_DEFAULT, &out->founders, out->shards, out->cluster);
+    return ERR_OK;
+}
+
+static int check_birth(const struct node_options *o, const struct birth *b, struct error *e)
+{
+    char cluster[sizeof b->cluster];
+    if (o->shards > 0 && b->shards != o->shards)
         return error_field(e, ERR_CONFLICT, "shards",
-                           "%s was made with %u shards, which can't be changed: leave --shards out", options->data,
-                           birth.shards);
+                           "%s was made with %u shards, which can't be changed: leave --shards out", o->data,
+                           b->shards);
+    if (o->cluster == NULL || b->founders.count == 1)
+        return ERR_OK;
+    birth_cluster_id(o->cluster, &b->founders, b->shards, cluster);
+    return strcmp(cluster, b->cluster) == 0
+               ? ERR_OK
+               : error_field(e, ERR_CONFLICT, "cluster",
+                             "%s belongs to a cluster of another name than '%s', which can't be changed", o->data,
+                             o->cluster);
+}
+
+static int open_node(struct node *n, struct error *e)
+{
+    int rc = exchange_prepare(n, e);
+    if (rc == ERR_OK)
+        rc = open_storage(n, e);
+    for (unsigned i = 0; i <= n->birth.shards; i++)
+        atomic_init(&n->leaders[i], n->has_peers ? 0 : n->birth.node);
+    if (rc == ERR_OK)
+        rc = seats_open(n, e);
+    return rc;
+}
+
+int node_open(const struct node_options *options, struct node **out, struct error *e)
+{
+    struct birth wanted, birth;
+    int rc = plan_birth(options, &wanted, e);
+    if (rc == ERR_OK)
+        rc = birth_load(options->data, &wanted, &birth, e);
+    if (rc == ERR_OK)
+        rc = check_birth(options, &birth, e);
+    if (rc != ERR_OK)
+        return rc;
     struct node *n = memory_zero(1, sizeof *n);
     n->options = *options;
     n->birth = birth;
@@ -77,9 +124,7 @@ int node_open(const struct node_options *options, struct node **out, struct erro
     n->started_ms = clock_now_ms(&n->clock);
     atomic_init(&n->accepts_sends, true);
     n->disk = disk_real();
-    rc = open_storage(n, e);
-    if (rc == ERR_OK)
-        rc = seats_open(n, e);
+    rc = open_node(n, e);
     if (rc != ERR_OK) {
         node_close(n);
         return rc;
@@ -112,6 +157,7 @@ void node_close(struct node *n)
     log_close(n->log); /* first: its writer may still be about to wake a loop */
     seats_close(n);
     store_close(n->store);
+    exchange_end(n);
     memory_free(n);
 }
 

@@ -8,6 +8,7 @@
 #include "base/trace.h"
 #include "cluster/birth.h"
 #include "net/loop.h"
+#include "net/tls.h"
 #include "shard/shard.h"
 
 struct node;
@@ -17,8 +18,9 @@ struct seat;
 struct node_hooks {
     void *ctx;
     int (*opened)(void *ctx, struct seat *seat,
-                  struct error *e);                 /* before its shards open, on the main thread: bind here */
-    void (*ready)(void *ctx, struct seat *seat);    /* every shard of the node leads or has failed: serve */
+                  struct error *e); /* before its shards open, on the main thread: bind here */
+    void (*ready)(void *ctx,
+                  struct seat *seat); /* of every shard it is known who leads, or that it has failed: serve */
     void (*stopping)(void *ctx, struct seat *seat); /* close what was opened; seat_let_go when done */
     void (*let_go)(void *ctx, struct seat *seat); /* all seats have: close what had to stay for visits of the others */
     void (*leading)(void *ctx, struct seat *seat, struct shard *s, bool leading);
@@ -36,6 +38,12 @@ struct node_options {
     uint64_t window_bytes;  /* of the log; 0: default */
     uint64_t disk_reserve;  /* bytes of free disk below which sends are refused */
     uint64_t cache_bytes;   /* of the store; 0: default */
+    /* Where there are other nodes; all borrowed. */
+    const char *cluster;       /* name that its founders give it; NULL: "hato" */
+    const char *peers;         /* N=HOST:PORT,... of all nodes; NULL or "": this node is by itself */
+    const char *listen_peer;   /* HOST:PORT */
+    const char *clients;       /* where the others send clients that need this node; NULL or "": nowhere */
+    struct tls_files peer_tls; /* all NULL: none */
     struct node_hooks hooks;
     struct trace *trace;
 };
@@ -67,6 +75,12 @@ struct seat *node_seat(struct node *n, unsigned i);
 struct seat *node_seat_of(struct node *n, uint16_t shard);
 struct shard *node_shard(struct node *n, uint16_t shard); /* use on its seat's thread only */
 uint64_t node_started_ms(const struct node *n);
+
+enum { NODE_ADDRESS_MAX = 272 };
+/* The node that leads the shard, as far as is known here; 0: not known. Any thread. */
+uint64_t node_leader(const struct node *n, uint16_t shard);
+/* Where a node serves clients, as it said when it was met; "" when that is not known. Any thread. */
+void node_clients_of(struct node *n, uint64_t node, char out[NODE_ADDRESS_MAX]);
 
 /* A visit to another seat: `run` there, `done` back home. On the same seat both may run inside the call of node_visit or
  * visit_return. The owner keeps the memory until `done`. */

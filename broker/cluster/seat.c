@@ -11,10 +11,49 @@ static struct place *place_of(struct seat *seat, const struct shard *s)
     return &seat->inside->places[shard_number(s) / seat->node->seat_count];
 }
 
+static void note_known(struct place *p);
+
+static bool tell_function(void *ctx, const struct function_view *f)
+{
+    struct place *p = ctx;
+    const struct node_hooks *hooks = &p->seat->node->options.hooks;
+    hooks->function_changed(hooks->ctx, p->seat, p->shard, f->name);
+    return true;
+}
+
+/* A leader tells of its functions when it begins; who follows the catalog has them from its store. */
+static void tell_functions(struct place *p)
+{
+    if (p->seat->node->options.hooks.function_changed != NULL && p->shard != NULL)
+        machine_function_each(shard_machine(p->shard), "", tell_function, p);
+}
+
+/* A node by itself knows: it leads what it serves. */
+static void note_leader(struct place *p, const struct shard *s)
+{
+    struct node *n = p->seat->node;
+    struct shard_status status;
+    if (!n->has_peers)
+        return;
+    shard_status(s, &status);
+    uint64_t leader = shard_problem(s)[0] != '\0' ? 0 : status.leader;
+    if (leader == p->leader)
+        return;
+    p->leader = leader;
+    atomic_store_explicit(&n->leaders[shard_number(s)], leader, memory_order_relaxed);
+    TRACE(n->options.trace, TRACE_DEBUG, "shard's leader", trace_u64("shard", shard_number(s)),
+          trace_u64("leader", leader), trace_u64("term", status.term));
+    if (leader == 0 || leader == n->birth.node)
+        return;
+    tell_functions(p);
+    note_known(p);
+}
+
 static void run_turn(struct turn *turn)
 {
     struct place *p = CONTAINER_OF(turn, struct place, turn);
     shard_turn(p->shard);
+    note_leader(p, p->shard);
     loop_at_turn_end(&p->seat->loop, TURN_WRITE, &p->seat->inside->due_turn);
 }
 
@@ -54,9 +93,13 @@ static void pool_work(void *ctx, struct work *w)
     ASSERT(rc == 0);
 }
 
-static void note_led(struct node *n)
+static void note_known(struct place *p)
 {
-    if (atomic_fetch_add(&n->led, 1) + 1 != n->birth.shards + 1u)
+    struct node *n = p->seat->node;
+    if (p->known)
+        return;
+    p->known = true;
+    if (atomic_fetch_add(&n->known, 1) + 1 != n->birth.shards + 1u)
         return;
     for (unsigned i = 0; i < n->seat_count; i++)
         loop_post(&n->seats[i].loop, &n->seats[i].inside->ready);
@@ -78,10 +121,8 @@ static void leading(void *ctx, struct shard *s, bool leads)
     struct node_hooks *hooks = &seat->node->options.hooks;
     if (hooks->leading != NULL)
         hooks->leading(hooks->ctx, seat, s, leads);
-    if (leads && !p->led) {
-        p->led = true;
-        note_led(seat->node);
-    }
+    if (leads)
+        note_known(p);
 }
 
 static void queue_ready(void *ctx, struct shard *s, uint64_t queue)
@@ -135,29 +176,13 @@ static void post(void *ctx, uint16_t number, struct task *t)
     loop_post(&to->loop, &p->mail);
 }
 
-/* A node by itself has no peers and leads every shard. */
-static void send_nowhere(void *ctx, struct shard *s, uint64_t node, uint16_t shard, struct bytes head,
-                         const struct shard_part *parts, size_t count)
-{
-    (void)ctx, (void)s, (void)node, (void)shard, (void)head, (void)parts, (void)count;
-}
-
-static uint64_t leader_here(void *ctx, uint16_t number)
-{
-    (void)number;
-    struct seat *seat = ctx;
-    return seat->node->birth.node;
-}
-
 static void shard_stopped(void *ctx, struct shard *s)
 {
     struct seat *seat = ctx;
     struct node *n = seat->node;
     struct place *p = place_of(seat, s);
-    if (!p->led) {
-        p->led = true;
-        note_led(n);
-    }
+    note_known(p);
+    note_leader(p, s);
     if (!log_failed(n->log))
         return;
     struct error e = {0};
@@ -271,6 +296,8 @@ static bool is_busy(const struct seat *seat)
     for (size_t i = 0; i < in->place_count; i++)
         if (shard_busy(in->places[i].shard))
             return true;
+    if (in->step >= SEAT_TIRES && !in->mesh_closed)
+        return true;
     return seat->number == 0 && seat->node->flushing;
 }
 
@@ -312,6 +339,7 @@ static void on_rest(struct mail *mail)
 {
     struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, rest);
     in->step = SEAT_TIRES;
+    exchange_close(in->env.ctx);
     go_on_stopping(in->env.ctx);
 }
 
@@ -335,8 +363,8 @@ static void fill_env(struct seat *seat)
         .queue_changed = queue_changed,
         .function_changed = function_changed,
         .post = post,
-        .send = send_nowhere,
-        .leader = leader_here,
+        .send = exchange_send,
+        .leader = exchange_leader,
         .stopped = shard_stopped,
     };
     in->ready.run = on_ready;
@@ -364,7 +392,7 @@ static int open_places(struct seat *seat, struct error *e)
                                   .env = &in->env,
                                   .seed = node_random(),
                                   .trace = n->options.trace};
-        membership_add(&o.founders.voters, n->birth.node);
+        o.founders.voters = n->birth.founders;
         int rc = shard_open(&o, &p->shard, e);
         if (rc != ERR_OK)
             return rc;
@@ -393,7 +421,8 @@ static int open_seat(struct node *n, int number, struct error *e)
     in->port = node_port_create(n, in);
     in->places = memory_zero(n->birth.shards / n->seat_count + 2, sizeof *in->places);
     struct node_hooks *hooks = &n->options.hooks;
-    if (hooks->opened != NULL)
+    rc = exchange_open(seat, e);
+    if (rc == ERR_OK && hooks->opened != NULL)
         rc = hooks->opened(hooks->ctx, seat, e);
     return rc;
 }
@@ -410,6 +439,11 @@ int seats_open(struct node *n, struct error *e)
     }
     for (unsigned i = 0; i < wanted; i++) {
         int rc = open_places(&n->seats[i], e);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    for (unsigned i = 0; i < wanted; i++) {
+        int rc = exchange_start(&n->seats[i], e);
         if (rc != ERR_OK)
             return rc;
     }

@@ -48,12 +48,19 @@ static void finish(struct page *p)
     http_seat_end_if_closed(hs);
 }
 
+/* Here, or elsewhere. */
+static bool serves(const struct http *h, const struct shard *s)
+{
+    uint64_t leader = node_leader(h->node, shard_number(s));
+    return shard_leads(s) || (shard_problem(s)[0] == '\0' && leader != 0 && leader != node_birth(h->node)->node);
+}
+
 static void look(struct visit *v, struct shard *s)
 {
     struct page *p = CONTAINER_OF(v, struct page, visit);
     if (p->metrics != NULL) {
         p->again = metrics_add_shard(p->metrics, s, node_seat_of(p->hs->seat->node, shard_number(s)));
-    } else if (!shard_leads(s)) {
+    } else if (!serves(p->hs->http, s)) {
         p->ready = false;
         const char *problem = shard_problem(s);
         buffer_printf(&p->out, "shard %u does not serve: %s\n", shard_number(s),
@@ -95,7 +102,9 @@ static void start_page(struct http_seat *hs, struct http_connection *c, bool met
     struct page *p = memory_zero(1, sizeof *p);
     p->hs = hs;
     p->connection = c;
-    p->ready = true;
+    p->ready = atomic_load(&hs->http->serving);
+    if (!p->ready)
+        buffer_printf(&p->out, "clients are not served yet\n");
     if (metrics)
         p->metrics = metrics_create(hs->http);
     list_append(&hs->page_list, &p->link);

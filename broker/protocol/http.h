@@ -11,6 +11,7 @@ struct http {
     struct native *native;
     const struct native_services *services;
     uint32_t connections_max;
+    atomic_bool serving; /* the native protocol is listened for; set by the owner */
 };
 
 struct http_seat {

@@ -42,7 +42,13 @@ static void encode_error(struct op *op)
 {
     Hato__Error error = HATO__ERROR__INIT;
     Hato__Reply reply = HATO__REPLY__INIT;
+    char leader[NODE_ADDRESS_MAX] = "";
+    if (op->error.code == ERR_NOT_LEADER && op->visit.home != NULL) {
+        struct node *n = op->visit.home->node;
+        node_clients_of(n, node_leader(n, op->visit.shard), leader);
+    }
     error.code = (Hato__Code)op->error.code;
+    error.leader = leader;
     error.message = op->error.message;
     error.field = op->error.field;
     reply.error = &error;

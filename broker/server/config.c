@@ -47,6 +47,13 @@ static const struct setting settings[] = {
      "functions may be on private addresses (always so on loopback)"},
     {"endpoint-ca", TEXT, AT(endpoint_ca), 0, 0, "FILE",
      "certificates (PEM) that functions over https may have, besides those the system trusts"},
+    {"peers", TEXT, AT(peers), 0, 0, "N=HOST:PORT,...", "all nodes of the cluster, this one among them (none)"},
+    {"listen-peer", TEXT, AT(listen_peer), 0, 0, "HOST:PORT", "for other nodes (this node's in --peers)"},
+    {"advertise", TEXT, AT(advertise), 0, 0, "HOST:PORT", "where clients reach this node (--listen)"},
+    {"cluster", TEXT, AT(cluster), 0, 0, "NAME", "the cluster's name, fixed when its nodes are made (hato)"},
+    {"peer-cert", TEXT, AT(peer_cert), 0, 0, "FILE", "this node's certificate (PEM), shown to other nodes"},
+    {"peer-key", TEXT, AT(peer_key), 0, 0, "FILE", "its key"},
+    {"peer-ca", TEXT, AT(peer_ca), 0, 0, "FILE", "authority of all nodes' certificates, and of no others"},
     {"config", TEXT, AT(config), 0, 0, "FILE", "an INI file with the names above"},
     {"help", SWITCH, AT(help), 0, 0, NULL, "this page"},
     {"version", SWITCH, AT(version), 0, 0, NULL, "the version"},
@@ -71,6 +78,10 @@ void config_defaults(struct config *c)
     set_text(&c->region, "us-east-1");
     set_text(&c->endpoint_ca, "");
     set_text(&c->config, "");
+    char **const empty[] = {&c->cluster,   &c->peers,    &c->listen_peer, &c->advertise,
+                            &c->peer_cert, &c->peer_key, &c->peer_ca};
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++)
+        set_text(empty[i], "");
 }
 
 void config_close(struct config *c)
@@ -242,6 +253,8 @@ int config_load(struct config *c, int argc, char **argv, char **environment, str
         rc = read_environment(c, environment, e);
     if (rc == ERR_OK)
         rc = read_flags(c, argc, argv, false, e);
+    if (rc == ERR_OK)
+        config_settle_peers(c);
     return rc;
 }
 
@@ -281,6 +294,8 @@ int config_check(const struct config *c, struct error *e)
         rc = check_exposure(c, "http", c->http, e);
     if (rc == ERR_OK)
         rc = check_endpoint_ca(c, e);
+    if (rc == ERR_OK)
+        rc = config_check_peers(c, e);
     if (rc == ERR_OK && c->data[0] == '\0')
         rc = error_field(e, ERR_INVALID, "data", "--data must name a directory");
     if (rc == ERR_OK && c->log_window != 0 && c->log_segment != 0 && c->log_window < 4 * c->log_segment)
@@ -293,7 +308,8 @@ void config_help(FILE *out)
     fputs("hatod: the Hato message broker\n\n"
           "usage: hatod [flags]\n\n"
           "  hatod --data ./data                 one node, everything embedded\n"
-          "  hatod --data /var/lib/hato --log-format json\n\n",
+          "  hatod --data /var/lib/hato --log-format json\n"
+          "  hatod --data d1 --node 1 --peers 1=10.0.0.1:9400,2=10.0.0.2:9400,3=10.0.0.3:9400 ...\n\n",
           out);
     for (int i = 0; i < SETTINGS; i++) {
         char flag[48];

@@ -10,6 +10,7 @@
 
 struct config {
     char *data, *listen, *http, *account, *region, *endpoint_ca, *config;
+    char *cluster, *peers, *listen_peer, *advertise, *peer_cert, *peer_key, *peer_ca;
     uint64_t node, shards, loops;
     uint64_t log_window, log_segment, disk_reserve, cache;
     enum trace_level log_level;
@@ -23,6 +24,10 @@ void config_close(struct config *c);
 
 /* Errors: ERR_INVALID naming the flag and what it takes. */
 int config_load(struct config *c, int argc, char **argv, char **environment, struct error *e);
+
+/* config_peers.c: settings that follow from --peers where they are not given. */
+void config_settle_peers(struct config *c);
+int config_check_peers(const struct config *c, struct error *e);
 
 /* What must hold between settings: for instance credentials outside of loopback. */
 int config_check(const struct config *c, struct error *e);

@@ -46,6 +46,10 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
                  .window_bytes = c->log_window,
                  .disk_reserve = c->disk_reserve,
                  .cache_bytes = c->cache,
+                 .cluster = c->cluster[0] != '\0' ? c->cluster : NULL,
+                 .peers = c->peers,
+                 .listen_peer = c->listen_peer,
+                 .clients = c->advertise,
                  .trace = trace},
         .listen = c->listen,
         .http = c->http,
@@ -54,6 +58,8 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
         .endpoint_ca = c->endpoint_ca,
         .allow_private = loopback || c->allow_private,
     };
+    if (c->peer_cert[0] != '\0')
+        o.node.peer_tls = (struct tls_files){.certificate = c->peer_cert, .key = c->peer_key, .ca = c->peer_ca};
     uint64_t files = files_raise();
     files_share_out(files, &o.connections);
     TRACE(trace, TRACE_INFO, "starting", trace_text("version", HATO_BROKER_VERSION), trace_text("data", c->data),

@@ -26,6 +26,7 @@ struct server {
     struct desk *desks;
     struct native_seat **native_seats;
     unsigned desk_count;
+    atomic_uint serving; /* desks that clients can come to */
 };
 
 static struct desk *desk_of(struct server *s, const struct seat *seat)
@@ -70,6 +71,8 @@ static int open_desk(void *ctx, struct seat *seat, struct error *e)
     s->native_seats[s->desk_count++] = &d->native;
     if (seat->number == 0 && s->options.http[0] != '\0') {
         rc = http_seat_open(&d->http, &s->http, seat, s->options.http, e);
+        if (rc == ERR_OK)
+            rc = http_seat_start(&d->http, e); /* health can be asked for before there is a leader of anything */
         if (rc != ERR_OK)
             return error_wrap(e, "--http");
         d->has_http = true;
@@ -95,15 +98,14 @@ static void ready_desk(void *ctx, struct seat *seat)
     struct server *s = ctx;
     struct desk *d = desk_of(s, seat);
     struct error e = {0};
-    int rc = native_seat_start(&d->native, &e);
-    if (rc == ERR_OK && d->has_http)
-        rc = http_seat_start(&d->http, &e);
-    if (rc != ERR_OK) {
+    if (native_seat_start(&d->native, &e) != ERR_OK) {
         node_fail(s->node, &e);
         return;
     }
-    if (seat->number == 0)
-        tell_ready(s);
+    if (atomic_fetch_add(&s->serving, 1) + 1 < s->desk_count)
+        return;
+    atomic_store(&s->http.serving, true);
+    tell_ready(s);
 }
 
 /* ---------------------------------------------------------------- closing a seat */

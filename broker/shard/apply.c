@@ -102,9 +102,9 @@ static int apply_one(struct shard *s, const struct raft_entry *entry, struct err
     }
     if (b != NULL)
         answer(b, &s->output);
-    if (s->leads)
-        for (size_t i = 0; i < s->output.effect_count; i++)
-            perform(s, &s->output.effects[i]);
+    for (size_t i = 0; i < s->output.effect_count; i++)
+        if (s->leads || s->output.effects[i].kind == EFFECT_FUNCTION)
+            perform(s, &s->output.effects[i]); /* what a function is has to be known wherever a queue may be led */
     return ERR_OK;
 }
 

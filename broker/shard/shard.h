@@ -59,7 +59,8 @@ struct shard_env {
     /* Effects for which the owner has the means. */
     void (*queue_ready)(void *ctx, struct shard *s, uint64_t queue); /* it may have something to receive */
     void (*queue_changed)(void *ctx, struct shard *s, uint64_t queue);
-    void (*function_changed)(void *ctx, struct shard *s, const char *name);
+    void (*function_changed)(void *ctx, struct shard *s,
+                             const char *name); /* on every replica, not the leader's alone */
     /* Runs the task where shard `number` lives, with that shard; with NULL where it can't be reached. Later, never inside. */
     void (*post)(void *ctx, uint16_t number, struct task *t);
     /* Brings a frame (head, then parts) to `shard` at another node: shard_receive there. It may be lost. */

@@ -80,6 +80,8 @@ class Broker:
         self.log = os.path.join(self.directory, "stderr")
         self.arguments = list(arguments)
         self.port, self.http_port = free_ports(2)
+        self.peer_port = None  # of one of a cluster
+        self.peer_port = None  # of one of a cluster
         self.process = None
         self.limit_files = None  # open files it may have, when not what this process may
         os.makedirs(self.directory)
@@ -268,6 +270,7 @@ class Scenario:
         self.directory = tempfile.mkdtemp(prefix="hato-scenario-")
         self.brokers = []
         self.endpoints = []
+        self.clusters = 0
         self.number = 0
         self.failures = 0
 
@@ -317,6 +320,28 @@ class Scenario:
         broker = Broker(self, name or f"broker{len(self.brokers) + 1}", arguments)
         self.brokers.append(broker)
         return broker.start() if start else broker
+
+    def cluster(self, count, *arguments, start=True):
+        """Brokers a1, a2, ... (of the second cluster b1, ...) that know each other. An argument may be a function of a node's number."""
+        ports = free_ports(count)
+        peers = ",".join(f"{number}=127.0.0.1:{port}" for number, port in enumerate(ports, 1))
+        nodes = []
+        for number, port in enumerate(ports, 1):
+            more = [word(number) if callable(word) else word for word in arguments]
+            node = self.broker("--node", str(number), "--peers", peers, *more, name=f"{self.cluster_name()}{number}",
+                               start=False)
+            node.peer_port = port
+            nodes.append(node)
+        self.clusters += 1
+        if start:
+            for node in nodes:  # none is ready before most are there
+                node.start(ready=False)
+            for node in nodes:
+                self.wait_for(f"{node.name} to be ready", node.is_ready)
+        return nodes
+
+    def cluster_name(self):
+        return "abcdefgh"[self.clusters]
 
     def endpoint(self, answer=lambda request: 200, port=0, tls=None):
         endpoint = Endpoint(answer, port, tls)

@@ -24,7 +24,7 @@ INTERNAL, CONFLICT, CLOSED, CANCELLED, NO_MEMORY = range(19, 24)
 # Name of a message -> number of a field -> (its name, its type). A type is int, bool, double, text, bytes, or the name of a
 # message; "*" before it: repeated. A type that ends with "?" knows absent from its default.
 MESSAGES = {
-    "Error": {1: ("code", "int"), 2: ("message", "text"), 3: ("field", "text")},
+    "Error": {1: ("code", "int"), 2: ("message", "text"), 3: ("field", "text"), 4: ("leader", "text")},
     "Attribute": {1: ("name", "text"), 2: ("text", "text?"), 3: ("number", "text?"), 4: ("binary", "bytes?"),
                   5: ("type_suffix", "text")},
     "Message": {1: ("body", "bytes"), 2: ("attributes", "*Attribute"), 3: ("group", "text"), 4: ("deduplication_id", "text"),
@@ -261,6 +261,7 @@ class Refused(Exception):
         self.code = error["code"]
         self.field = error["field"]
         self.message = error["message"]
+        self.leader = error["leader"]
 
 
 class Gone(ConnectionError):

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""Three real nodes: they elect, replicate, lose one and go on, and let nobody in who does not belong to them."""
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+import native
+from lib import free_ports, scenario
+
+QUEUES = [f"jobs-{number}" for number in range(12)]  # enough for every shard to have some
+
+
+class Client:
+    """Asks the node that the last refusal named, or one after the other. Repeats what was surely not done, and what may be done twice."""
+
+    def __init__(self, s, nodes):
+        self.s = s
+        self.nodes = nodes
+        self.connections = {}
+        self.leaders = {}  # of a queue -> port
+        self.turn = 0
+        self.refusals = 0
+
+    def connection(self, port):
+        if port not in self.connections:
+            self.connections[port] = native.Connection(port)
+        return self.connections[port]
+
+    def drop(self, port):
+        if port in self.connections:
+            self.connections.pop(port).close()
+
+    def any_port(self):
+        self.turn += 1
+        return self.nodes[self.turn % len(self.nodes)].port
+
+    def once(self, of, op, fields):
+        port = self.leaders.get(of) or self.any_port()
+        try:
+            return self.connection(port).call(op, **fields)
+        except native.Refused as refused:
+            if refused.code not in (native.NOT_LEADER, native.UNKNOWN_OUTCOME, native.CLOSED):
+                raise
+            self.refusals += 1
+            self.leaders[of] = int(refused.leader.rsplit(":", 1)[1]) if refused.leader else None
+        except OSError:
+            self.drop(port)
+            self.leaders[of] = None
+        return None
+
+    def call(self, of, op, **fields):
+        found = []
+
+        def answered():
+            reply = self.once(of, op, fields)
+            if reply is not None:
+                found.append(reply)
+            return found
+
+        self.s.wait_for(f"{op} of {of}", answered)
+        return found[0]
+
+    def send(self, queue, producer, sequence, body):
+        reply = self.call(queue, "send", queue=queue, messages=[{"body": body}], producer=producer, sequence=sequence)
+        return reply["results"][0]["error"] is None
+
+    def drain(self, queue):
+        bodies = []
+        while True:
+            some = self.call(queue, "receive", queue=queue, max_messages=100, wait_ms=0)["deliveries"]
+            if not some:
+                return sorted(bodies)
+            self.call(queue, "ack", queue=queue, receipts=[one["receipt"] for one in some])
+            bodies += [one["message"]["body"] for one in some]
+
+
+def leaders(node):
+    """Shard -> the node that leads it, as this one knows."""
+    with native.Connection(node.port) as c:
+        return {shard["shard"]: shard["leader"] for shard in c.call("status")["shards"]}
+
+
+def all_agree(nodes):
+    views = [leaders(node) for node in nodes]
+    return views[0] if 0 not in views[0].values() and all(view == views[0] for view in views) else None
+
+
+def caught_up(nodes):
+    """Whether all nodes have applied the same."""
+    def applied(node):
+        with native.Connection(node.port) as c:
+            return [(shard["shard"], shard["applied"], shard["commit"]) for shard in c.call("status")["shards"]]
+
+    first = applied(nodes[0])
+    return all(applied(node) == first for node in nodes[1:]) and all(a == c for _, a, c in first)
+
+
+def body(queue, number):
+    return f"{queue} {number}".encode()
+
+
+def send_some(client, start, count):
+    """Every queue gets messages `start` to `start + count - 1`, under the numbers of a producer of its own."""
+    good = True
+    for producer, queue in enumerate(QUEUES, 1):
+        for number in range(start, start + count):
+            good = client.send(queue, producer, number, body(queue, number)) and good
+    return good
+
+
+def replication(s, nodes):
+    client = Client(s, nodes)
+    view = s.wait_for("all nodes to agree on the leaders", lambda: all_agree(nodes))
+    s.check("every shard has a leader that all nodes know", len(view) == 9, view)
+    for queue in QUEUES:
+        client.call(queue, "queue_create", name=queue)
+    s.check("a node that does not lead says who does", client.refusals > 0)
+    s.check("messages are accepted", send_some(client, 1, 5))
+    held = client.call("jobs-0", "receive", queue="jobs-0", max_messages=1, visibility_ms=3600000)["deliveries"]
+    s.equal("a message is leased", len(held), 1)
+
+    victim = nodes[view[1] - 1]
+    victim.kill()
+    rest = [node for node in nodes if node is not victim]
+    client = Client(s, rest)
+    s.check("with one of three killed the others accept messages", send_some(client, 6, 5))
+    view = s.wait_for("the others to agree on the leaders", lambda: all_agree(rest))
+    s.check("nothing is led by the one that is gone", nodes.index(victim) + 1 not in view.values(), view)
+    duplicate = client.call("jobs-3", "send", queue="jobs-3", messages=[{"body": body("jobs-3", 2)}], producer=4, sequence=2)
+    s.check("a send repeated to another leader is stored once", duplicate["results"][0]["duplicate"], duplicate)
+
+    victim.start()
+    s.wait_for("the one that came back to catch up", lambda: caught_up(nodes))
+    s.check("the node that was killed comes back and catches up", True)
+
+    other = rest[0]
+    other.kill()
+    client = Client(s, [node for node in nodes if node is not other])
+    s.equal("what one node acknowledged is received from another, once and all of it",
+            [client.drain(queue) for queue in QUEUES[1:]],
+            [sorted(body(queue, number) for number in range(1, 11)) for queue in QUEUES[1:]])
+    s.equal("what is leased stays leased when the leader changes", held[0]["message"]["body"] in client.drain("jobs-0"), False)
+    s.equal("its receipt still holds", client.call("jobs-0", "ack", queue="jobs-0", receipts=[held[0]["receipt"]])["codes"], [])
+    other.start()
+    s.wait_for("all to be there again", lambda: caught_up(nodes))
+
+
+def without_a_majority(s, nodes):
+    nodes[0].kill()
+    nodes[1].kill()
+    lonely = nodes[2]
+    s.wait_for("the last one to know that it can't decide", lambda: set(leaders(lonely).values()) == {0})
+    with native.Connection(lonely.port) as c:
+        s.equal("one of three decides nothing", c.code("send", queue="jobs-1", messages=[{"body": b"x"}]), native.NOT_LEADER)
+        s.equal("nor does it hand out messages", c.code("receive", queue="jobs-1", wait_ms=0), native.NOT_LEADER)
+    status, text = lonely.get("/readyz")
+    s.check("it says that it is not ready, and why", status == 503 and "no leader" in text, (status, text))
+    s.equal("it is alive", lonely.get("/healthz")[0], 200)
+    nodes[0].start(ready=False)
+    nodes[1].start(ready=False)
+    for node in nodes:
+        s.wait_for(f"{node.name} to be ready again", node.is_ready)
+    s.check("with a majority it goes on", send_some(Client(s, nodes), 101, 1))
+
+
+def strangers(s, nodes):
+    for number, data in enumerate((b"GET / HTTP/1.1\r\n\r\n", b"HATO\1\0\0\0", b"HATP\7\0\x08\0", os.urandom(2000)), 1):
+        with socket.create_connection(("127.0.0.1", nodes[0].peer_port)) as c:
+            c.sendall(data)
+            s.wait_for("its refusal", lambda n=number: nodes[0].last_lines(400).count('event="peer refused"') >= n)
+    s.check("strangers at the peers' port are refused, each with a line", True)
+    s.contains("a version that is not spoken is named", nodes[0].last_lines(400), "versions 7 to 8")
+    s.check("the broker goes on", send_some(Client(s, nodes), 201, 1))
+
+
+def lost_data(s, nodes):
+    """A node whose disk was replaced must not vote as if nothing had happened."""
+    node = nodes[1]
+    s.equal("a node is stopped", node.stop(), 0)
+    shutil.move(node.data, node.data + ".kept")
+    node.start(ready=False)
+    s.wait_for("it to be told why", lambda: "another data directory than when node" in node.last_lines())
+    s.wait_for("the others to say so", lambda: "another data directory than when node" in nodes[0].last_lines(400))
+    s.check("a node that lost its data is refused by those it had met", node.get("/readyz")[0] == 503)
+    s.check("the others go on without it", send_some(Client(s, [nodes[0], nodes[2]]), 301, 1))
+    node.kill()
+    shutil.rmtree(node.data)
+    shutil.move(node.data + ".kept", node.data)
+    node.start()
+    s.wait_for("the node with its data to catch up", lambda: caught_up(nodes))
+    s.check("with its data it is let in again", True)
+
+
+def other_cluster(s, nodes):
+    """The same addresses, another name: as when an old machine is started by mistake."""
+    node = nodes[2]
+    node.stop()
+    code = node.start("--cluster", "pigeon", ready=False).wait()
+    s.check("another cluster's name is refused for a data directory", code != 0 and "another name" in node.last_lines(3))
+    node.start()
+    stranger = s.broker("--node", "3", "--cluster", "pigeon", "--listen-peer", f"127.0.0.1:{free_ports(1)[0]}",
+                        *nodes[2].arguments[2:], name="stranger", start=False)
+    stranger.start(ready=False)
+    s.wait_for("the stranger to be refused", lambda: "of another: check --peers" in stranger.last_lines())
+    s.check("a node of another cluster is refused and told so", stranger.get("/readyz")[0] == 503)
+    stranger.kill()
+
+
+def usage(s):
+    def refused(name, part, *arguments):
+        broker = s.broker(*arguments, start=False)
+        code = broker.start(ready=False).wait()
+        s.check(name, code == 2 and part in broker.last_lines(2), (code, broker.last_lines(2)))
+
+    refused("a list of peers without this node is refused", "does not name this node", "--node", "4", "--peers",
+            "1=127.0.0.1:1,2=127.0.0.1:2")
+    refused("a list of peers that can't be read is refused", "N=HOST:PORT", "--peers", "127.0.0.1:1")
+    refused("a peers' port open to other machines needs certificates", "--peer-cert", "--peers", "1=10.0.0.1:1,2=10.0.0.2:1")
+    refused("certificates go together", "--peer-ca is missing", "--peer-cert", "a", "--peer-key", "b")
+
+
+def certificates(s):
+    """Three nodes that speak TLS, and one whose certificate comes from elsewhere."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=s.directory)
+
+    def authority(name):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+    def certificate(name, by):
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-addext",
+                "subjectAltName=IP:127.0.0.1", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-CAcreateserial", "-days",
+                "2", "-copy_extensions", "copy", "-out", f"{name}.pem")
+
+    authority("ours")
+    authority("theirs")
+    for number in (1, 2):
+        certificate(f"node-{number}", "ours")
+    certificate("node-3", "theirs")
+    nodes = s.cluster(3, "--peer-cert", lambda n: s.path(f"node-{n}.pem"), "--peer-key", lambda n: s.path(f"node-{n}.key"),
+                      "--peer-ca", s.path("ours.pem"), start=False)
+    for node in nodes:
+        node.start(ready=False)
+    for node in nodes[:2]:
+        s.wait_for(f"{node.name} to be ready", node.is_ready)
+    s.check("nodes with certificates of one authority find each other", True)
+    s.wait_for("the third to be refused", lambda: "/CN=node-3 is refused" in nodes[0].last_lines())
+    s.wait_for("it to say so", lambda: "refused this side's certificate" in nodes[2].last_lines())
+    s.check("a certificate of another authority is refused, and named", nodes[2].get("/readyz")[0] == 503)
+    client = Client(s, nodes[:2])
+    client.call("safe", "queue_create", name="safe")
+    s.check("messages are accepted over TLS", client.send("safe", 5, 1, b"hello"))
+
+
+def main():
+    with scenario() as s:
+        nodes = s.cluster(3)
+        for part in (replication, without_a_majority, strangers, lost_data, other_cluster):
+            began = time.monotonic()
+            part(s, nodes)
+            s.note(f"{part.__name__}: {time.monotonic() - began:.1f} s")
+        usage(s)
+        for node in nodes:
+            s.equal(f"{node.name} stops in order", node.stop(), 0)
+        certificates(s)
+
+
+main()
