@@ -262,6 +262,16 @@ static void produce(struct sim_clients *c, struct producer *p)
 
 /* ---------------------------------------------------------------- settling */
 
+static uint32_t settled_message(const struct settle *x)
+{
+    return x->kind == SETTLE_CANCEL ? x->message : x->held.d.message;
+}
+
+static bool settle_ends(const struct settle *x)
+{
+    return x->kind == SETTLE_ACK || x->kind == SETTLE_CANCEL;
+}
+
 static void on_settled(struct command *command, const struct reply *reply)
 {
     struct settle *x = CONTAINER_OF(command, struct settle, command);
@@ -270,6 +280,7 @@ static void on_settled(struct command *command, const struct reply *reply)
     const struct sim_delivery *d = &x->held.d;
     bool answered = reply->code == ERR_OK;
     int code = answered ? reply->codes[0] : reply->code;
+    sim_settling(m, settled_message(x), settle_ends(x), -1);
     uint64_t now = machine_clock_ms(shard_machine(x->at));
     switch (x->kind) {
     case SETTLE_ACK:
@@ -323,8 +334,10 @@ static void settle(struct sim_clients *c, struct route *r, struct settle with, i
     x->command.done = on_settled;
     x->clients = c;
     c->settling++;
+    sim_settling(c->model, settled_message(x), settle_ends(x), 1);
     if (submit(c, r, x, queue))
         return;
+    sim_settling(c->model, settled_message(x), settle_ends(x), -1);
     c->settling--;
     memory_free(x);
 }
@@ -478,7 +491,7 @@ void sim_clients_destroy(struct sim_clients *c)
 void sim_clients_step(struct sim_clients *c, bool calm)
 {
     c->calm = calm;
-    c->model->lost = (uint32_t)sim_cluster_deposed(c->cluster);
+    c->model->lost = (uint32_t)sim_cluster_leads(c->cluster);
     make_queues(c);
     for (int i = 0; i < PRODUCERS; i++)
         produce(c, &c->producers[i]);

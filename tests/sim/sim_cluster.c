@@ -44,11 +44,11 @@ void sim_cluster_step(struct sim_cluster *c, uint64_t us)
     }
 }
 
-uint64_t sim_cluster_deposed(const struct sim_cluster *c)
+uint64_t sim_cluster_leads(const struct sim_cluster *c)
 {
     uint64_t n = 0;
     for (uint64_t i = 0; i < c->count; i++)
-        n += c->nodes[i].deposed + c->nodes[i].crashes;
+        n += c->nodes[i].leads + c->nodes[i].crashes;
     return n;
 }
 

@@ -28,7 +28,7 @@ void sim_cluster_close(struct sim_cluster *c);
 void sim_cluster_step(struct sim_cluster *c, uint64_t us);
 
 struct sim_node *sim_cluster_node(struct sim_cluster *c, uint64_t id);
-uint64_t sim_cluster_deposed(const struct sim_cluster *c); /* leads of shards that ended, crashes included */
+uint64_t sim_cluster_leads(const struct sim_cluster *c); /* leads of shards that began or ended, and crashes */
 
 /* All nodes are up, every shard has one leader, and every replica has applied all there is. */
 bool sim_cluster_settled(struct sim_cluster *c);

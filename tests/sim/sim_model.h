@@ -30,12 +30,16 @@ struct sim_message {
     uint8_t at;              /* last seen in */
     uint8_t group;           /* 0: none */
     bool maybe_gone;         /* an ack or cancel whose outcome is not known */
+    uint8_t ending;          /* acks and cancels under way: they may have been done though nobody knows yet */
+    uint8_t changing;        /* nacks and extensions under way */
     bool maybe_moved;        /* nobody knows whether the last lease was the last one */
     uint64_t sequence;       /* in queue `at`; 0: not known */
     uint64_t due_ms;         /* not before */
     uint64_t lease_until_ms; /* while this lasts nobody else may have it; 0: none that is known */
-    uint64_t lease;
-    uint32_t count; /* receives seen, in queue `at` */
+    uint64_t lease, leased_ms;
+    uint64_t former_lease; /* the last one seen in the queue it left */
+    bool changed;          /* a lease of it was ended or extended, so that nobody knows when the others ended */
+    uint32_t count;        /* receives seen, in queue `at` */
     uint32_t deliveries;
     uint32_t lost; /* as of the run, when its send was begun */
 };
@@ -45,7 +49,7 @@ struct sim_model {
     struct sim_message *messages;
     size_t count;
     uint32_t
-        lost; /* leaders that stopped to be: each may have lost one receive of a message on the way to its client */
+        lost; /* leads that began or ended, and crashes: each may have lost one receive of a message on the way to its client */
     uint64_t stored, acked, dead, deliveries;
     char violation[400]; /* the first one; "" while all promises hold */
 };
@@ -61,6 +65,9 @@ struct sim_delivery {
 
 void sim_stored(struct sim_model *m, uint32_t message, uint64_t sequence, bool duplicate);
 void sim_delivered(struct sim_model *m, const struct sim_delivery *d);
+/* A settlement was begun (+1) or answered (-1, before what the answer is): by a leader that is cut off it may be long under way
+ * although another leader has done it. `ends`: an ack or cancel. */
+void sim_settling(struct sim_model *m, uint32_t message, bool ends, int by);
 void sim_acked(struct sim_model *m, const struct sim_delivery *d, int code, uint64_t now_ms);
 void sim_nacked(struct sim_model *m, const struct sim_delivery *d, int code, uint64_t now_ms, uint64_t delay_ms,
                 bool uncounted);

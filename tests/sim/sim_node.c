@@ -64,7 +64,8 @@ static void leading(void *ctx, struct shard *s, bool leads)
 {
     (void)s;
     struct sim_node *n = ctx;
-    n->deposed += !leads;
+    (void)leads;
+    n->leads++;
 }
 
 static void on_queue(void *ctx, struct shard *s, uint64_t queue)

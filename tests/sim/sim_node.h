@@ -46,7 +46,7 @@ struct sim_node {
     uint64_t window_segments; /* of the log */
     uint64_t crashes, flushes;
     uint64_t snapshots, marks[SIM_SHARDS + 1]; /* installed; the last one's index, by shard */
-    uint64_t deposed;                          /* how often one of its shards ended to lead */
+    uint64_t leads;                            /* how often one of its shards began or ended to lead */
     bool up;
     char problem[ERROR_MESSAGE_MAX + 64]; /* a shard stopped, or the node did not start: "" while all is well */
     struct trace *trace;

@@ -209,11 +209,10 @@ static void tell(const struct run *r)
         snapshots += r->cluster.nodes[i].snapshots;
     }
     printf("# %zu messages, %" PRIu64 " stored, %" PRIu64 " acked, %" PRIu64 " dead-lettered, %" PRIu64
-           " deliveries, %" PRIu64 " crashes, %" PRIu64 " flushes, %" PRIu64 " leads ended, %" PRIu64
+           " deliveries, %" PRIu64 " crashes, %" PRIu64 " flushes, %" PRIu64 " leads began or ended, %" PRIu64
            " frames (%" PRIu64 " lost), %" PRIu64 " states compared, %" PRIu64 " snapshots installed\n",
            r->model.count, r->model.stored, r->model.acked, r->model.dead, r->model.deliveries, crashes, flushes,
-           sim_cluster_deposed(&r->cluster), r->cluster.net.sent, r->cluster.net.dropped, r->cluster.compared,
-           snapshots);
+           sim_cluster_leads(&r->cluster), r->cluster.net.sent, r->cluster.net.dropped, r->cluster.compared, snapshots);
 }
 
 static void stop(struct run *r)
