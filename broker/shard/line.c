@@ -261,11 +261,10 @@ static void on_fetched(struct fetch *f, int code, const struct error *e)
     s->fetching_bytes -= a->bytes;
     if (code == ERR_NOT_FOUND && drop_gone(s, a))
         code = ERR_OK;
-    if (code != ERR_OK && !s->leads) {
-        /* its consumer is gone with the lead, the lease runs out */
-    } else if (code != ERR_OK) {
+    bool led = code != ERR_OK && !s->leads; /* the consumer went with the lead, the lease runs out */
+    if (code != ERR_OK && !led) {
         shard_stop(s, e); /* a body that was acknowledged can't be read: this replica is damaged */
-    } else if (f->count == 0) {
+    } else if (led || f->count == 0) {
         /* all are gone: the line looks again, and ends who does not wait */
     } else if (a->consumer != NULL) {
         struct consumer *c = a->consumer;

@@ -71,8 +71,8 @@ bool sim_cluster_settled(struct sim_cluster *c)
     for (uint64_t i = 0; i < c->count; i++)
         if (!c->nodes[i].up || c->nodes[i].problem[0] != '\0')
             return false;
-    for (uint16_t shard = 0; shard <= SIM_SHARDS; shard++)
-        if (!shard_settled(c, shard))
+    for (int shard = 0; shard <= SIM_SHARDS; shard++)
+        if (!shard_settled(c, (uint16_t)shard))
             return false;
     return true;
 }

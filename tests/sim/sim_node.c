@@ -291,8 +291,8 @@ static bool wants_flush(const struct sim_node *n)
 
 static void count_snapshots(struct sim_node *n)
 {
-    for (uint16_t i = 0; i <= SIM_SHARDS; i++) {
-        uint64_t mark = log_snapshot(log_group(n->log, i, n->port)).index;
+    for (int i = 0; i <= SIM_SHARDS; i++) {
+        uint64_t mark = log_snapshot(log_group(n->log, (uint32_t)i, n->port)).index;
         n->snapshots += n->marks[i] != 0 && mark != n->marks[i];
         n->marks[i] = mark;
     }
