@@ -257,7 +257,7 @@ static void on_accepted(struct listener *listener, void *ctx)
     struct guest *g = memory_zero(1, sizeof *g);
     g->mesh = m;
     m->open++;
-    stream_accept(&g->stream, m->options.loop, (uv_stream_t *)&listener->tcp, &ops, NULL);
+    stream_accept(&g->stream, m->options.loop, (uv_stream_t *)&listener->tcp, &ops);
     stream_peer(&g->stream, g->address, sizeof g->address);
     g->stream.backlog_pause = SIZE_MAX; /* there is nothing to be sent but answers to pings */
     list_append(&m->guests, &g->link);

@@ -335,7 +335,7 @@ void http_server_accept(struct http_server *s, struct listener *l)
     llhttp_init(&c->parser, HTTP_REQUEST, &settings);
     c->parser.data = c;
     list_append(&s->connections, &c->link);
-    stream_accept(&c->stream, s->loop, (uv_stream_t *)&l->tcp, &ops, NULL);
+    stream_accept(&c->stream, s->loop, (uv_stream_t *)&l->tcp, &ops);
     alarm_set(s->alarms, &c->alarm, HTTP_REQUEST_MS, on_idle);
     if (s->closing || list_count(&s->connections) > s->connections_max)
         stream_close(&c->stream);

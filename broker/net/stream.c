@@ -331,15 +331,12 @@ static void begin(struct stream *s)
     update_reading(s);
 }
 
-int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops,
-                  struct error *e)
+void stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops)
 {
     init(s, loop, ops);
     int rc = uv_accept(server, (uv_stream_t *)&s->tcp);
     ASSERT(rc == 0); /* libuv calls back only with a connection in hand */
     begin(s);
-    (void)e;
-    return ERR_OK;
 }
 
 static void on_connected(uv_connect_t *connect, int status)

@@ -81,9 +81,8 @@ struct stream {
     bool secured; /* by TLS: both sides know each other */
 };
 
-/* Takes over a connection accepted from `server`. On error the stream is not open and nothing is called. */
-int stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops,
-                  struct error *e);
+/* Takes over a connection accepted from `server`; to be called where the listener says there is one. */
+void stream_accept(struct stream *s, struct loop *loop, uv_stream_t *server, const struct stream_ops *ops);
 
 /* Dials. `connected` or `closed` follows, never from inside. How long that may take is the owner's to say, with stream_close. What is
  * put before leaves once it is there. */

@@ -212,7 +212,7 @@ static void on_accepted(struct listener *l, void *ctx)
     s->prefix_len = (size_t)snprintf(s->prefix, sizeof s->prefix, "%s:%s:", ns->native->account, ns->native->region);
     list_append(&ns->sessions, &s->link);
     ns->session_count++;
-    stream_accept(&s->stream, &ns->seat->loop, (uv_stream_t *)&l->tcp, &ops, NULL);
+    stream_accept(&s->stream, &ns->seat->loop, (uv_stream_t *)&l->tcp, &ops);
     s->stream.budget = &ns->native->unfinished;
     begin_session(s);
 }

@@ -67,7 +67,7 @@ static const struct stream_ops ops = {.connected = on_connected, .data = on_data
 static void on_accepted(struct listener *l, void *ctx)
 {
     (void)ctx;
-    ck_assert_int_eq(stream_accept(&dialled.stream, &loop, (uv_stream_t *)&l->tcp, &ops, NULL), ERR_OK);
+    stream_accept(&dialled.stream, &loop, (uv_stream_t *)&l->tcp, &ops);
     if (dialled.context != NULL)
         stream_secure(&dialled.stream, tls_create(dialled.context, NULL));
 }
