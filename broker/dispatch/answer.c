@@ -101,6 +101,10 @@ static void judge_success(const struct answer *a, const struct target *target, c
         say(out, VERDICT_FAILED, "the answer is larger than 6 MiB", bytes_of(NULL, 0));
         return;
     }
+    if (a->end == ANSWER_CROWDED && partial) {
+        say(out, VERDICT_TROUBLE, "no room for the answer", bytes_text(a->reason));
+        return;
+    }
     if (partial && a->function_error[0] != '\0') {
         say(out, VERDICT_FAILED, "the function failed", a->body);
         return;
@@ -159,6 +163,7 @@ void answer_judge(const struct answer *a, const struct target *target, const str
         return;
     case ANSWER_COMPLETE:
     case ANSWER_TOO_LARGE:
+    case ANSWER_CROWDED:
         break;
     }
     if (a->status >= 200 && a->status <= 299)

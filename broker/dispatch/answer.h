@@ -17,6 +17,7 @@ enum { ANSWER_BYTES_MAX = 6 * 1024 * 1024, ANSWER_ERROR_MAX = 512 };
 enum answer_end {
     ANSWER_COMPLETE,    /* a whole answer; `status` says which */
     ANSWER_TOO_LARGE,   /* a status, and more than ANSWER_BYTES_MAX */
+    ANSWER_CROWDED,     /* a status, and no room for the rest beside the answers of others */
     ANSWER_UNREACHABLE, /* nothing was sent: name, address, connection, TLS, or the settings themselves */
     ANSWER_BROKEN,      /* sent, or begun to be, and the connection ended without a whole answer */
     ANSWER_TIMED_OUT    /* as broken, by our patience */

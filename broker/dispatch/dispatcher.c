@@ -79,6 +79,8 @@ int dispatcher_create(struct dispatcher **out, uv_loop_t *loop, const struct sou
     d->loop = options->loop;
     d->requests_max = options->requests_max > 0 ? options->requests_max : DISPATCHER_REQUESTS_MAX;
     d->memory_max = options->memory_max > 0 ? options->memory_max : DISPATCHER_MEMORY_MAX;
+    if (options->answers_max > 0)
+        d->transport.received_max = options->answers_max;
     d->lease_ms = options->lease_ms > 0 ? options->lease_ms : DISPATCHER_LEASE_MS;
     random_open(&d->random, options->seed);
     d->crypto = crypto_create();

@@ -48,6 +48,7 @@ struct dispatcher_options {
     const char *ca;               /* a PEM file of certificates to trust besides the system's; NULL: none */
     uint32_t requests_max;        /* out at once over all functions; 0: the default */
     uint64_t memory_max;          /* messages and requests held; above it nothing is leased; 0: the default */
+    uint64_t answers_max;         /* bytes of answers held, of all functions together; 0: 128 MiB */
     uint64_t lease_ms; /* a lease is asked for the function's timeout and the margin, but no longer than this, and
                                      extended while the request is out: what a crash leaves behind is soon free again */
     const char *agent; /* User-Agent; NULL: "Hato" */

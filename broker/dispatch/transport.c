@@ -15,10 +15,10 @@ static size_t on_answer(char *data, size_t one, size_t len, void *ctx)
     size_t room = x->keep_max > x->received.len ? x->keep_max - x->received.len : 0;
     size_t kept = len < room ? len : room;
     x->seen += len;
-    if (x->seen > ANSWER_BYTES_MAX || x->transport->received + kept > TRANSPORT_RECEIVED_MAX) {
-        x->too_large = true;
+    x->too_large = x->seen > ANSWER_BYTES_MAX;
+    x->crowded = !x->too_large && x->transport->received + kept > x->transport->received_max;
+    if (x->too_large || x->crowded)
         return CURL_WRITEFUNC_ERROR;
-    }
     buffer_put(&x->received, data, kept);
     x->transport->received += kept;
     return len;
@@ -99,7 +99,8 @@ static int on_timeout(CURLM *multi, long timeout_ms, void *ctx)
 int transport_open(struct transport *t, uv_loop_t *loop, const struct address_policy *policy, const char *ca,
                    void (*settled)(struct transport *t), struct error *e)
 {
-    *t = (struct transport){.loop = loop, .policy = *policy, .settled = settled};
+    *t =
+        (struct transport){.loop = loop, .policy = *policy, .received_max = TRANSPORT_RECEIVED_MAX, .settled = settled};
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return error_set(e, ERR_INTERNAL, "libcurl can't be initialised");
     t->multi = curl_multi_init();
@@ -179,6 +180,8 @@ static enum answer_end end_of(const struct exchange *x, CURLcode result)
         return x->headers_whole ? ANSWER_COMPLETE : ANSWER_BROKEN;
     if (x->too_large)
         return ANSWER_TOO_LARGE;
+    if (x->crowded)
+        return ANSWER_CROWDED;
     if (!was_sent(x))
         return ANSWER_UNREACHABLE;
     return result == CURLE_OPERATION_TIMEDOUT ? ANSWER_TIMED_OUT : ANSWER_BROKEN;
@@ -206,6 +209,9 @@ static void read_answer(struct exchange *x, CURLcode result)
     x->duration_us = us > 0 ? (uint64_t)us : 0;
     if (result == CURLE_OK)
         snprintf(x->reason, sizeof x->reason, "%s", x->headers_whole ? "" : "the connection ended among the headers");
+    else if (x->crowded)
+        snprintf(x->reason, sizeof x->reason, "the answers of all functions together would exceed %zu bytes",
+                 x->transport->received_max);
     else if (x->blocked[0] != '\0' && result == CURLE_COULDNT_CONNECT)
         snprintf(x->reason, sizeof x->reason, "address %s is private and not among those allowed", x->blocked);
     else

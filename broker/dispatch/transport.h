@@ -22,7 +22,7 @@
 enum {
     TRANSPORT_IDLE_MAX = 512,                   /* connections kept */
     TRANSPORT_HANDLES_MAX = 64,                 /* libcurl's handles kept for the next request */
-    TRANSPORT_RECEIVED_MAX = 128 * 1024 * 1024, /* bytes of answers held at once; what exceeds it counts as too large */
+    TRANSPORT_RECEIVED_MAX = 128 * 1024 * 1024, /* default of received_max */
     TRANSPORT_HEADERS_MAX = 256 * 1024,         /* bytes of an answer's headers; more counts as too large */
     TRANSPORT_DNS_SECONDS = 10                  /* an address looked up is used again for so long */
 };
@@ -39,6 +39,7 @@ struct transport {
     CURL *handles[TRANSPORT_HANDLES_MAX];
     uint32_t handle_count;
     size_t received;       /* bytes of answers held */
+    size_t received_max;   /* an answer that would exceed it is given up as crowded out; the owner may set it */
     uint32_t open_handles; /* of libuv, not closed yet */
     bool closing;
     void (*settled)(struct transport *t); /* after a round of `done`s */
@@ -67,6 +68,7 @@ struct exchange {
     size_t seen;         /* bytes of the answer, kept or not */
     size_t headers_seen; /* and of its headers */
     bool too_large;
+    bool crowded;
     bool headers_whole;             /* the empty line after them was seen */
     char blocked[ADDRESS_TEXT_MAX]; /* an address that the policy refused */
     char error[CURL_ERROR_SIZE];

@@ -217,6 +217,29 @@ START_TEST(an_answer_without_end_is_a_failure_where_it_would_name_failures)
 }
 END_TEST
 
+static void answer_first_at_length(struct web_server *s, struct web_request *r)
+{
+    static char body[64 * 1024];
+    memset(body, ' ', sizeof body - 1);
+    web_reply(r, 200, "", s->requests == 1 ? body : "");
+}
+
+START_TEST(an_answer_for_which_the_answers_of_others_leave_no_room_costs_no_receive)
+{
+    struct fixture f;
+    fixture_open(&f, answer_first_at_length);
+    f.options.answers_max = 32 * 1024;
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->acked == 1);
+    ck_assert_uint_eq(f.source->messages[0].failures, 0);
+    ck_assert_uint_eq(f.source->messages[0].returns, 1);
+    ck_assert_uint_eq(f.source->messages[0].receive_count, 1);
+    ck_assert_ptr_nonnull(strstr(f.source->messages[0].error, "together would exceed 32768 bytes"));
+    fixture_close(&f);
+}
+END_TEST
+
 static void pour_headers(struct web_connection *c)
 {
     static const char line[] = "X-More: and more and more and more and more and more and more and more and more\r\n";
@@ -296,6 +319,7 @@ int main(void)
                         sizeof broken_answers / sizeof broken_answers[0]);
     tcase_add_test(c, an_answer_without_end_is_stopped_and_a_success_when_nothing_in_it_matters);
     tcase_add_test(c, an_answer_without_end_is_a_failure_where_it_would_name_failures);
+    tcase_add_test(c, an_answer_for_which_the_answers_of_others_leave_no_room_costs_no_receive);
     tcase_add_loop_test(c, headers_without_end_are_stopped, 500, 501);
     tcase_add_loop_test(c, headers_without_end_are_stopped, 200, 201);
     tcase_add_test(c, settings_that_can_not_be_used_lease_nothing_and_say_why);
