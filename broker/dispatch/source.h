@@ -7,7 +7,7 @@
  *
  * Settling (ack, nack, extend) is told and forgotten. What one dispatcher says of one queue takes effect in the order
  * said. A settlement that can't be carried out any more (lease over, leader gone) is dropped: the lease runs out, and
- * the message is delivered again. */
+ * the message is delivered again. One that a full disk holds up is not: acks and nacks wait for space. */
 #ifndef HATO_DISPATCH_SOURCE_H
 #define HATO_DISPATCH_SOURCE_H
 

@@ -145,15 +145,15 @@ static void source_release(void *ctx, struct source_batch *batch)
 
 static void on_settled(struct command *c, const struct reply *reply)
 {
-    (void)reply; /* what failed leaves the lease to run out: source.h */
-    memory_free(c);
+    settler_settled(CONTAINER_OF(c, struct settling, command), reply->code);
 }
 
 enum { TOKENS_ON_STACK = 128 };
 
-static int submit_leases(struct push_seat *p, const struct settlement *s, struct command *c,
-                         const struct entry_lease *leases)
+static int submit_leases(struct push_seat *p, struct settling *of, const struct entry_lease *leases)
 {
+    const struct settlement *s = &of->is;
+    struct command *c = &of->command;
     struct shard *shard = node_shard(p->seat->node, s->shard);
     uint32_t count = (uint32_t)s->count;
     switch (s->kind) {
@@ -173,17 +173,15 @@ static int submit_leases(struct push_seat *p, const struct settlement *s, struct
     return shard_nack(shard, c, &settle, leases, NULL);
 }
 
-static int submit(void *ctx, const struct settlement *s)
+static int submit(void *ctx, struct settling *of)
 {
+    const struct settlement *s = &of->is;
     struct entry_lease few[TOKENS_ON_STACK];
     struct entry_lease *leases = s->count <= TOKENS_ON_STACK ? few : memory_alloc(s->count * sizeof *leases);
     for (size_t i = 0; i < s->count; i++)
         leases[i] = (struct entry_lease){s->tokens[i].sequence, s->tokens[i].lease};
-    struct command *c = memory_alloc(sizeof *c);
-    c->done = on_settled;
-    int rc = submit_leases(ctx, s, c, leases);
-    if (rc != ERR_OK)
-        memory_free(c);
+    of->command.done = on_settled;
+    int rc = submit_leases(ctx, of, leases);
     if (leases != few)
         memory_free(leases);
     return rc;

@@ -6,12 +6,16 @@
 
 #include "base/error.h"
 
+enum { OUT = 8 };
+
 /* Shards that refuse while they are told to, and what they took, as a word each: "ack 1 2" of shard 1, sequence 2. */
 struct shards {
     bool busy[3];
     int code; /* of a busy one */
     char taken[512];
     unsigned refused;
+    struct settling *out[OUT]; /* taken, not settled yet */
+    size_t out_count;
 };
 
 static uv_loop_t loop;
@@ -19,9 +23,10 @@ static struct settler settler;
 static struct shards shards;
 static bool closed;
 
-static int submit(void *ctx, const struct settlement *s)
+static int submit(void *ctx, struct settling *of)
 {
     struct shards *all = ctx;
+    const struct settlement *s = &of->is;
     if (all->busy[s->shard]) {
         all->refused++;
         return all->code;
@@ -38,7 +43,19 @@ static int submit(void *ctx, const struct settlement *s)
     if (s->kind == SETTLEMENT_EXTEND)
         len += (size_t)snprintf(all->taken + len, sizeof all->taken - len, " %u", (unsigned)s->visibility_ms);
     snprintf(all->taken + len, sizeof all->taken - len, "; ");
+    ck_assert_uint_lt(all->out_count, OUT);
+    all->out[all->out_count++] = of;
     return ERR_OK;
+}
+
+/* All that is out. */
+static void settle(int code)
+{
+    for (size_t count = shards.out_count; count > 0; count--) {
+        struct settling *first = shards.out[0];
+        memmove(shards.out, shards.out + 1, --shards.out_count * sizeof first);
+        settler_settled(first, code);
+    }
 }
 
 static void on_closed(void *arg)
@@ -61,6 +78,7 @@ static void teardown(void)
     ck_assert(!closed);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert(closed);
+    settle(ERR_CLOSED); /* shards close after the settler; this is not said again to anybody */
     ck_assert_int_eq(uv_loop_close(&loop), 0);
 }
 
@@ -140,6 +158,64 @@ START_TEST(any_other_refusal_is_final)
 }
 END_TEST
 
+START_TEST(what_a_full_store_refused_is_said_again_but_for_extensions)
+{
+    shards.busy[1] = true;
+    shards.code = ERR_STORAGE_FULL;
+    add(SETTLEMENT_EXTEND, 1, 1);
+    ck_assert(!settler_behind(&settler, 1));
+    add(SETTLEMENT_ACK, 1, 2);
+    add(SETTLEMENT_NACK, 1, 3);
+    add(SETTLEMENT_EXTEND, 1, 4);
+    ck_assert(settler_behind(&settler, 1));
+    while (shards.refused < 5)
+        uv_run(&loop, UV_RUN_ONCE);
+    shards.busy[1] = false;
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_str_eq(shards.taken, "ack 1 2; nack 1 3 9 why; ");
+}
+END_TEST
+
+START_TEST(extensions_kept_for_a_busy_shard_are_dropped_when_its_store_is_full)
+{
+    shards.busy[1] = true;
+    add(SETTLEMENT_EXTEND, 1, 1);
+    add(SETTLEMENT_ACK, 1, 2);
+    shards.code = ERR_STORAGE_FULL;
+    while (shards.refused < 3)
+        uv_run(&loop, UV_RUN_ONCE);
+    shards.busy[1] = false;
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_str_eq(shards.taken, "ack 1 2; ");
+}
+END_TEST
+
+static const int lost[] = {ERR_STORAGE_FULL, ERR_UNKNOWN_OUTCOME};
+
+START_TEST(what_was_taken_and_then_lost_is_said_again_but_for_extensions)
+{
+    add(SETTLEMENT_ACK, 1, 1);
+    add(SETTLEMENT_NACK, 1, 2);
+    add(SETTLEMENT_EXTEND, 1, 3);
+    shards.taken[0] = '\0';
+    settle(lost[_i]);
+    ck_assert(settler_behind(&settler, 1));
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_str_eq(shards.taken, "ack 1 1; nack 1 2 9 why; ");
+    settle(ERR_OK);
+    ck_assert(!uv_loop_alive(&loop));
+}
+END_TEST
+
+START_TEST(what_was_taken_and_failed_for_another_reason_is_final)
+{
+    add(SETTLEMENT_ACK, 1, 1);
+    settle(ERR_NOT_LEADER);
+    ck_assert(!settler_behind(&settler, 1));
+    ck_assert(!uv_loop_alive(&loop));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("settler");
@@ -150,6 +226,11 @@ int main(void)
     tcase_add_test(c, what_an_overloaded_shard_refused_is_said_again_in_order);
     tcase_add_test(c, one_overloaded_shard_does_not_hold_up_the_others);
     tcase_add_test(c, any_other_refusal_is_final);
+    tcase_add_test(c, what_a_full_store_refused_is_said_again_but_for_extensions);
+    tcase_add_test(c, extensions_kept_for_a_busy_shard_are_dropped_when_its_store_is_full);
+    tcase_add_loop_test(c, what_was_taken_and_then_lost_is_said_again_but_for_extensions, 0,
+                        sizeof lost / sizeof lost[0]);
+    tcase_add_test(c, what_was_taken_and_failed_for_another_reason_is_final);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
