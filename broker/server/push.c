@@ -51,6 +51,17 @@ struct held {
     char (*ids)[IDENTITY_MESSAGE_ID_LEN + 1];
 };
 
+/* The caller's own references, of as little memory as is worth it: a request may take minutes. */
+static struct delivered *keep(const struct delivered *messages, size_t count)
+{
+    struct delivered *kept = memory_alloc(count * sizeof *kept);
+    memcpy(kept, messages, count * sizeof *kept);
+    for (size_t i = 0; i < count; i++)
+        blob_ref(kept[i].owner);
+    shard_keep(kept, count);
+    return kept;
+}
+
 static struct held *hold(struct push_seat *p, uint64_t queue, const struct delivered *messages, size_t count)
 {
     size_t each =
@@ -62,12 +73,13 @@ static struct held *hold(struct push_seat *p, uint64_t queue, const struct deliv
     h->receipts = (void *)(h->owners + count);
     h->ids = (void *)(h->receipts + count);
     uint64_t secret = machine_secret(shard_machine(shard_of(p, queue)));
+    struct delivered *kept = keep(messages, count);
     for (size_t i = 0; i < count; i++) {
-        const struct delivered *d = &messages[i];
+        const struct delivered *d = &kept[i];
         struct receipt receipt = {.queue = queue, .sequence = d->is.sequence, .lease = d->is.lease};
         receipt_encode(h->receipts[i], &receipt, secret);
         identity_message_id(h->ids[i], queue, d->is.sequence);
-        h->owners[i] = blob_ref(d->owner);
+        h->owners[i] = d->owner;
         h->messages[i] = (struct source_message){
             .token = {d->is.sequence, d->is.lease},
             .message = d->message,
@@ -78,6 +90,7 @@ static struct held *hold(struct push_seat *p, uint64_t queue, const struct deliv
             .receive_count = d->is.receive_count,
         };
     }
+    memory_free(kept);
     h->batch = (struct source_batch){.messages = h->messages, .count = count};
     return h;
 }

@@ -4,7 +4,10 @@
  * same entry.
  *
  *   fetch --wants--> reading (an entry) --log, or spilled whole--> all its fetches get it
- *                                       --spilled in parts--> each fetch reads its own messages from the store */
+ *                                       --spilled in parts--> each fetch reads its own messages from the store
+ *
+ * A message is a view into its entry, which it holds. The one case in which that costs too much is a fetch that takes little of
+ * each of many entries and waits for more of them: it holds copies instead (shard_keep). */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "shard/internal.h"
@@ -51,6 +54,40 @@ static int point_into(struct delivered *d, struct blob *entry, struct error *e)
     d->owner = blob_ref(entry);
     d->message = bytes_of(entry->data + d->is.ref.offset, d->is.ref.len);
     return ERR_OK;
+}
+
+/* Messages next to each other that share their owner become views into a copy of their own. */
+static void copy_run(struct delivered *run, size_t count, size_t bytes)
+{
+    struct blob *own = blob_create(bytes);
+    uint8_t *at = own->data;
+    for (size_t i = 0; i < count; i++) {
+        struct bytes from = run[i].message;
+        memcpy(at, from.data, from.len);
+        run[i].message = bytes_of(at, from.len);
+        at += from.len;
+        blob_unref(run[i].owner);
+        run[i].owner = i == 0 ? own : blob_ref(own);
+    }
+}
+
+void shard_keep(struct delivered *messages, size_t count)
+{
+    for (size_t i = 0, run; i < count; i += run) {
+        const struct blob *owner = messages[i].owner;
+        size_t bytes = 0;
+        for (run = 0; i + run < count && messages[i + run].owner == owner; run++)
+            bytes += messages[i + run].message.len;
+        if (owner != NULL && bytes < owner->len / SHARD_KEPT_FACTOR)
+            copy_run(messages + i, run, bytes);
+    }
+}
+
+/* To be called where a fetch may have to wait for others of its entries. */
+static void keep_while_waiting(struct fetch *f)
+{
+    if (f->missing > 1)
+        shard_keep(f->messages, f->count);
 }
 
 static void finish(struct fetch *f)
@@ -177,6 +214,7 @@ static void hand_over(struct reading *r, struct fetch *f)
     for (size_t i = 0; i < f->count && code == ERR_OK; i++)
         if (f->messages[i].is.ref.index == r->index)
             code = point_into(&f->messages[i], r->entry, &e);
+    keep_while_waiting(f);
     settle(f, code, &e);
 }
 
@@ -247,5 +285,6 @@ void shard_fetch(struct shard *s, struct fetch *f)
         else if (!wanted_before(f, i))
             want_entry(s, f, d->is.ref.index);
     }
+    keep_while_waiting(f);
     settle(f, ERR_OK, NULL);
 }

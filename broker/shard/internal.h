@@ -15,7 +15,8 @@ enum {
     SHARD_ENTRIES_IN_FLIGHT = 4,                 /* proposed, not yet applied: the rest gathers into larger ones */
     SHARD_BATCH_BYTES = 1024 * 1024,             /* an entry is closed beyond this */
     SHARD_PENDING_BYTES_MAX = 192 * 1024 * 1024, /* commands waiting for their entry; beyond: ERR_OVERLOADED */
-    SHARD_FETCH_BYTES_MAX = 64 * 1024 * 1024,    /* of messages being fetched for receives; the others wait */
+    SHARD_FETCH_BYTES_MAX = 64 * 1024 * 1024,    /* of messages being fetched for receives; the others wait. What
+                                                    is in memory for them may be SHARD_KEPT_FACTOR times as much */
     SHARD_FLUSH_BYTES = 128 * 1024 * 1024,       /* log to replay after a crash, about */
 };
 

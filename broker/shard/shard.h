@@ -214,6 +214,13 @@ struct fetch {
 };
 void shard_fetch(struct shard *s, struct fetch *f);
 
+enum { SHARD_KEPT_FACTOR = 4 };
+
+/* For who keeps messages for longer than a call. Neighbours that share their owner, an entry perhaps a thousand times their
+ * size, and take less of it than one part of SHARD_KEPT_FACTOR, get a copy of their own instead; so what is held in all is at
+ * most that many times the messages. `messages` have references that are the caller's, and then others; an owner may be NULL. */
+void shard_keep(struct delivered *messages, size_t count);
+
 /* ---------------------------------------------------------------- upkeep: log window, flushes */
 
 /* Called about once a second: spills and compacts what the log's window asks for. */

@@ -349,6 +349,78 @@ START_TEST(a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing)
 }
 END_TEST
 
+static size_t held; /* bytes of memory that the messages delivered last hold */
+
+static void count_held(const struct delivered *messages, size_t count)
+{
+    held = 0;
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || messages[i].owner != messages[i - 1].owner)
+            held += messages[i].owner->len;
+}
+
+static void deliver_and_count(struct consumer *c, const struct delivered *messages, size_t count)
+{
+    on_deliver(c, messages, count);
+    count_held(messages, count);
+}
+
+START_TEST(who_waits_for_many_entries_does_not_hold_those_it_takes_little_of)
+{
+    enum { ENTRIES = 3, OTHERS = 5 };
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q"), other = make_queue("000000000000:us-east-1:other");
+    for (int i = 0; i < ENTRIES; i++) {
+        struct answer answers[1 + OTHERS];
+        for (int k = 0; k <= OTHERS; k++)
+            start_send(&answers[k], k == 0 ? queue : other);
+        step();
+    }
+    struct consumer c = consumer_of(queue, ENTRIES, true);
+    c.deliver = deliver_and_count;
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    ck_assert_uint_eq(work_count, ENTRIES);
+    run_works(0);
+    ck_assert_uint_eq(delivered, ENTRIES);
+    /* The last one to come is whole. */
+    size_t copies = (size_t)(ENTRIES - 1) * (3 + BODY);
+    ck_assert_uint_ge(held, copies + (1 + OTHERS) * BODY);
+    ck_assert_uint_lt(held, copies + (2 + OTHERS) * BODY);
+    close_shard();
+}
+END_TEST
+
+START_TEST(what_is_kept_is_copied_only_out_of_entries_much_larger_than_it)
+{
+    enum { LARGE = 1000, EACH = 100 };
+    struct blob *little = blob_create(LARGE), *much = blob_create(LARGE);
+    for (size_t i = 0; i < LARGE; i++)
+        little->data[i] = (uint8_t)i;
+    struct delivered d[] = {
+        {.owner = blob_ref(little), .message = {little->data + 7, EACH}},
+        {.owner = blob_ref(little), .message = {little->data + 300, EACH}},
+        {.owner = NULL},
+        {.owner = blob_ref(much), .message = {much->data, EACH}},
+        {.owner = blob_ref(much), .message = {much->data + 100, EACH}},
+        {.owner = blob_ref(much), .message = {much->data + 200, EACH}},
+    };
+    enum { COUNT = sizeof d / sizeof d[0] };
+    shard_keep(d, COUNT);
+    ck_assert_uint_eq(little->refs, 1);
+    ck_assert_ptr_eq(d[0].owner, d[1].owner);
+    ck_assert_uint_eq(d[0].owner->len, 2 * EACH);
+    ck_assert_mem_eq(d[0].message.data, little->data + 7, EACH);
+    ck_assert_mem_eq(d[1].message.data, little->data + 300, EACH);
+    ck_assert_uint_eq(much->refs, 4);
+    ck_assert_ptr_eq(d[5].message.data, much->data + 200);
+    for (size_t i = 0; i < COUNT; i++)
+        blob_unref(d[i].owner);
+    blob_unref(little);
+    blob_unref(much);
+}
+END_TEST
+
 static bool spilled(uint64_t index, uint32_t offset)
 {
     struct buffer value = {0};
@@ -609,6 +681,8 @@ int main(void)
     tcase_add_loop_test(t, what_outlives_the_log_is_spilled_whole_or_in_parts, 0, 4);
     tcase_add_test(t, a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing);
     tcase_add_test(t, credit_of_messages_that_vanished_serves_later_ones);
+    tcase_add_test(t, who_waits_for_many_entries_does_not_hold_those_it_takes_little_of);
+    tcase_add_test(t, what_is_kept_is_copied_only_out_of_entries_much_larger_than_it);
     tcase_add_test(t, what_is_applied_during_a_flush_counts_for_the_next);
     tcase_add_test(t, what_a_full_disk_refused_is_written_when_there_is_room_again);
     tcase_add_test(t, nobody_is_made_to_wait_for_a_full_disk_when_stopping);
