@@ -19,7 +19,7 @@ static void destroy(struct store_bulk *b)
 {
     rocksdb_sstfilewriter_destroy(b->writer);
     rocksdb_envoptions_destroy(b->env_options);
-    if (!b->store->in_memory)
+    if (b->store->in_memory == NULL)
         (void)unlink(b->path); /* ingestion gave the file another name, or it is not wanted */
     memory_free(b);
 }
@@ -75,7 +75,9 @@ static int ingest(struct store_bulk *b, struct error *e)
 int store_bulk_finish(struct store_bulk *b, struct error *e)
 {
     int code = ERR_OK;
-    if (b->bytes > 0) {
+    if (b->bytes > 0)
+        code = store_room(b->store, "finishing a file of the store", e);
+    if (b->bytes > 0 && code == ERR_OK) {
         char *status = NULL;
         rocksdb_sstfilewriter_finish(b->writer, &status);
         code = status == NULL ? ingest(b, e) : store_status(status, b->store->dir, "finishing a file of the store", e);

@@ -9,11 +9,16 @@
 
 #define STORE_BULK_PREFIX "bulk-" /* of files not yet part of the store */
 
+struct store_env {
+    rocksdb_env_t *memory;
+    atomic_bool full;
+};
+
 struct store {
     char *dir;
-    bool in_memory;
+    struct store_env *in_memory; /* NULL: on a disk */
     rocksdb_t *db;
-    rocksdb_env_t *env; /* the default one, or the caller's in memory */
+    rocksdb_env_t *env; /* the default one, or that in memory */
     rocksdb_cache_t *cache;
     rocksdb_options_t *options[STORE_FAMILIES];
     rocksdb_column_family_handle_t *families[STORE_FAMILIES];
@@ -33,6 +38,9 @@ rocksdb_options_t *store_options_create(enum store_family f, const struct store_
 
 /* status.c: RocksDB's message as our error; frees `status`. `what` was being done. Returns the code. */
 int store_status(char *status, const char *dir, const char *what, struct error *e);
+
+/* store.c: ERR_STORAGE_FULL if its memory was told to be full; `what` was to be done. */
+int store_room(const struct store *s, const char *what, struct error *e);
 
 /* batch.c: the changes as RocksDB's own batch, valid until the batch is changed. */
 rocksdb_writebatch_t *store_batch_made(struct store *s, struct store_batch *b);

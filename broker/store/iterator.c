@@ -7,9 +7,18 @@
 struct store_iterator {
     struct store *store;
     rocksdb_readoptions_t *options;
-    rocksdb_iterator_t *at;
-    struct buffer bounds; /* lower, then upper: RocksDB keeps pointers to them */
+    rocksdb_iterator_t *at; /* NULL: it failed before it began */
+    struct buffer bounds;   /* lower, then upper: RocksDB keeps pointers to them */
+    struct error failure;
 };
+
+struct store_iterator *store_iterator_failed(const struct error *why)
+{
+    ASSERT(why->code != ERR_OK);
+    struct store_iterator *i = memory_zero(1, sizeof *i);
+    i->failure = *why;
+    return i;
+}
 
 struct store_iterator *store_iterate(struct store *s, enum store_family f, struct bytes from, struct bytes to,
                                      const struct store_snapshot *snapshot)
@@ -34,17 +43,19 @@ struct store_iterator *store_iterate(struct store *s, enum store_family f, struc
 
 bool store_iterator_valid(const struct store_iterator *i)
 {
-    return rocksdb_iter_valid(i->at) != 0;
+    return i->at != NULL && rocksdb_iter_valid(i->at) != 0;
 }
 
 void store_iterator_next(struct store_iterator *i)
 {
-    rocksdb_iter_next(i->at);
+    if (i->at != NULL)
+        rocksdb_iter_next(i->at);
 }
 
 void store_iterator_seek(struct store_iterator *i, struct bytes key)
 {
-    rocksdb_iter_seek(i->at, (const char *)key.data, key.len);
+    if (i->at != NULL)
+        rocksdb_iter_seek(i->at, (const char *)key.data, key.len);
 }
 
 struct bytes store_iterator_key(const struct store_iterator *i)
@@ -63,6 +74,11 @@ struct bytes store_iterator_value(const struct store_iterator *i)
 
 int store_iterator_error(const struct store_iterator *i, struct error *e)
 {
+    if (i->at == NULL) {
+        if (e != NULL)
+            *e = i->failure;
+        return (int)i->failure.code;
+    }
     char *status = NULL;
     rocksdb_iter_get_error(i->at, &status);
     return status == NULL ? ERR_OK : store_status(status, i->store->dir, "reading the store in order", e);
@@ -72,8 +88,10 @@ void store_iterator_close(struct store_iterator *i)
 {
     if (i == NULL)
         return;
-    rocksdb_iter_destroy(i->at);
-    rocksdb_readoptions_destroy(i->options);
+    if (i->at != NULL) {
+        rocksdb_iter_destroy(i->at);
+        rocksdb_readoptions_destroy(i->options);
+    }
     buffer_close(&i->bounds);
     memory_free(i);
 }

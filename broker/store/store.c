@@ -13,14 +13,29 @@ enum { CACHE_BYTES = 32 << 20, READ_PERSISTED = 2, PATH_BYTES = 4096 };
 /* RocksDB wants a family of this name; ours is it, so that none is kept for nothing. */
 static const char *const FAMILY_NAMES[STORE_FAMILIES] = {"default", "bodies"};
 
-void *store_env_create(void)
+struct store_env *store_env_create(void)
 {
-    return rocksdb_create_mem_env();
+    struct store_env *env = memory_zero(1, sizeof *env);
+    env->memory = rocksdb_create_mem_env();
+    return env;
 }
 
-void store_env_destroy(void *env)
+void store_env_destroy(struct store_env *env)
 {
-    rocksdb_env_destroy(env);
+    rocksdb_env_destroy(env->memory);
+    memory_free(env);
+}
+
+void store_env_fill(struct store_env *env, bool full)
+{
+    atomic_store(&env->full, full);
+}
+
+int store_room(const struct store *s, const char *what, struct error *e)
+{
+    if (s->in_memory == NULL || !atomic_load(&s->in_memory->full))
+        return ERR_OK;
+    return error_set(e, ERR_STORAGE_FULL, "%s: no space left in the memory of %s", what, s->dir);
 }
 
 /* ---------------------------------------------------------------- opening */
@@ -86,8 +101,8 @@ int store_open(const struct store_options *options, struct store **out, struct e
     }
     struct store *s = memory_zero(1, sizeof *s);
     s->dir = memory_string(options->dir, strlen(options->dir));
-    s->in_memory = options->in_memory;
-    s->env = options->in_memory ? options->env : rocksdb_create_default_env();
+    s->in_memory = options->in_memory ? options->env : NULL;
+    s->env = options->in_memory ? options->env->memory : rocksdb_create_default_env();
     int code = open_parts(s, options, e);
     if (code != ERR_OK) {
         store_close(s);
@@ -117,7 +132,7 @@ void store_close(struct store *s)
             rocksdb_options_destroy(s->options[f]);
     if (s->cache != NULL)
         rocksdb_cache_destroy(s->cache);
-    if (!s->in_memory)
+    if (s->in_memory == NULL)
         rocksdb_env_destroy(s->env);
     memory_free(s->dir);
     memory_free(s);
@@ -127,9 +142,13 @@ void store_close(struct store *s)
 
 int store_write(struct store *s, struct store_batch *b, struct error *e)
 {
+    static const char what[] = "writing to the store";
+    int code = store_room(s, what, e);
+    if (code != ERR_OK)
+        return code;
     char *status = NULL;
     rocksdb_write(s->db, s->write, store_batch_made(s, b), &status);
-    return status == NULL ? ERR_OK : store_status(status, s->dir, "writing to the store", e);
+    return status == NULL ? ERR_OK : store_status(status, s->dir, what, e);
 }
 
 int store_probe(struct store *s, struct error *e)
@@ -142,12 +161,16 @@ int store_probe(struct store *s, struct error *e)
 
 int store_flush(struct store *s, enum store_family f, struct error *e)
 {
+    static const char what[] = "flushing the store";
+    int code = store_room(s, what, e);
+    if (code != ERR_OK)
+        return code;
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(options, 1);
     char *status = NULL;
     rocksdb_flush_cf(s->db, options, s->families[f], &status);
     rocksdb_flushoptions_destroy(options);
-    return status == NULL ? ERR_OK : store_status(status, s->dir, "flushing the store", e);
+    return status == NULL ? ERR_OK : store_status(status, s->dir, what, e);
 }
 
 /* RocksDB's range of whole files includes its end, ours does not: the greatest key we may name is one below `to`. */
@@ -176,6 +199,10 @@ int store_drop_range(struct store *s, enum store_family f, struct bytes from, st
 {
     if (to.len == 0 || bytes_compare(from, to) >= 0)
         return ERR_OK;
+    static const char what[] = "dropping files of the store";
+    int code = store_room(s, what, e);
+    if (code != ERR_OK)
+        return code;
     struct buffer end = {0};
     last_below(to, &end);
     char *status = NULL;
@@ -183,9 +210,9 @@ int store_drop_range(struct store *s, enum store_family f, struct bytes from, st
                                     end.len, &status);
     buffer_close(&end);
     if (status != NULL)
-        return store_status(status, s->dir, "dropping files of the store", e);
+        return store_status(status, s->dir, what, e);
     bool any = false;
-    int code = any_left(s, f, from, to, &any, e);
+    code = any_left(s, f, from, to, &any, e);
     if (code != ERR_OK || !any)
         return code;
     struct store_batch *b = store_batch_create();

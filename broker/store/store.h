@@ -18,6 +18,7 @@
 
 struct store;
 struct store_batch;
+struct store_env;
 struct store_iterator;
 struct store_snapshot;
 
@@ -28,12 +29,14 @@ struct store_options {
     uint64_t cache_bytes;    /* block cache; 0: 32 MiB */
     uint64_t memtable_bytes; /* 0: 32 MiB */
     bool in_memory;          /* a RocksDB memory environment: the simulator's; `env` keeps it across reopening */
-    void *env;               /* from store_env_create when in_memory */
+    struct store_env *env;   /* borrowed; when in_memory */
 };
 
 /* An in-memory file system that outlives one store, so that the simulator can crash and reopen it. */
-void *store_env_create(void);
-void store_env_destroy(void *env);
+struct store_env *store_env_create(void);
+void store_env_destroy(struct store_env *env);
+/* From then on its store refuses whatever takes space (writes, flushes, new files) with ERR_STORAGE_FULL, until told otherwise. */
+void store_env_fill(struct store_env *env, bool full);
 
 int store_open(const struct store_options *options, struct store **out, struct error *e);
 void store_close(struct store *s); /* accepts NULL; what was not flushed is lost, as in a crash */
@@ -89,6 +92,8 @@ struct store_iterator *store_iterate(struct store *s, enum store_family f, struc
 bool store_iterator_valid(const struct store_iterator *i);
 void store_iterator_next(struct store_iterator *i);
 void store_iterator_seek(struct store_iterator *i, struct bytes key);
+/* One that is invalid from the start and gives this error: for what had to come before reading and failed. */
+struct store_iterator *store_iterator_failed(const struct error *why);
 struct bytes store_iterator_key(const struct store_iterator *i); /* valid until the next move */
 struct bytes store_iterator_value(const struct store_iterator *i);
 int store_iterator_error(const struct store_iterator *i, struct error *e);

@@ -31,7 +31,7 @@ struct sim_node {
     int64_t wall_skew_ms; /* of the wall clock: jumps */
     struct clock clock;
     struct sim_disk *disk;
-    void *store_env;
+    struct store_env *store_env;
     struct shard_env env;
     struct log *log;
     struct log_port *port;

@@ -14,7 +14,7 @@
 enum { TEST_SHARD = 3 };
 
 struct keyspace {
-    void *env;
+    struct store_env *env;
     struct store *store;
     struct store_batch *batch;
     struct keys keys;

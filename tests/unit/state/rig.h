@@ -26,7 +26,7 @@ struct rig_entry {
 
 struct rig {
     uint16_t shard;
-    void *env;
+    struct store_env *env;
     struct store *store;
     struct machine *m;
     struct machine_output out;

@@ -15,7 +15,7 @@
 
 struct fixture {
     char dir[64];
-    void *env;
+    struct store_env *env;
     struct store *s;
     struct store_batch *b;
 };

@@ -182,6 +182,46 @@ START_TEST(dropping_a_range_leaves_its_end_and_what_is_around_it)
 }
 END_TEST
 
+START_TEST(a_full_store_refuses_what_takes_space_and_is_read_all_the_same)
+{
+    struct fixture f;
+    struct error e = {0};
+    struct store_bulk *bulk;
+    fixture_open(&f, true);
+    fixture_put(&f, STORE_STATE, "a", "1");
+    store_env_fill(f.env, true);
+    store_put(f.b, STORE_STATE, bytes_text("a"), bytes_text("2"));
+    ck_assert_int_eq(store_write(f.s, f.b, &e), ERR_STORAGE_FULL);
+    ck_assert_int_eq(store_probe(f.s, NULL), ERR_STORAGE_FULL);
+    ck_assert_int_eq(store_flush(f.s, STORE_STATE, NULL), ERR_STORAGE_FULL);
+    ck_assert_int_eq(store_drop_range(f.s, STORE_STATE, bytes_text("a"), bytes_text("b"), NULL), ERR_STORAGE_FULL);
+    ck_assert_int_eq(store_bulk_open(f.s, STORE_BODIES, &bulk, NULL), ERR_OK);
+    ck_assert_int_eq(store_bulk_put(bulk, bytes_text("b"), bytes_text("1"), NULL), ERR_OK);
+    ck_assert_int_eq(store_bulk_finish(bulk, NULL), ERR_STORAGE_FULL);
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "a", false), "1");
+    store_env_fill(f.env, false);
+    ck_assert_int_eq(store_write(f.s, f.b, &e), ERR_OK);
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "a", false), "2");
+    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "b", false));
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(an_iterator_that_failed_before_it_began_says_why)
+{
+    struct error why = {0}, e = {0};
+    error_set(&why, ERR_STORAGE_FULL, "no room");
+    struct store_iterator *i = store_iterator_failed(&why);
+    ck_assert(!store_iterator_valid(i));
+    store_iterator_next(i);
+    store_iterator_seek(i, bytes_text("a"));
+    ck_assert(!store_iterator_valid(i));
+    ck_assert_int_eq(store_iterator_error(i, &e), ERR_STORAGE_FULL);
+    ck_assert_str_eq(e.message, "no room");
+    store_iterator_close(i);
+}
+END_TEST
+
 START_TEST(memory_and_disk_are_accounted_for_and_memory_is_bounded)
 {
     struct fixture f;
@@ -218,6 +258,8 @@ int main(void)
     tcase_add_test(c, a_directory_that_cannot_be_used_is_named);
     tcase_add_test(c, a_second_broker_on_the_same_directory_is_refused);
     tcase_add_loop_test(c, dropping_a_range_leaves_its_end_and_what_is_around_it, 0, MEDIA);
+    tcase_add_test(c, a_full_store_refuses_what_takes_space_and_is_read_all_the_same);
+    tcase_add_test(c, an_iterator_that_failed_before_it_began_says_why);
     tcase_add_test(c, memory_and_disk_are_accounted_for_and_memory_is_bounded);
     suite_add_tcase(s, c);
     return fixture_main(s);
