@@ -383,9 +383,13 @@ void shard_join_install(struct shard *s, uint64_t index)
     ASSERT(s->join != NULL && s->join->phase == JOIN_STAGED && s->join->index == index);
     s->join->phase = JOIN_INSTALLS;
     s->installing = true;
-    /* Nothing of the former state may reach the store any more. If it can't be written now, it can't later. */
+    /* Nothing of the former state may reach the store while the new one moves in. If it can't be written now, that waits until the
+     * shard is opened again. */
     struct error e = {0};
-    if (machine_write(s->machine, &e) != ERR_OK)
+    int rc = machine_write(s->machine, &e);
+    if (rc == ERR_STORAGE_FULL)
+        shard_rest(s, &e);
+    else if (rc != ERR_OK)
         shard_stop(s, &e);
 }
 

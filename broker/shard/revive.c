@@ -58,8 +58,9 @@ void shard_revive(struct shard *s)
     if (++s->rested_ticks < REVIVE_TICKS || !at_rest(s))
         return;
     s->rested_ticks = 0;
-    shard_link_close(s); /* what the former raft owed */
     shard_offer_close(s);
+    shard_join_close(s);
+    s->joined_bodies.len = 0;
     struct error e = {0};
     int rc = store_probe(s->options.store, &e);
     if (rc == ERR_OK)
@@ -76,6 +77,8 @@ void shard_revive(struct shard *s)
     shard_link_close(s); /* what the former raft owed goes by its numbers; raft repeats what matters */
     timekeeper_follow(&s->time);
     s->applied_bytes = s->marked_bytes = 0; /* what is replayed is counted again */
+    s->spilled = log_first(s->log) - 1;     /* nobody knows what the former machine took for dead */
+    s->persisted_meanwhile = 0;
     s->problem[0] = '\0';
     TRACE(s->options.trace, TRACE_INFO, "shard goes on, its store has space again",
           trace_u64("shard", s->options.number), trace_u64("from_entry", machine_applied(s->machine) + 1));

@@ -188,8 +188,15 @@ bool shard_wants_flush(const struct shard *s)
 
 uint64_t shard_flush_mark(struct shard *s)
 {
-    /* A machine that cannot write stops at its next entry; until then only what was durable before may be relied on. */
-    bool written = !s->installing && machine_write(s->machine, NULL) == ERR_OK;
+    /* Where there is no space only what was durable before may be relied on; the shard goes on as long as it needs none. */
+    struct error e = {0};
+    bool written = false;
+    if (!s->installing && !s->stopped) {
+        int rc = machine_write(s->machine, &e);
+        written = rc == ERR_OK;
+        if (!written && rc != ERR_STORAGE_FULL)
+            shard_stop(s, &e);
+    }
     s->marked_bytes = written ? s->applied_bytes : 0;
     return written ? machine_applied(s->machine) : s->durable;
 }

@@ -70,7 +70,8 @@ typedef int (*extent_chunk_fn)(struct store *store, const struct store_snapshot 
                                struct message_ref out[EXTENT_CHUNK_SLOTS], size_t *count, struct error *e);
 
 /* Live messages of entries first..last (both included) in ascending order of (entry, offset), each once. Opened on the
- * loop (takes the snapshot), then used and closed by one thread of the caller's choice, before the store is closed. */
+ * loop (takes the snapshot), then used and closed by one thread of the caller's choice, before the store is closed.
+ * Errors, of the first extent_spill_next too: ERR_STORAGE_FULL when what is applied could not be put into the store. */
 struct extent_spill;
 struct extent_spill *extent_spill_open(struct keys *ks, uint64_t first, uint64_t last, extent_chunk_fn chunk);
 int extent_spill_next(struct extent_spill *s, struct message_ref *out, bool *more, struct error *e);

@@ -300,27 +300,47 @@ int keys_get(struct keys *ks, const struct key *k, uint8_t version_max, struct c
 
 /* ---------------------------------------------------------------- to the store */
 
+static bool lasts(int code)
+{
+    return code != ERR_OK && code != ERR_STORAGE_FULL;
+}
+
 int keys_settle(struct keys *ks, struct error *e)
 {
-    if (ks->code == ERR_OK && ks->pending != NULL && store_batch_bytes(ks->pending) > 0) {
-        ks->code = store_write(ks->store, ks->pending, &ks->error);
-        store_batch_clear(ks->pending);
+    int code = lasts(ks->code) ? ks->code : ERR_OK;
+    if (code == ERR_OK && ks->pending != NULL && store_batch_bytes(ks->pending) > 0) {
+        struct error why = {0};
+        code = store_write(ks->store, ks->pending, &why);
+        if (code == ERR_OK) {
+            store_batch_clear(ks->pending);
+        } else {
+            ks->code = code;
+            ks->error = why;
+        }
     }
-    if (ks->code != ERR_OK && e != NULL)
+    if (code != ERR_OK && e != NULL)
         *e = ks->error;
-    return ks->code;
+    return code;
+}
+
+void keys_start(struct keys *ks)
+{
+    if (!lasts(ks->code))
+        ks->code = ERR_OK;
 }
 
 int keys_finish(struct keys *ks, struct error *e)
 {
-    int code = ERR_OK;
-    if (ks->pending == NULL) {
+    int code = ks->code;
+    if (code != ERR_OK) {
+        if (e != NULL)
+            *e = ks->error;
+    } else if (ks->pending == NULL) {
         code = store_write(ks->store, ks->batch, e);
     } else {
         store_batch_merge(ks->pending, ks->batch);
-        bool much = store_batch_count(ks->pending) >= PENDING_CHANGES_MAX ||
-                    store_batch_bytes(ks->pending) >= PENDING_BYTES_MAX;
-        if (much || ks->code != ERR_OK)
+        if (store_batch_count(ks->pending) >= PENDING_CHANGES_MAX ||
+            store_batch_bytes(ks->pending) >= PENDING_BYTES_MAX)
             code = keys_settle(ks, e);
     }
     store_batch_clear(ks->batch);
@@ -329,6 +349,8 @@ int keys_finish(struct keys *ks, struct error *e)
 
 struct store_iterator *keys_iterate(struct keys *ks, const struct key *from, const struct key *to)
 {
-    keys_settle(ks, NULL); /* keys_finish will say so if it failed, and nothing of the entry counts then */
+    struct error why = {0};
+    if (keys_settle(ks, &why) != ERR_OK)
+        return store_iterator_failed(&why);
     return store_iterate(ks->store, STORE_STATE, key_view(from), key_view(to), NULL);
 }

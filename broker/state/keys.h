@@ -100,7 +100,11 @@ int value_corrupt(struct bytes key, const char *what, struct error *e);
 
 /* Since the log is replayed after a crash, nothing need be in the store as soon as it is applied. Whole entries gather in
  * `pending`, where a key that is rewritten counts once and one that came and went counts nothing: for a short queue that is
- * nearly all. It goes to the store when it is large, and before anything looks at the store by itself. */
+ * nearly all. It goes to the store when it is large, and before anything looks at the store by itself.
+ *
+ * When the store refuses it for want of space, `pending` stays whole: keys_get goes on giving what is right, and the write is
+ * tried again at the next occasion. What has to look at the store by itself fails then, and so does an entry in whose
+ * midst that happened, whatever its own code made of it. Any other failure of the store is for good. */
 struct keys {
     uint16_t shard;
     struct store *store;         /* borrowed */
@@ -108,7 +112,7 @@ struct keys {
     struct store_batch *pending; /* borrowed; what finished entries changed; NULL: they are written one by one */
     struct buffer out;           /* the value being made */
     struct buffer in;            /* the value last read */
-    int code;                    /* of the first write of `pending` that failed; keys_finish gives it again */
+    int code;                    /* of a write of `pending` that failed, of the entry under way or for good */
     struct error error;
 };
 
@@ -117,11 +121,14 @@ void keys_close(struct keys *ks); /* frees the buffers */
 
 /* Writes what is pending. Errors: the store's. */
 int keys_settle(struct keys *ks, struct error *e);
+/* An entry begins: a write that was refused before it does not count. */
+void keys_start(struct keys *ks);
 /* The entry under way is complete: to pending, and from there to the store when there is much. Errors: the store's, also of
- * a keys_iterate before. */
+ * a keys_iterate since keys_start; then nothing of the entry counts. */
 int keys_finish(struct keys *ks, struct error *e);
 
-/* As store_iterate over the state of finished entries (of the one under way nothing is seen). */
+/* As store_iterate over the state of finished entries (of the one under way nothing is seen). When what is pending could not be
+ * written it is invalid, and store_iterator_error says so. */
 struct store_iterator *keys_iterate(struct keys *ks, const struct key *from, const struct key *to);
 
 /* keys_begin gives the buffer to put a value's fields into; keys_put seals it and puts it under k. */

@@ -403,9 +403,15 @@ int machine_apply(struct machine *m, uint64_t index, struct bytes payload, struc
     if (m->broken)
         return refuse_broken(m, e);
     m->out = out;
+    keys_start(&m->keys);
     int code = apply(m, index, payload, e);
     m->out = NULL;
     m->payload = NULL;
+    if (code != ERR_OK && m->keys.code != ERR_OK) { /* whatever the entry made of it */
+        code = m->keys.code;
+        if (e != NULL)
+            *e = m->keys.error;
+    }
     if (code != ERR_OK)
         error_wrap(e, "shard %u, entry %llu", m->options.shard, (unsigned long long)index);
     return fail(m, code, e);
@@ -416,6 +422,7 @@ int machine_skip(struct machine *m, uint64_t index, struct error *e)
     ASSERT(index == m->applied + 1);
     if (m->broken)
         return refuse_broken(m, e);
+    keys_start(&m->keys);
     return fail(m, commit(m, index, e), e);
 }
 
@@ -442,10 +449,10 @@ int machine_write(struct machine *m, struct error *e)
     if (m->broken)
         return refuse_broken(m, e);
     struct error why = {0};
-    int code = fail(m, keys_settle(&m->keys, &why), &why);
+    int code = keys_settle(&m->keys, &why);
     if (code != ERR_OK && e != NULL)
         *e = why;
-    return code;
+    return code == ERR_STORAGE_FULL ? code : fail(m, code, &why);
 }
 
 int machine_flush(struct machine *m, struct error *e)

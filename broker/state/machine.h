@@ -129,7 +129,7 @@ uint64_t machine_next_due_ms(const struct machine *m); /* when an empty entry is
 uint64_t machine_secret(const struct machine *m);      /* keys the receipts' check; from the first entry's seed */
 
 /* Puts all that was applied into the store (not durable until it is flushed): call it before flushing the store for all shards
- * at once, or before looking into the store from outside. machine_flush does both. */
+ * at once, or before looking into the store from outside. After ERR_STORAGE_FULL the machine is as it was: try again. */
 int machine_write(struct machine *m, struct error *e);
 
 /* Bytes of entries with messages applied since the last flush began: the caller flushes when the log to replay grows long. */
@@ -187,7 +187,8 @@ enum peek_which { PEEK_ALL, PEEK_READY, PEEK_IN_FLIGHT, PEEK_DELAYED, PEEK_HALTE
 
 /* Messages in order of sequence beyond `after` (0 begins). Looks at no more than 10,000 chunks a call; `*next` is where to go
  * on, 0 at the end. `group` NULL: all.
- * PEEK_HALTED_AT: only messages at which groups halted; these are all in memory, so that millions behind them cost nothing. */
+ * PEEK_HALTED_AT: only messages at which groups halted; these are all in memory, so that millions behind them cost nothing.
+ * Errors: ERR_NOT_FOUND, the store's; among these ERR_STORAGE_FULL, for what was applied last has to be written before it is read. */
 int machine_peek(const struct machine *m, uint64_t queue, uint64_t after, enum peek_which which, const char *group,
                  size_t max, struct arena *arena, struct peeked **out, size_t *count, uint64_t *next, struct error *e);
 

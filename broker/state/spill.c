@@ -20,15 +20,16 @@ struct extent_spill {
     size_t count;
     size_t capacity;
     size_t given;
+    int code; /* of the opening */
+    struct error error;
 };
 
 struct extent_spill *extent_spill_open(struct keys *ks, uint64_t first, uint64_t last, extent_chunk_fn chunk)
 {
     struct extent_spill *s = memory_zero(1, sizeof *s);
     s->store = ks->store;
-    keys_settle(
-        ks, NULL); /* if it fails the next entry says so; the spill goes by an older state then, which does no harm */
-    s->snapshot = store_snapshot_open(ks->store);
+    s->code = keys_settle(ks, &s->error); /* an older state has not all that lives: nothing is listed then */
+    s->snapshot = s->code == ERR_OK ? store_snapshot_open(ks->store) : NULL;
     s->shard = ks->shard;
     s->first = first;
     s->last = last;
@@ -161,6 +162,12 @@ static void begin(struct extent_spill *s)
 
 int extent_spill_next(struct extent_spill *s, struct message_ref *out, bool *more, struct error *e)
 {
+    if (s->code != ERR_OK) {
+        if (e != NULL)
+            *e = s->error;
+        *more = false;
+        return s->code;
+    }
     if (s->at == NULL)
         begin(s);
     int code = ERR_OK;

@@ -93,6 +93,62 @@ START_TEST(a_read_sees_the_entry_under_way_before_the_store)
 }
 END_TEST
 
+START_TEST(what_a_full_store_refused_stays_to_be_read_and_written)
+{
+    struct keyspace k;
+    char text[32];
+    struct error e = {0};
+    struct key a = key_of1(TEST_SHARD, KEY_QUEUE, 1), end = key_after(&a);
+    keyspace_open(&k);
+    k.keys.pending = store_batch_create();
+    put_text(&k, &a, "one");
+    ck_assert_int_eq(keys_finish(&k.keys, NULL), ERR_OK);
+    store_env_fill(k.env, true);
+    ck_assert_int_eq(keys_settle(&k.keys, &e), ERR_STORAGE_FULL);
+    struct store_iterator *i = keys_iterate(&k.keys, &a, &end);
+    ck_assert(!store_iterator_valid(i));
+    ck_assert_int_eq(store_iterator_error(i, NULL), ERR_STORAGE_FULL);
+    store_iterator_close(i);
+    ck_assert_int_eq(get_text(&k, &a, text, NULL), ERR_OK);
+    ck_assert_str_eq(text, "one");
+    store_env_fill(k.env, false);
+    i = keys_iterate(&k.keys, &a, &end);
+    ck_assert(store_iterator_valid(i));
+    store_iterator_close(i);
+    ck_assert_int_eq(keys_settle(&k.keys, &e), ERR_OK);
+    store_batch_destroy(k.keys.pending);
+    keyspace_close(&k);
+}
+END_TEST
+
+/* Space may come back before it ends: it has been told that there is nothing all the same. */
+START_TEST(an_entry_that_could_not_look_at_the_store_does_not_count)
+{
+    struct keyspace k;
+    char text[32];
+    struct key a = key_of1(TEST_SHARD, KEY_QUEUE, 1), b = key_of1(TEST_SHARD, KEY_QUEUE, 2), end = key_after(&b);
+    keyspace_open(&k);
+    k.keys.pending = store_batch_create();
+    put_text(&k, &a, "one");
+    ck_assert_int_eq(keys_finish(&k.keys, NULL), ERR_OK);
+    keys_start(&k.keys);
+    store_env_fill(k.env, true);
+    store_iterator_close(keys_iterate(&k.keys, &a, &end));
+    store_env_fill(k.env, false);
+    store_iterator_close(keys_iterate(&k.keys, &a, &end));
+    put_text(&k, &b, "two");
+    ck_assert_int_eq(keys_finish(&k.keys, NULL), ERR_STORAGE_FULL);
+    ck_assert_int_eq(get_text(&k, &b, text, NULL), ERR_NOT_FOUND);
+    keys_start(&k.keys);
+    put_text(&k, &b, "three");
+    ck_assert_int_eq(keys_finish(&k.keys, NULL), ERR_OK);
+    ck_assert_int_eq(get_text(&k, &b, text, NULL), ERR_OK);
+    ck_assert_str_eq(text, "three");
+    store_batch_destroy(k.keys.pending);
+    keyspace_close(&k);
+}
+END_TEST
+
 START_TEST(every_flipped_bit_of_a_value_is_found_and_the_kind_of_record_named)
 {
     struct key k = key_of2(TEST_SHARD, KEY_CHUNK, 5, 6);
@@ -175,6 +231,8 @@ int main(void)
     tcase_add_test(c, the_end_of_a_range_comes_after_all_that_begin_with_it);
     tcase_add_test(c, a_key_is_taken_apart_only_as_what_it_is);
     tcase_add_test(c, a_read_sees_the_entry_under_way_before_the_store);
+    tcase_add_test(c, what_a_full_store_refused_stays_to_be_read_and_written);
+    tcase_add_test(c, an_entry_that_could_not_look_at_the_store_does_not_count);
     tcase_add_test(c, every_flipped_bit_of_a_value_is_found_and_the_kind_of_record_named);
     tcase_add_test(c, a_value_in_the_wrong_place_is_found);
     tcase_add_test(c, a_value_of_a_later_build_is_refused_with_the_version_it_needs);

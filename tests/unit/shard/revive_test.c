@@ -1,0 +1,264 @@
+/* A store that refuses writes for a while: what was acknowledged stays, and the shard goes on by itself. */
+#include "shard/rig.h"
+
+enum { MESSAGES = 3, ENOUGH_TICKS = 50 };
+
+static const char Q[] = "000000000000:us-east-1:q", OTHER[] = "000000000000:us-east-1:other";
+
+static bool rests(void)
+{
+    struct shard_status status;
+    shard_status(shard, &status);
+    return strcmp(status.role, "resting") == 0;
+}
+
+static void flush_all(void)
+{
+    uint64_t mark = shard_flush_mark(shard);
+    if (store_flush(store, STORE_STATE, NULL) == ERR_OK)
+        shard_flushed(shard, mark);
+}
+
+/* What the node does each second. */
+static void keep_up(int times)
+{
+    for (int i = 0; i < times; i++) {
+        shard_upkeep(shard);
+        run_works(0);
+        flush_all();
+        tick();
+    }
+}
+
+static void receive(uint64_t queue, struct consumer *c, uint32_t count)
+{
+    *c = consumer_of(queue, count, true);
+    delivered = 0;
+    ck_assert_int_eq(shard_consumer_open(shard, c, NULL), ERR_OK);
+    step();
+    for (int i = 0; i < 4 && work_count > 0; i++)
+        run_works(0);
+}
+
+/* The sweep that follows a purge reads the store, so what is pending has to be written first. */
+static void rest_by_a_purge(uint64_t queue)
+{
+    struct answer a;
+    start_send(&a, queue);
+    step();
+    a = waiting();
+    Hato__Log__QueuePurge command = HATO__LOG__QUEUE_PURGE__INIT;
+    command.has_queue = true;
+    command.queue = queue;
+    give(&a, COMMAND_QUEUE_PURGE, &command.base);
+    step();
+    for (int i = 0; i < ENOUGH_TICKS && !rests(); i++)
+        tick();
+    ck_assert(rests());
+}
+
+static void revive(void)
+{
+    store_env_fill(store_env, false);
+    for (int i = 0; i < ENOUGH_TICKS && !shard_leads(shard); i++)
+        tick();
+    ck_assert_str_eq(shard_problem(shard), "");
+    ck_assert(shard_leads(shard));
+}
+
+static void on_others(struct log_write *w, int code)
+{
+    (void)w;
+    ck_assert_int_eq(code, ERR_OK);
+}
+
+/* Another shard fills the log far beyond its window. */
+static void others_outgrow_the_log(void)
+{
+    struct log_group *group = log_group(log_, 2, port);
+    struct log_write w;
+    for (uint64_t bytes = 0; bytes < UINT64_C(2) * WINDOW; bytes += BODY) {
+        struct buffer body = {0};
+        memset(buffer_reserve(&body, BODY), (int)bytes, BODY);
+        body.len = BODY;
+        struct blob *owner = blob_adopt(&body);
+        struct log_entry entry = {.index = log_last(group) + 1, .term = 1, .data = blob_view(owner), .owner = owner};
+        w = (struct log_write){.entries = &entry, .entries_n = 1, .done = on_others};
+        log_submit(group, &w);
+        step();
+        blob_unref(owner);
+    }
+}
+
+/* 0: the store is full only when nobody speaks. 1: also when somebody does. */
+START_TEST(acknowledged_messages_outlive_a_full_store_and_the_log)
+{
+    open_shard();
+    uint64_t queue = make_queue(Q), other = make_queue(OTHER);
+    flush_all();
+    for (int i = 0; i < MESSAGES; i++)
+        send_one(queue);
+    struct shard_status status;
+    shard_status(shard, &status);
+    store_env_fill(store_env, true);
+    keep_up(2);
+    if (_i == 1) {
+        rest_by_a_purge(other);
+        keep_up(2);
+        revive();
+    }
+    store_env_fill(store_env, false);
+    others_outgrow_the_log();
+    keep_up(5);
+    ck_assert_uint_gt(log_first(log_group(log_, 1, port)), status.applied);
+    struct consumer c;
+    receive(queue, &c, MESSAGES);
+    ck_assert_uint_eq(delivered, MESSAGES);
+    ck_assert_str_eq(shard_problem(shard), "");
+    close_shard();
+}
+END_TEST
+
+/* The spill is listed, and the store fills up before its bodies are written; or before it is listed. */
+START_TEST(what_is_not_spilled_stays_in_the_log)
+{
+    open_shard();
+    uint64_t queue = make_queue(Q), other = make_queue(OTHER);
+    flush_all();
+    for (int i = 0; i < MESSAGES; i++)
+        send_one(queue);
+    others_outgrow_the_log();
+    store_env_fill(store_env, _i == 0);
+    shard_upkeep(shard);
+    store_env_fill(store_env, true);
+    run_works(0);
+    rest_by_a_purge(other);
+    revive();
+    keep_up(5);
+    struct consumer c;
+    receive(queue, &c, MESSAGES);
+    ck_assert_uint_eq(delivered, MESSAGES);
+    ck_assert_str_eq(shard_problem(shard), "");
+    close_shard();
+}
+END_TEST
+
+static size_t peek(uint64_t queue, uint64_t sequences[MESSAGES], int *code)
+{
+    struct arena arena = {0};
+    struct peeked *found;
+    size_t count;
+    uint64_t next;
+    struct error e = {0};
+    *code = machine_peek(shard_machine(shard), queue, 0, PEEK_ALL, NULL, MESSAGES, &arena, &found, &count, &next, &e);
+    for (size_t i = 0; i < count; i++)
+        sequences[i] = found[i].sequence;
+    arena_close(&arena);
+    return count;
+}
+
+START_TEST(a_purge_on_a_full_store_is_finished_when_there_is_space)
+{
+    open_shard();
+    uint64_t queue = make_queue(Q), sequences[MESSAGES];
+    int code;
+    for (int i = 0; i < MESSAGES; i++)
+        send_one(queue);
+    ck_assert_uint_eq(peek(queue, sequences, &code), MESSAGES);
+    flush_all();
+    struct answer a = waiting();
+    ck_assert_int_eq(shard_cancel(shard, &a.command, queue, sequences + 1, 1, NULL), ERR_OK);
+    step();
+    ck_assert_int_eq(a.code, ERR_OK);
+    store_env_fill(store_env, true);
+    rest_by_a_purge(queue);
+    struct answer refused = waiting();
+    struct error e = {0};
+    ck_assert_int_eq(shard_cancel(shard, &refused.command, queue, sequences, 1, &e), ERR_STORAGE_FULL);
+    revive();
+    keep_up(2);
+    struct queue_view q;
+    ck_assert(machine_queue_get(shard_machine(shard), queue, &q));
+    ck_assert_uint_eq(q.counts.ready, 0);
+    ck_assert_uint_eq(machine_first_live(shard_machine(shard)), machine_applied(shard_machine(shard)) + 1);
+    close_shard();
+}
+END_TEST
+
+static struct delivered last;
+
+static void on_deliver_one(struct consumer *c, const struct delivered *messages, size_t count)
+{
+    on_deliver(c, messages, count);
+    last = messages[0];
+}
+
+static uint64_t make_queue_that_gives_up(void)
+{
+    struct answer a = waiting();
+    Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
+    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+    settings.dead_letter_queue = (char *)(uintptr_t)OTHER;
+    settings.has_max_receives = true;
+    settings.max_receives = 1;
+    create.name = (char *)(uintptr_t)Q;
+    create.settings = &settings;
+    give(&a, COMMAND_QUEUE_CREATE, &create.base);
+    step();
+    ck_assert_int_eq(a.code, ERR_OK);
+    return a.queue;
+}
+
+START_TEST(a_look_at_a_full_store_does_no_harm)
+{
+    open_shard();
+    uint64_t queue = make_queue_that_gives_up(), sequences[MESSAGES];
+    send_one(queue);
+    flush_all();
+    struct consumer c = consumer_of(queue, 1, true);
+    c.deliver = on_deliver_one;
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    run_works(0);
+    struct answer a = waiting();
+    struct entry_settle settle = {.queue = queue, .count = 1};
+    struct entry_lease lease = {last.is.sequence, last.is.lease};
+    ck_assert_int_eq(shard_nack(shard, &a.command, &settle, &lease, NULL), ERR_OK);
+    step();
+    ck_assert_int_eq(a.code, ERR_OK);
+    store_env_fill(store_env, true);
+    int code;
+    ck_assert_uint_eq(peek(queue, sequences, &code), 0);
+    ck_assert_int_eq(code, ERR_STORAGE_FULL);
+    run_works(0);
+    for (int i = 0; i < ENOUGH_TICKS; i++)
+        tick();
+    ck_assert_str_eq(shard_problem(shard), "");
+    store_env_fill(store_env, false);
+    keep_up(2);
+    struct queue_view dead, q;
+    ck_assert(machine_queue_find(shard_machine(shard), OTHER, &dead));
+    ck_assert(machine_queue_get(shard_machine(shard), queue, &q));
+    ck_assert_uint_eq(dead.counts.ready, 1);
+    ck_assert_uint_eq(q.counts.moving, 0);
+    ck_assert_uint_eq(peek(queue, sequences, &code), 0);
+    ck_assert_int_eq(code, ERR_OK);
+    close_shard();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("revive");
+    TCase *t = tcase_create("revive");
+    tcase_add_loop_test(t, acknowledged_messages_outlive_a_full_store_and_the_log, 0, 2);
+    tcase_add_loop_test(t, what_is_not_spilled_stays_in_the_log, 0, 2);
+    tcase_add_test(t, a_purge_on_a_full_store_is_finished_when_there_is_space);
+    tcase_add_test(t, a_look_at_a_full_store_does_no_harm);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
