@@ -20,6 +20,7 @@ struct spill {
     uint64_t last;
     uint64_t dead[DEAD_RANGES][2];
     size_t dead_count;
+    size_t dropped; /* of the dead ranges */
     int code;
     struct error error;
 };
@@ -104,10 +105,12 @@ static int spill_all(struct spill *sp)
 static void spill_run(struct work *w)
 {
     struct spill *sp = CONTAINER_OF(w, struct spill, work);
-    for (size_t i = 0; i < sp->dead_count && sp->code == ERR_OK; i++) {
-        struct key from = key_of2((uint16_t)sp->group, KEY_BODY, sp->dead[i][0], 0);
-        struct key to = key_of2((uint16_t)sp->group, KEY_BODY, sp->dead[i][1] + 1, 0);
+    while (sp->dropped < sp->dead_count && sp->code == ERR_OK) {
+        const uint64_t *range = sp->dead[sp->dropped];
+        struct key from = key_of2((uint16_t)sp->group, KEY_BODY, range[0], 0);
+        struct key to = key_of2((uint16_t)sp->group, KEY_BODY, range[1] + 1, 0);
         sp->code = store_drop_range(sp->store, STORE_BODIES, key_view(&from), key_view(&to), &sp->error);
+        sp->dropped += sp->code == ERR_OK;
     }
     if (sp->code == ERR_OK && sp->list != NULL)
         sp->code = spill_all(sp);
@@ -129,6 +132,8 @@ static void spill_done(struct work *w)
     struct spill *sp = CONTAINER_OF(w, struct spill, work);
     struct shard *s = sp->shard;
     machine_spill_close(sp->list);
+    for (size_t i = sp->dropped; i < sp->dead_count; i++)
+        machine_dead_again(s->machine, sp->dead[i][0], sp->dead[i][1]);
     s->spilling = false;
     shard_work_done(s);
     if (sp->code == ERR_OK) {

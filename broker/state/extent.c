@@ -113,6 +113,11 @@ size_t extent_dead_ranges(struct extents *x, uint64_t below, uint64_t (*out)[2],
     return count;
 }
 
+void extent_dead_again(struct extents *x, uint64_t first, uint64_t last)
+{
+    add_dead(x, first, last);
+}
+
 /* ---------------------------------------------------------------- records */
 
 static struct extent *append(struct extents *x, uint64_t first)

@@ -244,5 +244,7 @@ void machine_spill_close(struct machine_spill *s);
 /* Index ranges below `below` in which no live message is left and that were not reported before, so that spilled bodies of
  * that range can be dropped. Returns how many were written to out (first, last pairs). */
 size_t machine_dead_ranges(struct machine *m, uint64_t below, uint64_t (*out)[2], size_t max);
+/* A range of those whose bodies could not be dropped: it is reported again. */
+void machine_dead_again(struct machine *m, uint64_t first, uint64_t last);
 
 #endif

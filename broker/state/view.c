@@ -215,6 +215,11 @@ size_t machine_dead_ranges(struct machine *m, uint64_t below, uint64_t (*out)[2]
     return extent_dead_ranges(m->extents, below, out, max);
 }
 
+void machine_dead_again(struct machine *m, uint64_t first, uint64_t last)
+{
+    extent_dead_again(m->extents, first, last);
+}
+
 struct machine_spill *machine_spill_open(struct machine *m, uint64_t first, uint64_t last)
 {
     return (struct machine_spill *)extent_spill_open(&m->keys, first, last, chunk_live_refs);

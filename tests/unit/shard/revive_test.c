@@ -1,7 +1,7 @@
 /* A store that refuses writes for a while: what was acknowledged stays, and the shard goes on by itself. */
 #include "shard/rig.h"
 
-enum { MESSAGES = 3, ENOUGH_TICKS = 50 };
+enum { MESSAGES = 3, ENOUGH_TICKS = 50, ENOUGH_MESSAGES = 150 /* for an extent that is dropped when all is dead */ };
 
 static const char Q[] = "000000000000:us-east-1:q", OTHER[] = "000000000000:us-east-1:other";
 
@@ -247,6 +247,44 @@ START_TEST(a_look_at_a_full_store_does_no_harm)
 }
 END_TEST
 
+static size_t bodies_in_store(void)
+{
+    struct key from = key_of(1, KEY_BODY), to = key_after(&from);
+    struct store_iterator *i = store_iterate(store, STORE_BODIES, key_view(&from), key_view(&to), NULL);
+    size_t n = 0;
+    for (; store_iterator_valid(i); store_iterator_next(i))
+        n++;
+    store_iterator_close(i);
+    return n;
+}
+
+START_TEST(spilled_bodies_that_a_full_store_could_not_drop_are_dropped_later)
+{
+    open_shard();
+    uint64_t queue = make_queue(Q), other = make_queue(OTHER);
+    for (int i = 0; i < MESSAGES; i++)
+        send_one(queue);
+    outgrow_the_log(other, 0);
+    ck_assert_uint_gt(bodies_in_store(), 0);
+    for (int i = 0; i < ENOUGH_MESSAGES; i++)
+        send_one(other);
+    purge(other);
+    purge(queue);
+    flush_all();
+    store_env_fill(store_env, true);
+    for (int i = 0; i < 2; i++) {
+        shard_upkeep(shard);
+        run_works(0);
+    }
+    ck_assert_uint_gt(bodies_in_store(), 0);
+    ck_assert_str_eq(shard_problem(shard), "");
+    store_env_fill(store_env, false);
+    keep_up(2);
+    ck_assert_uint_eq(bodies_in_store(), 0);
+    close_shard();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("revive");
@@ -255,6 +293,7 @@ int main(void)
     tcase_add_loop_test(t, what_is_not_spilled_stays_in_the_log, 0, 2);
     tcase_add_test(t, a_purge_on_a_full_store_is_finished_when_there_is_space);
     tcase_add_test(t, a_look_at_a_full_store_does_no_harm);
+    tcase_add_test(t, spilled_bodies_that_a_full_store_could_not_drop_are_dropped_later);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

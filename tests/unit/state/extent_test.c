@@ -261,6 +261,11 @@ START_TEST(one_stuck_message_holds_its_own_extent_only)
     ck_assert_uint_gt(ranges[1][0], 50);
     ck_assert_uint_eq(ranges[1][1], 89);
     ck_assert_uint_eq(extent_dead_ranges(r.x, 90, ranges, 10), 0);
+    extent_dead_again(r.x, ranges[1][0], ranges[1][1]);
+    extent_dead_again(r.x, ranges[0][0], ranges[0][1]);
+    uint64_t again[10][2];
+    ck_assert_uint_eq(extent_dead_ranges(r.x, 90, again, 10), 2);
+    ck_assert_mem_eq(again, ranges, 2 * sizeof ranges[0]);
     ck_assert_uint_eq(extent_dead_ranges(r.x, 95, ranges, 10), 1);
     ck_assert_uint_eq(ranges[0][0], 90);
     ck_assert_uint_eq(ranges[0][1], 94);
