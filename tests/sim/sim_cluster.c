@@ -83,7 +83,8 @@ static void compare(struct sim_cluster *c, struct sim_node *n, uint16_t shard)
         return;
     uint64_t applied = machine_applied(shard_machine(n->shards[shard]));
     struct sim_hash now = {.applied = applied, .node = n->id};
-    sim_node_records(n, shard, &now.records);
+    if (!sim_node_records(n, shard, &now.records))
+        return;
     struct sim_hash *known = &c->hashes[shard][applied % SIM_HASHES];
     if (known->applied != applied || known->node == 0) {
         *known = now;

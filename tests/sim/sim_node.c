@@ -81,6 +81,12 @@ static void on_function(void *ctx, struct shard *s, const char *name)
 static void stopped(void *ctx, struct shard *s)
 {
     struct sim_node *n = ctx;
+    struct shard_status status;
+    shard_status(s, &status);
+    if (strcmp(status.role, "resting") == 0) {
+        n->rests++;
+        return;
+    }
     snprintf(n->problem, sizeof n->problem, "shard %u stopped: %s", shard_number(s), shard_problem(s));
 }
 
@@ -272,6 +278,8 @@ static void flush(struct sim_node *n)
     for (int i = 0; i <= SIM_SHARDS; i++)
         marks[i] = shard_flush_mark(n->shards[i]);
     int rc = store_flush(n->store, STORE_STATE, &e);
+    if (rc == ERR_STORAGE_FULL)
+        return;
     if (rc != ERR_OK) {
         snprintf(n->problem, sizeof n->problem, "flush: %s", e.message);
         return;
@@ -347,14 +355,15 @@ void sim_node_receive(struct sim_node *n, const struct sim_frame *f)
         shard_receive(n->shards[f->shard], f->from, f->bytes);
 }
 
-void sim_node_records(struct sim_node *n, uint16_t shard, struct sim_records *out)
+bool sim_node_records(struct sim_node *n, uint16_t shard, struct sim_records *out)
 {
     struct error e = {0};
     *out = (struct sim_records){0};
-    if (machine_write(shard_machine(n->shards[shard]), &e) != ERR_OK) {
+    int rc = machine_write(shard_machine(n->shards[shard]), &e);
+    if (rc != ERR_OK && rc != ERR_STORAGE_FULL)
         snprintf(n->problem, sizeof n->problem, "writing to the store: %s", e.message);
-        return;
-    }
+    if (rc != ERR_OK)
+        return false;
     uint8_t from[2] = {(uint8_t)(shard >> 8), (uint8_t)shard};
     uint8_t to[2] = {(uint8_t)((shard + 1) >> 8), (uint8_t)(shard + 1)};
     struct store_iterator *i =
@@ -364,4 +373,5 @@ void sim_node_records(struct sim_node *n, uint16_t shard, struct sim_records *ou
         *hash = bytes_hash(store_iterator_value(i), bytes_hash(store_iterator_key(i), *hash));
     }
     store_iterator_close(i);
+    return true;
 }

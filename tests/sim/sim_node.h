@@ -45,6 +45,7 @@ struct sim_node {
     uint64_t disk_latency_us;
     uint64_t window_segments; /* of the log */
     uint64_t crashes, flushes;
+    uint64_t rests;                            /* of its shards, for want of space in the store */
     uint64_t snapshots, marks[SIM_SHARDS + 1]; /* installed; the last one's index, by shard */
     uint64_t leads;                            /* how often one of its shards began or ended to lead */
     bool up;
@@ -65,10 +66,11 @@ void sim_node_crash(struct sim_node *n);
 void sim_node_step(struct sim_node *n, uint64_t us);
 void sim_node_receive(struct sim_node *n, const struct sim_frame *f);
 
-/* Of all that the shard has in the store, entries applied up to now included: a hash for each letter of keys. */
+/* Of all that the shard has in the store, entries applied up to now included: a hash for each letter of keys. False while the store
+ * has no space for them. */
 struct sim_records {
     uint64_t hash[128];
 };
-void sim_node_records(struct sim_node *n, uint16_t shard, struct sim_records *out);
+bool sim_node_records(struct sim_node *n, uint16_t shard, struct sim_records *out);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "sim/sim_clients.h"
 #include "state/settings.h"
+#include "store/store.h"
 
 enum {
     DRAIN_SECONDS = 400,
@@ -99,7 +100,10 @@ static void fill_disk(struct run *r)
 {
     uint64_t i;
     struct sim_node *n = any_node(r, &i);
-    sim_disk_capacity(n->disk, sim_disk_used(n->disk) + random_below(&r->random, 200000));
+    if (random_below(&r->random, 2) == 0)
+        sim_disk_capacity(n->disk, sim_disk_used(n->disk) + random_below(&r->random, 200000));
+    else
+        store_env_fill(n->store_env, true); /* the log may still have segments to write to */
     r->space_at_us[i] = r->now_us + random_below(&r->random, 5000000);
 }
 
@@ -125,6 +129,7 @@ static void repairs(struct run *r, bool all)
         struct sim_node *n = &r->cluster.nodes[i];
         if (r->space_at_us[i] != 0 && (all || r->now_us >= r->space_at_us[i])) {
             sim_disk_capacity(n->disk, 0);
+            store_env_fill(n->store_env, false);
             r->space_at_us[i] = 0;
         }
         if (!n->up && r->now_us >= r->back_at_us[i] && r->space_at_us[i] == 0)
@@ -202,16 +207,18 @@ static void drain(struct run *r)
 
 static void tell(const struct run *r)
 {
-    uint64_t crashes = 0, flushes = 0, snapshots = 0;
+    uint64_t crashes = 0, flushes = 0, rests = 0, snapshots = 0;
     for (uint64_t i = 0; i < r->cluster.count; i++) {
         crashes += r->cluster.nodes[i].crashes;
         flushes += r->cluster.nodes[i].flushes;
+        rests += r->cluster.nodes[i].rests;
         snapshots += r->cluster.nodes[i].snapshots;
     }
     printf("# %zu messages, %" PRIu64 " stored, %" PRIu64 " acked, %" PRIu64 " dead-lettered, %" PRIu64
-           " deliveries, %" PRIu64 " crashes, %" PRIu64 " flushes, %" PRIu64 " leads began or ended, %" PRIu64
-           " frames (%" PRIu64 " lost), %" PRIu64 " states compared, %" PRIu64 " snapshots installed\n",
-           r->model.count, r->model.stored, r->model.acked, r->model.dead, r->model.deliveries, crashes, flushes,
+           " deliveries, %" PRIu64 " crashes, %" PRIu64 " flushes, %" PRIu64 " rests, %" PRIu64
+           " leads began or ended, %" PRIu64 " frames (%" PRIu64 " lost), %" PRIu64 " states compared, %" PRIu64
+           " snapshots installed\n",
+           r->model.count, r->model.stored, r->model.acked, r->model.dead, r->model.deliveries, crashes, flushes, rests,
            sim_cluster_leads(&r->cluster), r->cluster.net.sent, r->cluster.net.dropped, r->cluster.compared, snapshots);
 }
 
