@@ -307,15 +307,31 @@ int log_read(struct log *log, uint32_t group, uint64_t index, struct blob **out,
     return ERR_OK;
 }
 
-uint64_t log_oldest_index(struct log_group *g)
+/* The newest of the files to let go of: the oldest, and what follows while the rest is above the window. */
+static uint64_t oldest_edge(const struct log *log, uint64_t bytes_max)
+{
+    uint64_t taken = log->segments.at[0]->bytes, left = log_bytes(log) - taken;
+    size_t i = 0;
+    while (i + 2 < log->segments.n && left > log->options.window_bytes) {
+        uint64_t bytes = log->segments.at[i + 1]->bytes;
+        if (taken + bytes > bytes_max)
+            break;
+        taken += bytes;
+        left -= bytes;
+        i++;
+    }
+    return log->segments.at[i]->sequence;
+}
+
+uint64_t log_oldest_index(struct log_group *g, uint64_t bytes_max)
 {
     struct log *log = g->log;
     uint64_t last = 0;
     pthread_mutex_lock(&log->lock);
     const struct place *first = places_find(&g->places, g->face.first);
-    uint64_t oldest = log->segments.at[0]->sequence;
-    if (log->segments.n > 1 && first != NULL && first->segment == oldest && g->face.first <= g->face.last) {
-        const struct place *beyond = places_beyond(&g->places, oldest);
+    uint64_t edge = oldest_edge(log, bytes_max);
+    if (log->segments.n > 1 && first != NULL && first->segment <= edge && g->face.first <= g->face.last) {
+        const struct place *beyond = places_beyond(&g->places, edge);
         last = beyond != NULL ? beyond->index - 1 : g->face.last;
     }
     pthread_mutex_unlock(&log->lock);

@@ -158,9 +158,10 @@ int log_entry_cached(struct log_group *g, uint64_t index, struct log_entry *out)
 int log_entries(struct log_group *g, uint64_t lo, uint64_t hi, uint64_t bytes_max, bool cached_only,
                 struct log_entry *out, size_t max, size_t *n, struct error *e);
 
-/* The last entry this group still needs in the oldest segment file: spill and compact up to here and the file can go.
- * 0 when nothing of this group is there, or the oldest is the one being written. */
-uint64_t log_oldest_index(struct log_group *g);
+/* The last entry this group still needs in the oldest segment file, and in those after it that are above the window too, as
+ * far as all are bytes_max together: spill and compact up to here and they can go. 0 when nothing of this group is there, or
+ * the oldest is the one being written. */
+uint64_t log_oldest_index(struct log_group *g, uint64_t bytes_max);
 
 /* A request to make something durable. The caller owns the struct until `done`; all parts are optional and take effect
  * in the order of the fields, all of them or (after a crash) none. What the pointers lead to is needed during log_submit

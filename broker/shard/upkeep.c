@@ -6,7 +6,8 @@
 #include "state/keys.h"
 #include "store/store.h"
 
-enum { SPILL_FILE_BYTES = 64 * 1024 * 1024, DEAD_RANGES = 16 };
+/* A round a second has to keep up with what the disk can take; a smaller one is not worth the flush that follows it. */
+enum { SPILL_ROUND_BYTES = 1024 * 1024 * 1024, SPILL_FILE_BYTES = 64 * 1024 * 1024, DEAD_RANGES = 16 };
 
 struct spill {
     struct work work;
@@ -155,7 +156,7 @@ void shard_upkeep(struct shard *s)
         return;
     uint64_t want = 0;
     if (log_above_window(s->options.log))
-        want = log_oldest_index(s->log);
+        want = log_oldest_index(s->log, SPILL_ROUND_BYTES);
     if (want > machine_applied(s->machine))
         want = machine_applied(s->machine);
     uint64_t dead[DEAD_RANGES][2];

@@ -13,7 +13,7 @@
 #include "log/log.h"
 #include "sim/sim_disk.h"
 
-enum { GROUPS_MAX = 8, ENTRIES_MAX = 4096, SEGMENT = 64 << 10 };
+enum { GROUPS_MAX = 8, ENTRIES_MAX = 4096, SEGMENT = 64 << 10, WINDOW = 4 * SEGMENT };
 
 #define LOG_DIR "data/log"
 
@@ -82,7 +82,7 @@ static inline struct fixture *fixture_create(uint64_t capacity)
         .disk = sim_disk_table(f->disk),
         .dir = LOG_DIR,
         .segment_bytes = SEGMENT,
-        .window_bytes = 4 * SEGMENT,
+        .window_bytes = WINDOW,
         .compress = true,
     };
     for (size_t i = 0; i < GROUPS_MAX; i++)

@@ -260,8 +260,8 @@ START_TEST(segments_go_when_no_group_needs_them)
     fixture_compact(f, 0, f->models[0].last - 1);
     fixture_settle(f);
     ck_assert_uint_eq(log_bytes(f->log), bytes); /* group 1 has two entries in the oldest */
-    ck_assert_uint_eq(log_oldest_index(f->groups[0]), 0);
-    ck_assert_uint_eq(log_oldest_index(f->groups[1]), 2);
+    ck_assert_uint_eq(log_oldest_index(f->groups[0], 0), 0);
+    ck_assert_uint_eq(log_oldest_index(f->groups[1], 0), 2);
     fixture_compact(f, 1, 2);
     fixture_settle(f);
     ck_assert_uint_le(log_bytes(f->log), 2 * SEGMENT);
@@ -289,16 +289,40 @@ START_TEST(the_oldest_index_is_how_far_to_spill)
     fixture_open(f);
     fill(f, 0, 3);
     uint64_t bytes = log_bytes(f->log);
-    uint64_t upto = log_oldest_index(f->groups[0]);
+    uint64_t upto = log_oldest_index(f->groups[0], 0);
     ck_assert_uint_gt(upto, 1);
     ck_assert_uint_lt(upto, f->models[0].last);
     fixture_compact(f, 0, upto - 1);
     fixture_settle(f);
     ck_assert_uint_eq(log_bytes(f->log), bytes);
-    ck_assert_uint_eq(log_oldest_index(f->groups[0]), upto);
+    ck_assert_uint_eq(log_oldest_index(f->groups[0], 0), upto);
     fixture_compact(f, 0, upto);
     fixture_settle(f);
     ck_assert_uint_eq(log_bytes(f->log), bytes - SEGMENT);
+    fixture_check(f);
+    fixture_destroy(f);
+}
+END_TEST
+
+START_TEST(all_that_outgrew_the_window_can_be_spilled_at_once)
+{
+    struct fixture *f = fixture_create(0);
+    fixture_open(f);
+    fill(f, 0, 12);
+    uint64_t few = log_oldest_index(f->groups[0], 3 * SEGMENT), all = log_oldest_index(f->groups[0], UINT64_MAX);
+    ck_assert_uint_gt(few, log_oldest_index(f->groups[0], 0));
+    ck_assert_uint_gt(all, few);
+    uint64_t bytes = log_bytes(f->log);
+    fixture_compact(f, 0, few);
+    fixture_settle(f);
+    ck_assert_uint_eq(log_bytes(f->log), bytes - 3 * SEGMENT);
+    fixture_compact(f, 0, all - 1);
+    fixture_settle(f);
+    ck_assert(log_above_window(f->log));
+    fixture_compact(f, 0, all);
+    fixture_settle(f);
+    ck_assert(!log_above_window(f->log));
+    ck_assert_uint_gt(log_bytes(f->log), WINDOW - SEGMENT);
     fixture_check(f);
     fixture_destroy(f);
 }
@@ -440,6 +464,7 @@ int main(void)
     tcase_add_test(t, an_entry_larger_than_a_segment_gets_one_of_its_own);
     tcase_add_test(t, segments_go_when_no_group_needs_them);
     tcase_add_test(t, the_oldest_index_is_how_far_to_spill);
+    tcase_add_test(t, all_that_outgrew_the_window_can_be_spilled_at_once);
     tcase_add_test(t, states_and_marks_outlive_the_segments_they_were_written_in);
     tcase_add_test(t, a_reset_starts_the_group_anew_after_the_snapshot);
     tcase_add_test(t, a_used_segment_is_written_again_and_its_former_life_stays_dead);

@@ -161,7 +161,7 @@ START_TEST(compaction_works_on_a_full_disk_and_makes_room)
     struct fixture *f = tight(0);
     append_until(f, 100 * SEGMENT);
     ck_assert_uint_eq(refused.n, 1);
-    fixture_compact(f, 0, log_oldest_index(f->groups[0]));
+    fixture_compact(f, 0, log_oldest_index(f->groups[0], 0));
     fixture_settle(f);
     retry_all(f, 0);
     fixture_settle(f);

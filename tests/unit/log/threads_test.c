@@ -137,8 +137,8 @@ static void *loop_main(void *arg)
         uint64_t durable = log_durable(l->group);
         log_release(l->group, durable);
         atomic_store(&l->readable_last, durable);
-        if (log_above_window(l->log) && log_oldest_index(l->group) > 0) {
-            uint64_t upto = log_oldest_index(l->group);
+        if (log_above_window(l->log) && log_oldest_index(l->group, 0) > 0) {
+            uint64_t upto = log_oldest_index(l->group, 0);
             atomic_store(&l->readable_first, upto + 1);
             log_compact(l->group, upto);
         }
