@@ -220,38 +220,37 @@ static void ask_free(struct ask *a)
     memory_free(a);
 }
 
-static bool is_gone(struct shard *s, uint64_t queue, const struct delivered *d)
-{
-    struct arena arena = {0};
-    struct peeked *found = NULL;
-    size_t count = 0;
-    uint64_t next;
-    struct error ignored;
-    int rc =
-        machine_peek(s->machine, queue, d->is.sequence - 1, PEEK_ALL, NULL, 1, &arena, &found, &count, &next, &ignored);
-    bool there = rc == ERR_OK && count == 1 && found[0].sequence == d->is.sequence &&
-                 found[0].ref.index == d->is.ref.index && found[0].ref.offset == d->is.ref.offset;
-    arena_close(&arena);
-    return rc == ERR_NOT_FOUND || (rc == ERR_OK && !there);
-}
-
 /* While bodies are on their way a purge, the end of retention or of the queue may take the messages, and upkeep their bodies.
- * False: one is missing that should be there. */
-static bool drop_gone(struct shard *s, struct ask *a)
+ * Else the code stays what it is; that of the machine where it can't tell. */
+static int drop_gone(struct shard *s, struct ask *a, struct error *e)
 {
     struct fetch *f = &a->fetch;
     size_t kept = 0;
     for (size_t i = 0; i < f->count; i++) {
-        if (f->messages[i].owner != NULL)
+        const struct received *is = &f->messages[i].is;
+        bool there = false;
+        if (f->messages[i].owner != NULL) {
             f->messages[kept++] = f->messages[i];
-        else if (!is_gone(s, a->queue, &f->messages[i]))
-            return false;
+            continue;
+        }
+        int code = machine_holds(s->machine, a->queue, is->sequence, &is->ref, &there, e);
+        if (code != ERR_OK || there)
+            return code != ERR_OK ? code : ERR_NOT_FOUND;
     }
     if (a->consumer != NULL)
         a->consumer->credit += (uint32_t)(f->count - kept);
     f->count = kept;
     shard_line_dirty(s, a->queue);
-    return true;
+    return ERR_OK;
+}
+
+/* A body that was acknowledged can't be read: this replica is damaged. Or it can't be told for want of space. */
+static void fail(struct shard *s, int code, const struct error *why)
+{
+    if (code == ERR_STORAGE_FULL)
+        shard_rest(s, why);
+    else
+        shard_stop(s, why);
 }
 
 static void on_fetched(struct fetch *f, int code, const struct error *e)
@@ -259,11 +258,12 @@ static void on_fetched(struct fetch *f, int code, const struct error *e)
     struct ask *a = CONTAINER_OF(f, struct ask, fetch);
     struct shard *s = a->shard;
     s->fetching_bytes -= a->bytes;
-    if (code == ERR_NOT_FOUND && drop_gone(s, a))
-        code = ERR_OK;
+    struct error why = *e;
+    if (code == ERR_NOT_FOUND)
+        code = drop_gone(s, a, &why);
     bool led = code != ERR_OK && !s->leads; /* the consumer went with the lead, the lease runs out */
     if (code != ERR_OK && !led) {
-        shard_stop(s, e); /* a body that was acknowledged can't be read: this replica is damaged */
+        fail(s, code, &why);
     } else if (led || f->count == 0) {
         /* all are gone: the line looks again, and ends who does not wait */
     } else if (a->consumer != NULL) {

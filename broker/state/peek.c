@@ -110,15 +110,26 @@ static bool group_matches(const struct looking *k, struct bytes group)
     return k->group == NULL || bytes_equal(group, bytes_text(k->group));
 }
 
-static int read_touch(struct looking *k, struct chunk *c, enum key_kind kind, uint64_t number, struct error *e)
+/* A chunk that is not in memory, put together for a look: it belongs to no queue. Its slots are the record's. */
+static int put_together(const struct machine *m, uint64_t queue, uint64_t number, struct chunk_record *r,
+                        struct chunk *c, struct error *e)
 {
-    struct key key = key_of2(k->m->options.shard, kind, k->q->id, number);
+    *c = (struct chunk){.slots = r->slots};
+    chunk_record_apply(c, r);
+    struct key key = key_of2(m->options.shard, KEY_COLD, queue, number);
     struct cursor v;
-    int code = keys_get(keys_of(k->m), &key, CHUNK_TOUCH_VERSION, &v, e);
+    int code = keys_get(keys_of(m), &key, CHUNK_TOUCH_VERSION, &v, e);
+    if (code == ERR_NOT_FOUND)
+        return ERR_OK;
     return code == ERR_OK ? chunk_touch_read(c, key_view(&key), &v, e) : code;
 }
 
-/* A chunk that is not in memory, put together for a look: it belongs to no queue. */
+static void take_apart(struct chunk *c)
+{
+    memory_free(c->touches);
+    memory_free(c->leases);
+}
+
 static int look_at_stored(struct looking *k, const struct walk *w, uint64_t number, bool *go_on, struct error *e)
 {
     struct chunk_record r;
@@ -128,13 +139,13 @@ static int look_at_stored(struct looking *k, const struct walk *w, uint64_t numb
         code = chunk_record_parse(walk_key(w), &value, &r, e);
     if (code != ERR_OK || !group_matches(k, r.group))
         return code;
-    struct chunk c = {.slots = r.slots, .lane = lane_find(k->m, k->q, r.priority, r.group)};
-    chunk_record_apply(&c, &r);
-    code = read_touch(k, &c, KEY_COLD, number, e);
-    if (code == ERR_OK || code == ERR_NOT_FOUND)
+    struct lane *lane = lane_find(k->m, k->q, r.priority, r.group);
+    struct chunk c;
+    code = put_together(k->m, k->q->id, number, &r, &c, e);
+    c.lane = lane;
+    if (code == ERR_OK)
         code = look_at(k, &c, number, go_on, e);
-    memory_free(c.touches);
-    memory_free(c.leases);
+    take_apart(&c);
     return code;
 }
 
@@ -194,5 +205,44 @@ int machine_peek(const struct machine *m, uint64_t queue, uint64_t after, enum p
     int code = which == PEEK_HALTED_AT ? look_at_halted(&k, next, e) : look(&k, next, e);
     *out = k.out;
     *count = k.count;
+    return code;
+}
+
+static bool has(const struct chunk *c, unsigned slot, const struct message_ref *ref)
+{
+    return slot < c->count && (c->live & chunk_bit(slot)) != 0 && c->index == ref->index &&
+           c->slots[slot].offset == ref->offset;
+}
+
+int machine_holds(const struct machine *m, uint64_t queue, uint64_t sequence, const struct message_ref *ref,
+                  bool *holds, struct error *e)
+{
+    *holds = false;
+    const struct queue *q = queue_by_id(m, queue);
+    if (q == NULL)
+        return ERR_OK;
+    uint64_t number = sequence / CHUNK_SLOTS;
+    unsigned slot = (unsigned)(sequence % CHUNK_SLOTS);
+    const struct chunk *found = tree_find(&q->chunks, number);
+    if (found != NULL) {
+        *holds = has(found, slot, ref);
+        return ERR_OK;
+    }
+    if (number >> 1 < q->purged_below || number >> 1 >= q->next_number)
+        return ERR_OK;
+    struct key key = chunk_key(m->options.shard, queue, number);
+    struct cursor v;
+    int code = keys_get(keys_of(m), &key, CHUNK_RECORD_VERSION, &v, e);
+    if (code == ERR_NOT_FOUND)
+        return ERR_OK;
+    struct chunk_record r;
+    if (code == ERR_OK)
+        code = chunk_record_parse(key_view(&key), &v, &r, e);
+    if (code != ERR_OK)
+        return code;
+    struct chunk c;
+    code = put_together(m, queue, number, &r, &c, e);
+    *holds = code == ERR_OK && has(&c, slot, ref);
+    take_apart(&c);
     return code;
 }

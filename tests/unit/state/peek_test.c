@@ -126,6 +126,46 @@ START_TEST(a_queue_that_is_not_there_is_said_so)
 }
 END_TEST
 
+static bool holds(uint64_t sequence, struct message_ref ref)
+{
+    bool there = false;
+    struct error e = {0};
+    ck_assert_msg(machine_holds(rig.m, queue, sequence, &ref, &there, &e) == 0, "%s", e.message);
+    return there;
+}
+
+START_TEST(a_message_is_held_until_it_is_acked_or_purged)
+{
+    rig_send_many(&rig, queue, NULL, 3);
+    rig_send(&rig, queue, (struct rig_message){.body = "later", .delay_ms = 9000});
+    rig_send(&rig, queue, (struct rig_message){.body = "never", .delay_ms = 9000});
+    size_t count;
+    uint64_t next;
+    struct peeked p[5];
+    memcpy(p, peek(0, PEEK_ALL, NULL, 5, &count, &next), sizeof p);
+    ck_assert_uint_eq(count, 5);
+    struct received got = rig_receive_one(&rig, queue, 5000);
+    ck_assert_uint_eq(got.sequence, p[0].sequence);
+    ck_assert(holds(got.sequence, got.ref));
+    ck_assert_int_eq(rig_ack(&rig, queue, &got), ERR_OK);
+    ck_assert_int_eq(rig_cancel(&rig, queue, p[4].sequence), ERR_OK);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 5; i++)
+            ck_assert_int_eq(holds(p[i].sequence, p[i].ref), i != 0 && i != 4);
+        ck_assert(!holds(p[1].sequence, p[2].ref));
+        ck_assert(!holds(p[2].sequence + 1, p[2].ref));
+        ck_assert(!holds(p[4].sequence + 1000, p[2].ref));
+        rig_flush(&rig);
+        rig_crash(&rig);
+    }
+    rig_purge(&rig, queue);
+    for (int i = 0; i < 5; i++)
+        ck_assert(!holds(p[i].sequence, p[i].ref));
+    rig_delete(&rig, queue);
+    ck_assert(!holds(p[1].sequence, p[1].ref));
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -134,6 +174,7 @@ int main(void)
         pages_follow_each_other_without_gap_or_repeat,
         a_group_can_be_looked_at_alone,
         a_queue_that_is_not_there_is_said_so,
+        a_message_is_held_until_it_is_acked_or_purged,
     };
     return rig_main("state/peek", tests, sizeof tests / sizeof tests[0], setup, teardown);
 }
