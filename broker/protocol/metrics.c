@@ -1,6 +1,7 @@
-/* Metrics in Prometheus's text format. Queues and functions are labelled by name; METRICS_QUEUES_MAX queues and METRICS_FUNCTIONS_MAX
- * functions have series at most, so that a scrape of a broker with very many stays small: hato_queues counts all, and
- * what was left out has a series of its own. A shard's queues are looked at in slices. */
+/* Metrics in Prometheus's text format. Queues and functions are labelled by name, a function on each loop that has queues of it by
+ * the loop as well. METRICS_QUEUES_MAX queues and METRICS_FUNCTIONS_MAX functions, once for each loop, have series at most, so that
+ * a scrape of a broker with very many stays small: hato_queues counts all, and what was left out has a series of its own. A shard's
+ * queues are looked at in slices. */
 #include "base/map.h"
 #include "base/memory.h"
 #include "proto/settings.pb-c.h"
@@ -11,7 +12,7 @@
 
 enum {
     METRICS_QUEUES_MAX = 2000,
-    METRICS_FUNCTIONS_MAX = 1000,
+    METRICS_FUNCTIONS_MAX = 1000, /* pairs of a function and a loop */
     QUEUE_FAMILIES = 12,
     SLICE_COST = 4000, /* of one look: a queue that is passed over costs 1, some 0.1 us */
     LISTED_COST = 100,
@@ -256,6 +257,14 @@ static void put_one(struct buffer *out, const char *name, const char *type, cons
     buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type, name, value);
 }
 
+static void put_left_out(struct buffer *out, const char *name, const char *what, int limit, const char *of,
+                         size_t count)
+{
+    char help[160];
+    snprintf(help, sizeof help, "%s left out of this page, which has series of %d %s at most.", what, limit, of);
+    put_one(out, name, "gauge", help, (double)count);
+}
+
 void metrics_finish(struct metrics *m, struct buffer *out)
 {
     struct native *n = m->http->native;
@@ -278,12 +287,10 @@ void metrics_finish(struct metrics *m, struct buffer *out)
             space.accepts_sends ? 1 : 0);
     put_one(out, "hato_resident_bytes", "gauge", "Memory of the broker's process.", (double)resident_bytes());
     put_one(out, "hato_queues", "gauge", "Queues.", (double)m->queue_count);
-    put_one(out, "hato_queues_without_series", "gauge",
-            "Queues left out of this page, which has series of 2,000 at most.",
-            (double)(m->queue_count > m->listed ? m->queue_count - m->listed : 0));
-    put_one(out, "hato_bindings_without_series", "gauge",
-            "Queues bound to functions left out of this page, which has series of 1,000 at most.",
-            (double)m->bindings_left_out);
+    put_left_out(out, "hato_queues_without_series", "Queues", METRICS_QUEUES_MAX, "queues",
+                 m->queue_count > m->listed ? m->queue_count - m->listed : 0);
+    put_left_out(out, "hato_bindings_without_series", "Queues bound to functions", METRICS_FUNCTIONS_MAX,
+                 "pairs of a function and a loop", m->bindings_left_out);
     for (int i = 0; i < 5; i++)
         put_family(out, &shard_families[i], &m->shards[i]);
     for (int i = 0; i < QUEUE_FAMILIES; i++)
