@@ -353,6 +353,14 @@ void http_server_close(struct http_server *s, void (*closed)(struct http_server 
         stream_close(&CONTAINER_OF(l, struct http_connection, link)->stream);
 }
 
+size_t http_server_backlog(const struct http_server *s)
+{
+    size_t sum = 0;
+    for (struct list_link *l = list_first(&s->connections); l != NULL; l = list_next(&s->connections, l))
+        sum += stream_backlog(&CONTAINER_OF(l, struct http_connection, link)->stream);
+    return sum;
+}
+
 struct http_server *http_connection_server(struct http_connection *c)
 {
     return c->server;

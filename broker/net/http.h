@@ -61,6 +61,9 @@ void http_server_accept(struct http_server *s, struct listener *l);
 /* Closes all connections, then calls `closed`, perhaps at once. */
 void http_server_close(struct http_server *s, void (*closed)(struct http_server *s));
 
+/* Bytes of replies that the kernel has not taken, of all connections together. */
+size_t http_server_backlog(const struct http_server *s);
+
 struct http_server *http_connection_server(struct http_connection *c);
 void http_reply(struct http_connection *c, int status, const char *content_type, struct bytes body);
 

@@ -41,10 +41,11 @@ static void finish(struct page *p)
             http_reply(c, 503, "text/plain; charset=utf-8", buffer_view(&p->out));
         }
     }
+    hs->pages--;
+    hs->metrics_pages -= p->metrics != NULL;
     metrics_destroy(p->metrics);
     buffer_close(&p->out);
     memory_free(p);
-    hs->pages--;
     http_seat_end_if_closed(hs);
 }
 
@@ -105,11 +106,23 @@ static void start_page(struct http_seat *hs, struct http_connection *c, bool met
     p->ready = atomic_load(&hs->http->serving);
     if (!p->ready)
         buffer_printf(&p->out, "clients are not served yet\n");
-    if (metrics)
+    if (metrics) {
         p->metrics = metrics_create(hs->http);
+        hs->metrics_pages++;
+    }
     list_append(&hs->page_list, &p->link);
     hs->pages++;
     next(p);
+}
+
+static void start_metrics(struct http_seat *hs, struct http_connection *c)
+{
+    if (hs->metrics_pages >= HTTP_METRICS_AT_ONCE)
+        text(c, 503, "other pages of metrics are being made: ask again in a second, or from fewer places\n");
+    else if (http_server_backlog(&hs->server) > HTTP_METRICS_UNREAD_MAX)
+        text(c, 503, "pages of metrics that were asked for are not being read: read them, or ask from fewer places\n");
+    else
+        start_page(hs, c, true);
 }
 
 static bool is(struct bytes path, const char *name)
@@ -126,7 +139,7 @@ static void on_request(struct http_connection *c, const struct http_request *r)
     else if (is(r->path, "/readyz") && reads)
         start_page(hs, c, false);
     else if (is(r->path, "/metrics") && reads)
-        start_page(hs, c, true);
+        start_metrics(hs, c);
     else if (is(r->path, "/healthz") || is(r->path, "/readyz") || is(r->path, "/metrics"))
         text(c, 405, "use GET\n");
     else

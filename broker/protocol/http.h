@@ -5,6 +5,12 @@
 #include "net/http.h"
 #include "protocol/native.h"
 
+/* A page of metrics takes some MiB at most: what is asked for beyond these is refused with 503. */
+enum {
+    HTTP_METRICS_AT_ONCE = 4,                   /* being made */
+    HTTP_METRICS_UNREAD_MAX = 32 * 1024 * 1024, /* bytes of pages that nobody has read yet */
+};
+
 /* One for each node. */
 struct http {
     struct node *node;
@@ -22,6 +28,7 @@ struct http_seat {
     struct http_server server;
     unsigned open;         /* parts not closed yet */
     size_t pages;          /* being made */
+    size_t metrics_pages;  /* of them those of metrics */
     struct list page_list; /* those whose connection is still there */
     void (*closed)(struct http_seat *hs);
 };

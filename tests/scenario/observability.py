@@ -78,6 +78,44 @@ def more_queues_than_series(s, b):
         s.equal(f"each has hato_queue_{name}", sum(line.startswith(f"hato_queue_{name}{{") for line in values), 2000)
 
 
+def too_many_pages_at_once(s, b):
+    asking = [http.client.HTTPConnection("127.0.0.1", b.http_port, timeout=60) for _ in range(10)]
+    for one in asking:  # the broker has accepted them all
+        one.request("GET", "/healthz")
+        one.getresponse().read()
+    b.pause()
+    for one in asking:
+        one.request("GET", "/metrics")
+    b.resume()
+    answers = [(answer.status, answer.read()) for answer in (one.getresponse() for one in asking)]
+    for one in asking:
+        one.close()
+    s.equal("of ten pages of metrics asked for at once four are made", [status for status, _ in answers].count(200), 4)
+    s.equal("the others are told to ask again", {text for status, text in answers if status == 503},
+            {b"other pages of metrics are being made: ask again in a second, or from fewer places\n"})
+    s.equal("and then get theirs", b.get("/metrics")[0], 200)
+
+
+def pages_that_nobody_reads(s, b):
+    deaf = []
+    for _ in range(12):
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect(("127.0.0.1", b.http_port))
+        deaf.append(one)
+
+    def no_room():
+        for one in deaf:
+            one.sendall(b"GET /metrics HTTP/1.1\r\nHost: hato\r\n\r\n")
+        return "not being read" in b.get("/metrics")[1]
+
+    s.wait_for("pages that nobody reads to have filled their room", no_room)
+    s.equal("health is told all the same", b.get("/healthz")[0], 200)
+    for one in deaf:
+        one.close()
+    s.wait_for("metrics to be there again", lambda: b.get("/metrics")[0] == 200)
+
+
 def bad_requests(s, b):
     for what, raw, wanted in (
             ("no HTTP", b"\x00\x01\x02\x03\r\n\r\n", b"400"),
@@ -163,7 +201,7 @@ def flags(s):
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (health, numbers, more_queues_than_series, bad_requests):
+    for part in (health, numbers, more_queues_than_series, too_many_pages_at_once, pages_that_nobody_reads, bad_requests):
         part(scene, broker)
     log_lines(scene)
     one_port_for_all_loops(scene)
