@@ -21,6 +21,15 @@ static void on_unreachable(void *ctx, struct mesh *m, uint64_t to)
         shard_unreachable(in->places[i].shard, to);
 }
 
+static void on_clients(void *ctx, struct mesh *m, uint64_t from, struct stream *stream, struct bytes rest)
+{
+    (void)from;
+    struct node *n = ctx;
+    struct seat *seat = CONTAINER_OF(m, struct seat_inside, mesh)->env.ctx;
+    if (n->options.hooks.clients != NULL)
+        n->options.hooks.clients(n->options.hooks.ctx, seat, stream, rest);
+}
+
 int exchange_prepare(struct node *n, struct error *e)
 {
     const struct node_options *o = &n->options;
@@ -31,7 +40,8 @@ int exchange_prepare(struct node *n, struct error *e)
         rc = tls_context_create(&o->peer_tls, &n->tls, e);
     if (rc != ERR_OK)
         return rc;
-    n->mesh_ops = (struct mesh_ops){.ctx = n, .loop_of = loop_of, .frame = on_frame, .unreachable = on_unreachable};
+    n->mesh_ops = (struct mesh_ops){
+        .ctx = n, .loop_of = loop_of, .frame = on_frame, .clients = on_clients, .unreachable = on_unreachable};
     n->has_peers = roster_peer(n->roster, 0) != NULL;
     if (!n->has_peers && n->birth.founders.count > 1)
         return error_field(e, ERR_INVALID, "peers", "%s belongs to a cluster of %u nodes: name them with --peers",
@@ -100,6 +110,20 @@ void exchange_send(void *ctx, struct shard *s, uint64_t node, uint16_t shard, st
     for (size_t i = 0; i < count; i++)
         buffer_put(to, parts[i].data.data, parts[i].data.len);
     mesh_end(&f);
+}
+
+bool node_has_peers(const struct node *n)
+{
+    return n->has_peers;
+}
+
+bool node_call(struct seat *seat, struct call *c, uint64_t node, const struct call_ops *ops)
+{
+    struct mesh *m = &seat->inside->mesh;
+    const struct roster_peer *peer = seat->inside->mesh_closed ? NULL : mesh_peer(m, node);
+    if (peer != NULL)
+        call_start(c, m, peer, HELLO_CLIENTS, 0, ops);
+    return peer != NULL;
 }
 
 /* ---------------------------------------------------------------- who leads what */

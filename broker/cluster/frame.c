@@ -30,11 +30,11 @@ size_t frame_begin(struct buffer *to, enum frame_kind kind, uint16_t shard)
 
 void frame_end(struct buffer *to, size_t at)
 {
-    size_t len = to->len - at - FRAME_HEAD;
+    size_t len = to->len - at - FRAME_HEAD_BYTES;
     ASSERT(len <= FRAME_BODY_MAX);
     uint8_t *head = to->data + at;
     put_at(head, len, 4);
-    put_at(head + CHECKED_HEAD, check_of(head, bytes_of(head + FRAME_HEAD, len)), 8);
+    put_at(head + CHECKED_HEAD, check_of(head, bytes_of(head + FRAME_HEAD_BYTES, len)), 8);
 }
 
 static int check_kind(const struct frame *f, uint8_t kind, uint8_t zero, struct error *e)
@@ -50,8 +50,8 @@ int frame_take(struct bytes in, struct frame *out, size_t *used, size_t *want, s
 {
     struct cursor c = cursor_open(in);
     *used = 0;
-    *want = FRAME_HEAD;
-    if (in.len < FRAME_HEAD)
+    *want = FRAME_HEAD_BYTES;
+    if (in.len < FRAME_HEAD_BYTES)
         return ERR_OK;
     uint32_t len = cursor_u32(&c);
     out->shard = cursor_u16(&c);
@@ -60,7 +60,7 @@ int frame_take(struct bytes in, struct frame *out, size_t *used, size_t *want, s
     uint64_t check = cursor_u64(&c);
     if (len > FRAME_BODY_MAX)
         return error_set(e, ERR_TOO_LARGE, "a frame of %u bytes; the largest has %d", len, FRAME_BODY_MAX);
-    *want = FRAME_HEAD + (size_t)len;
+    *want = FRAME_HEAD_BYTES + (size_t)len;
     if (in.len < *want)
         return ERR_OK;
     out->body = cursor_take(&c, len);

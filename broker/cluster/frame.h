@@ -9,7 +9,7 @@
 #include "base/error.h"
 
 enum {
-    FRAME_HEAD = 16,
+    FRAME_HEAD_BYTES = 16,
     FRAME_BODY_MAX = 72 * 1024 * 1024, /* the largest entry, what goes with it in one message, and heads */
 };
 

@@ -192,6 +192,16 @@ static void on_late(struct alarm *alarm)
     stream_close(&g->stream);
 }
 
+/* Requests of a client are for the layers above; the connection is theirs from here. */
+static void hand_over(struct guest *g, struct bytes rest)
+{
+    const struct mesh_ops *o = g->mesh->options.ops;
+    g->blamed = true;
+    if (g->hello.purpose == HELLO_CLIENTS && o->clients != NULL)
+        o->clients(o->ctx, g->mesh, g->hello.node, &g->stream, rest);
+    stream_close(&g->stream); /* also when it was taken over: what is left of it here */
+}
+
 static size_t take_hello(struct guest *g, struct bytes in)
 {
     struct roster *roster = g->mesh->options.roster;
@@ -205,16 +215,20 @@ static size_t take_hello(struct guest *g, struct bytes in)
         rc = error_set(&e, ERR_PROTOCOL, "a hello that refuses, as the first word");
     if (rc == ERR_OK)
         rc = roster_judge(roster, &g->hello, 0, &e);
-    if (rc == ERR_OK)
+    if (rc == ERR_OK && g->hello.purpose == HELLO_FRAMES)
         rc = roster_enter(roster, &g->hello, &e);
     if (rc != ERR_OK) {
         refuse(g, &e);
         return in.len;
     }
-    g->greeted = true;
     roster_hello(roster, g->hello.node, &own);
     hello_put(stream_out(&g->stream), &own);
     stream_written(&g->stream);
+    if (g->hello.purpose != HELLO_FRAMES) {
+        hand_over(g, bytes_of(in.data + used, in.len - used));
+        return in.len;
+    }
+    g->greeted = true;
     alarm_set(&g->mesh->alarms, &g->alarm, MESH_TICK_MS, on_tick);
     TRACE(g->mesh->options.trace, TRACE_INFO, "peer came in", trace_u64("node", g->hello.node),
           trace_text("from", g->address), trace_text("software", g->hello.software));

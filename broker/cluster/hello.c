@@ -18,6 +18,7 @@ enum {
     FIELD_SOFTWARE = 8,
     FIELD_REFUSED = 9,
     FIELD_WHY = 10,
+    FIELD_PURPOSE = 11,
 };
 
 void hello_put(struct buffer *to, const struct hello *h)
@@ -33,6 +34,7 @@ void hello_put(struct buffer *to, const struct hello *h)
     wire_put_bytes(&fields, FIELD_SOFTWARE, bytes_text(h->software));
     wire_put_varint(&fields, FIELD_REFUSED, h->refused);
     wire_put_bytes(&fields, FIELD_WHY, bytes_text(h->why));
+    wire_put_varint(&fields, FIELD_PURPOSE, h->purpose);
     buffer_put(to, "HATP", LETTERS);
     buffer_u16(to, HELLO_OLDEST);
     buffer_u16(to, HELLO_NEWEST);
@@ -89,6 +91,9 @@ static bool take_number(struct hello *h, const struct wire_field *f)
         return true;
     case FIELD_SHARDS:
         h->shards = (uint32_t)f->value;
+        return small;
+    case FIELD_PURPOSE:
+        h->purpose = (uint32_t)f->value;
         return small;
     case FIELD_REFUSED:
         h->refused = (uint32_t)f->value;

@@ -18,6 +18,11 @@ enum {
     HELLO_MAX = 4096, /* bytes of its fields */
 };
 
+enum hello_purpose {
+    HELLO_FRAMES = 0,  /* frames between shards follow */
+    HELLO_CLIENTS = 1, /* requests of a client of the node that dialled follow, in the native protocol */
+};
+
 struct hello {
     uint16_t oldest, newest;
     char cluster[HELLO_ID];
@@ -28,6 +33,7 @@ struct hello {
     uint32_t shards;
     char clients[HELLO_ADDRESS_MAX]; /* where it serves clients, HOST:PORT */
     char software[32];
+    uint32_t purpose; /* of who dialled: enum hello_purpose */
     uint32_t refused; /* why the speaker goes no further, a code of base/error.h; 0: it goes on */
     char why[HELLO_TEXT_MAX];
 };

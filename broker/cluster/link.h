@@ -1,27 +1,27 @@
-/* One of a mesh's links: the connection that this node dialled to another one.
+/* One of a mesh's links: calls another node, again and again, and sends it frames while that lasts.
  *
- *            rest over           found            connected          its hello
- *   RESTING ----------> FINDING ------> DIALLING ----------> GREETING ---------> UP
- *      ^                  |                |                    |                |
- *      +------------------+----------------+--------------------+----------------+   it ended
+ *            rest over           up
+ *   RESTING ----------> CALLING ----> UP
+ *      ^                   |           |
+ *      +-------------------+-----------+   the call ended
  *
  * Nobody outside of cluster/ includes this. */
 #ifndef HATO_CLUSTER_LINK_H
 #define HATO_CLUSTER_LINK_H
 
-#include "cluster/mesh.h"
+#include "cluster/call.h"
 
-enum link_step { LINK_RESTING, LINK_FINDING, LINK_DIALLING, LINK_GREETING, LINK_UP };
+enum link_step { LINK_RESTING, LINK_CALLING, LINK_UP };
 
 struct link {
     struct mesh *mesh;
     const struct roster_peer *peer;
     enum link_step step;
-    struct alarm alarm; /* the end of a rest, of what a greeting may take; a tick while it is up */
-    struct resolve resolve;
-    struct stream stream;
-    struct turn tell;  /* that frames were dropped */
-    uint32_t failures; /* since it was last up */
+    struct call call;
+    struct alarm alarm; /* the end of a rest; a tick while it is up */
+    struct turn tell;   /* that frames were dropped */
+    uint32_t failures;  /* since it was last up */
+
     /* While it is up. */
     unsigned silent_ticks;
     uint64_t heard_ms; /* the stream's active_ms and */
@@ -29,8 +29,7 @@ struct link {
     uint64_t put;
     uint64_t dropped; /* frames, since that was last traced */
 
-    struct error blamed;  /* why this connection ends, or came to nothing */
-    struct error problem; /* the same as last traced */
+    struct error problem; /* why it is not up, as last traced */
 };
 
 struct link *link_create(struct mesh *m, const struct roster_peer *peer);

@@ -71,6 +71,12 @@ void mesh_end(struct mesh_frame *f)
     link_end(f->link, f->at);
 }
 
+const struct roster_peer *mesh_peer(const struct mesh *m, uint64_t node)
+{
+    const struct link *l = link_to(m, node);
+    return l != NULL ? l->peer : NULL;
+}
+
 bool mesh_reaches(const struct mesh *m, uint64_t node)
 {
     const struct link *l = link_to(m, node);

@@ -38,6 +38,9 @@ struct mesh_ops {
     void *ctx;
     struct loop *(*loop_of)(void *ctx, uint16_t shard);                          /* any thread */
     void (*frame)(void *ctx, uint64_t node, uint16_t shard, struct blob *frame); /* takes references as it needs them */
+    /* A node brings requests of a client of its own: takes the connection over with stream_take_over and `rest`, or leaves it, and it is
+     * closed. On the mesh's own loop. NULL: closed. */
+    void (*clients)(void *ctx, struct mesh *m, uint64_t node, struct stream *from, struct bytes rest);
     /* Frames for the node are being lost; on the mesh's own loop, in a turn of its own. */
     void (*unreachable)(void *ctx, struct mesh *m, uint64_t node);
 };
@@ -86,6 +89,9 @@ struct mesh_frame {
 };
 struct buffer *mesh_begin(struct mesh *m, struct mesh_frame *f, uint64_t node, uint16_t shard, size_t len);
 void mesh_end(struct mesh_frame *f);
+
+/* The entry of --peers for a node; NULL when there is none. */
+const struct roster_peer *mesh_peer(const struct mesh *m, uint64_t node);
 
 /* Whether the node's hello has been heard and the connection lasts. */
 bool mesh_reaches(const struct mesh *m, uint64_t node);

@@ -7,6 +7,7 @@
 
 #include "base/trace.h"
 #include "cluster/birth.h"
+#include "cluster/call.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "shard/shard.h"
@@ -23,6 +24,8 @@ struct node_hooks {
                   struct seat *seat); /* of every shard it is known who leads, or that it has failed: serve */
     void (*stopping)(void *ctx, struct seat *seat); /* close what was opened; seat_let_go when done */
     void (*let_go)(void *ctx, struct seat *seat); /* all seats have: close what had to stay for visits of the others */
+    /* Another node brings requests of a client of its own: take the connection over (stream_take_over), or leave it and it is closed. */
+    void (*clients)(void *ctx, struct seat *seat, struct stream *from, struct bytes rest);
     void (*leading)(void *ctx, struct seat *seat, struct shard *s, bool leading);
     void (*queue_ready)(void *ctx, struct seat *seat, struct shard *s, uint64_t queue);
     void (*queue_changed)(void *ctx, struct seat *seat, struct shard *s, uint64_t queue);
@@ -79,6 +82,9 @@ uint64_t node_started_ms(const struct node *n);
 enum { NODE_ADDRESS_MAX = 272 };
 /* The node that leads the shard, as far as is known here; 0: not known. Any thread. */
 uint64_t node_leader(const struct node *n, uint16_t shard);
+bool node_has_peers(const struct node *n);
+/* Calls another node on behalf of a client; on the seat's thread. False: there is no such node. */
+bool node_call(struct seat *seat, struct call *c, uint64_t node, const struct call_ops *ops);
 /* Where a node serves clients, as it said when it was met; "" when that is not known. Any thread. */
 void node_clients_of(struct node *n, uint64_t node, char out[NODE_ADDRESS_MAX]);
 

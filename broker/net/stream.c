@@ -1,5 +1,8 @@
 #include "net/stream.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
 #include "base/assert.h"
 #include "base/memory.h"
 #include "net/tls.h"
@@ -370,6 +373,29 @@ void stream_secure(struct stream *s, struct tls *tls)
 {
     ASSERT(s->tls == NULL && s->in.len == 0 && s->out.len == 0);
     s->tls = tls;
+}
+
+int stream_take_over(struct stream *s, struct stream *from, struct bytes rest, const struct stream_ops *ops,
+                     struct error *e)
+{
+    uv_os_fd_t fd;
+    ASSERT(!from->closing && !from->write_busy);
+    if (uv_fileno((uv_handle_t *)&from->tcp, &fd) != 0 || (fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
+        return error_set(e, ERR_IO, "cannot duplicate a socket: %s", strerror(errno));
+    init(s, from->loop, ops);
+    int rc = uv_tcp_open(&s->tcp, fd);
+    ASSERT(rc == 0); /* it was a stream's */
+    s->tls = from->tls;
+    s->secured = from->secured;
+    from->tls = NULL;
+    buffer_put(&s->in, rest.data, rest.len);
+    s->out = from->out;
+    from->out = (struct buffer){0};
+    close_because(from, 0);
+    begin(s);
+    if (has_output(s))
+        loop_at_turn_end(s->loop, TURN_WRITE, &s->flush);
+    return ERR_OK;
 }
 
 const char *stream_why(const struct stream *s)

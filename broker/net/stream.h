@@ -91,6 +91,12 @@ void stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *
 /* All bytes of this connection are in TLS: to be said right after accept or connect. Takes `tls` over. */
 void stream_secure(struct stream *s, struct tls *tls);
 
+/* Goes on with the connection of `from` and its TLS, for another owner: what `from` has put leaves from here, `rest` (what its
+ * parser has not used; copied) is given here first. `from` is then closed as by stream_close. Nothing may be on its way out of `from`.
+ * On error (ERR_IO) nothing has happened. */
+int stream_take_over(struct stream *s, struct stream *from, struct bytes rest, const struct stream_ops *ops,
+                     struct error *e);
+
 /* Why the connection ended, for people. In `closed`. */
 const char *stream_why(const struct stream *s);
 

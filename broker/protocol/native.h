@@ -76,6 +76,9 @@ uint64_t resident_bytes(void); /* of this process */
 
 int native_seat_open(struct native_seat *ns, struct native *native, struct seat *seat, const char *address, bool share,
                      struct error *e);
+/* Takes over a connection over which another node passes on requests of a client of its own; `rest` is what of it was read
+ * already. Does nothing when it is closing. */
+void native_seat_adopt(struct native_seat *ns, struct stream *from, struct bytes rest);
 int native_seat_start(struct native_seat *ns, struct error *e);
 void native_seat_close(struct native_seat *ns, void (*closed)(struct native_seat *ns));
 /* Once all seats are closed: receives of other seats' connections wait here until then. */

@@ -1,7 +1,7 @@
 /* From a frame to its operation, by a table. */
 #include "base/wire.h"
 #include "command/text.h"
-#include "protocol/native_session.h"
+#include "protocol/native_route.h"
 
 enum { REQUEST_ID = 1, REQUEST_SEND = HATO__REQUEST__OP_SEND };
 
@@ -90,9 +90,8 @@ static bool is_known(uint32_t number)
            number == HATO__REQUEST__OP_STREAM_CREDIT || number == HATO__REQUEST__OP_STREAM_CLOSE;
 }
 
-/* The id and the one operation of a request, without decoding it. Beside an operation that is known, one that is not is a
- * field of a later version, and ignored. */
-static bool look_at(struct bytes frame, uint64_t *id, uint32_t *number, struct bytes *body)
+/* Beside an operation that is known, one that is not is a field of a later version, and ignored. */
+bool native_look(struct bytes frame, uint64_t *id, uint32_t *number, struct bytes *body)
 {
     struct cursor c = cursor_open(frame);
     struct wire_field f;
@@ -124,14 +123,8 @@ static void start(struct op *op, uint32_t number, struct bytes frame)
     op_answer(op);
 }
 
-bool native_dispatch(struct session *s, struct bytes frame)
+bool native_start(struct session *s, uint64_t id, uint32_t number, struct bytes body, struct bytes frame)
 {
-    uint64_t id;
-    uint32_t number;
-    struct bytes body = {0};
-    if (!look_at(frame, &id, &number, &body))
-        return false;
-    atomic_fetch_add_explicit(&s->ns->native->requests_total, 1, memory_order_relaxed);
     if (number == REQUEST_SEND) {
         native_send(s, id, body, frame.len);
         return true;
@@ -154,4 +147,16 @@ bool native_dispatch(struct session *s, struct bytes frame)
         start(op, number, frame);
     }
     return true;
+}
+
+bool native_dispatch(struct session *s, struct bytes frame)
+{
+    uint64_t id;
+    uint32_t number;
+    struct bytes body = {0};
+    bool good;
+    if (!native_look(frame, &id, &number, &body))
+        return false;
+    atomic_fetch_add_explicit(&s->ns->native->requests_total, 1, memory_order_relaxed);
+    return route_take(s, id, number, body, frame, &good) ? good : native_start(s, id, number, body, frame);
 }

@@ -3,7 +3,7 @@
 #include "base/map.h"
 #include "command/check.h"
 #include "proto/command.pb-c.h"
-#include "protocol/native_session.h"
+#include "protocol/native_route.h"
 #include "state/settings.h"
 
 struct described {
@@ -450,9 +450,14 @@ void native_bind(struct op *op)
         op_answer(op);
         return;
     }
+    Hato__FunctionShow show = HATO__FUNCTION_SHOW__INIT;
+    Hato__Request request = HATO__REQUEST__INIT;
+    show.name = b->function;
+    request.op_case = HATO__REQUEST__OP_FUNCTION_SHOW;
+    request.function_show = &show;
     op->at = function_at;
     op->home = bind_home;
-    op_visit(op, 0);
+    route_visit(op, 0, &request);
 }
 
 void native_unbind(struct op *op)

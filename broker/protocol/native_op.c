@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
-#include "protocol/native_session.h"
+#include "protocol/native_route.h"
 
 enum { OP_ARENA = 4096 };
 
@@ -15,6 +15,10 @@ struct op *op_create(struct session *session, uint64_t id, size_t frame_bytes)
     op->arena.block = OP_ARENA;
     session->op_count++;
     session->op_bytes += frame_bytes;
+    if (session->routes != NULL) {
+        op->kept = session->routes->starting;
+        session->routes->starting = NULL;
+    }
     return op;
 }
 
@@ -28,6 +32,8 @@ void op_free(struct op *op)
     s->op_bytes -= op->frame_bytes;
     arena_close(&op->arena);
     buffer_close(&op->frame);
+    if (op->kept != NULL)
+        route_done(s, op->kept);
     memory_free(op);
 }
 
@@ -65,9 +71,10 @@ void op_weigh(struct op *op, size_t bytes)
 void op_answer(struct op *op)
 {
     struct session *s = op->session;
-    if (op->error.code != ERR_OK)
+    bool again = op->error.code != ERR_OK && route_again(op, (int)op->error.code);
+    if (op->error.code != ERR_OK && !again)
         encode_error(op);
-    if (!s->gone)
+    if (!s->gone && !again)
         session_put(s, &op->frame);
     op->ended = true;
     if (list_linked(&op->link))
@@ -121,9 +128,8 @@ void seat_send(struct seat *from, struct seat *to, struct mail *mail)
         loop_post(&to->loop, mail);
 }
 
-static void run_home(struct visit *v)
+void op_come_home(struct op *op)
 {
-    struct op *op = CONTAINER_OF(v, struct op, visit);
     op->shard = NULL;
     void (*home)(struct op *) = op->home;
     op->home = NULL;
@@ -133,6 +139,11 @@ static void run_home(struct visit *v)
         home(op);
     else
         op_answer(op);
+}
+
+static void run_home(struct visit *v)
+{
+    op_come_home(CONTAINER_OF(v, struct op, visit));
 }
 
 void op_visit(struct op *op, uint16_t shard)

@@ -3,7 +3,7 @@
 
 #include "command/check.h"
 #include "proto/command.pb-c.h"
-#include "protocol/native_session.h"
+#include "protocol/native_route.h"
 #include "state/settings.h"
 
 struct queue_op {
@@ -110,6 +110,16 @@ static void on_dead_made(struct command *c, const struct reply *reply)
 
 /* A dead-letter queue that is not there yet is made with the defaults, but for the longest of usual retentions: what ends there
  * waits for a person. */
+static Hato__QueueSettings dead_settings(const char *name)
+{
+    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+    settings.has_kind = true;
+    settings.kind = identity_is_fifo(bytes_text(name)) ? HATO__QUEUE_KIND__FIFO : HATO__QUEUE_KIND__STANDARD;
+    settings.has_retention_ms = true;
+    settings.retention_ms = 14 * SETTINGS_DAY_MS;
+    return settings;
+}
+
 static void dead_at(struct op *op, struct shard *s)
 {
     struct queue_op *x = op->extra;
@@ -119,11 +129,7 @@ static void dead_at(struct op *op, struct shard *s)
         return;
     }
     memset(&op->error, 0, sizeof op->error);
-    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
-    settings.has_kind = true;
-    settings.kind = identity_is_fifo(bytes_text(x->dead)) ? HATO__QUEUE_KIND__FIFO : HATO__QUEUE_KIND__STANDARD;
-    settings.has_retention_ms = true;
-    settings.retention_ms = 14 * SETTINGS_DAY_MS;
+    Hato__QueueSettings settings = dead_settings(x->dead);
     Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
     create.name = (char *)(uintptr_t)x->dead;
     create.settings = &settings;
@@ -162,6 +168,18 @@ static bool complete(struct op *op, struct queue_op *x, const Hato__QueueSetting
     return true;
 }
 
+/* One that is there, however it was set, is good. */
+static void dead_home(struct op *op)
+{
+    op->always_home = NULL;
+    if (op->error.code == ERR_EXISTS)
+        memset(&op->error, 0, sizeof op->error);
+    if (op->error.code == ERR_OK)
+        write_queue(op);
+    else
+        op_answer(op);
+}
+
 static void write_settings(struct op *op, enum command_kind kind, const char *name, const Hato__QueueSettings *settings)
 {
     struct queue_op *x = op_extra(op, sizeof *x);
@@ -175,9 +193,16 @@ static void write_settings(struct op *op, enum command_kind kind, const char *na
         write_queue(op);
         return;
     }
+    Hato__QueueSettings dead = dead_settings(x->dead);
+    Hato__QueueCreate create = HATO__QUEUE_CREATE__INIT;
+    Hato__Request request = HATO__REQUEST__INIT;
+    create.name = (char *)(uintptr_t)short_name(x->dead);
+    create.settings = &dead;
+    request.op_case = HATO__REQUEST__OP_QUEUE_CREATE;
+    request.queue_create = &create;
     op->at = dead_at;
-    op->home = write_queue;
-    op_visit_queue(op, bytes_text(x->dead));
+    op->always_home = dead_home;
+    route_visit_queue(op, bytes_text(x->dead), &request);
 }
 
 void native_queue_create(struct op *op)

@@ -1,7 +1,7 @@
 /* Redrive: starting, cancelling and listing the moves out of a queue. */
 #include "command/check.h"
 #include "proto/command.pb-c.h"
-#include "protocol/native_session.h"
+#include "protocol/native_route.h"
 
 enum { REDRIVES_MAX = 10 };
 
@@ -115,9 +115,14 @@ void native_redrive_start(struct op *op)
     } else if (x->destination[0] == '\0') {
         start_home(op);
     } else { /* it has to be there: a redrive makes no queues */
+        Hato__QueueShow show = HATO__QUEUE_SHOW__INIT;
+        Hato__Request request = HATO__REQUEST__INIT;
+        show.name = r->destination;
+        request.op_case = HATO__REQUEST__OP_QUEUE_SHOW;
+        request.queue_show = &show;
         op->at = destination_at;
         op->home = start_home;
-        op_visit_queue(op, bytes_text(x->destination));
+        route_visit_queue(op, bytes_text(x->destination), &request);
     }
 }
 

@@ -1,4 +1,4 @@
-#include "protocol/native_session.h"
+#include "protocol/native_route.h"
 
 #include "base/assert.h"
 #include "base/memory.h"
@@ -20,6 +20,7 @@ static void free_session(struct session *s)
 {
     struct native_seat *ns = s->ns;
     idmap_close(&s->streams);
+    route_free(s);
     memory_free(s);
     ns->session_count--;
     end_if_closed(ns);
@@ -48,6 +49,7 @@ static void on_closed(struct stream *stream, int why)
     atomic_fetch_sub_explicit(&s->ns->native->connections, 1, memory_order_relaxed);
     s->op_count++; /* keeps the session while its ops are told */
     native_streams_drained(s);
+    route_gone(s);
     while (!list_empty(&s->ops)) {
         struct op *op = CONTAINER_OF(list_first(&s->ops), struct op, link);
         list_remove(&s->ops, &op->link);
@@ -157,6 +159,7 @@ static void on_drained(struct stream *stream)
     struct session *s = CONTAINER_OF(stream, struct session, stream);
     atomic_store(&s->behind, false);
     native_streams_drained(s);
+    route_drained(s);
     struct list_link *next;
     for (struct list_link *l = list_first(&s->ops); l != NULL; l = next) {
         next = list_next(&s->ops, l);
@@ -201,19 +204,47 @@ static void begin_session(struct session *s)
     }
 }
 
-static void on_accepted(struct listener *l, void *ctx)
+static struct session *create_session(struct native_seat *ns)
 {
-    struct native_seat *ns = ctx;
     struct session *s = memory_zero(1, sizeof *s);
     s->ns = ns;
     list_init(&s->ops);
     list_init(&s->parked);
     crypto_random(&s->streams.seed, sizeof s->streams.seed); /* clients choose the keys */
     s->prefix_len = (size_t)snprintf(s->prefix, sizeof s->prefix, "%s:%s:", ns->native->account, ns->native->region);
-    list_append(&ns->sessions, &s->link);
-    ns->session_count++;
+    return s;
+}
+
+static void add_session(struct session *s)
+{
+    list_append(&s->ns->sessions, &s->link);
+    s->ns->session_count++;
+    s->stream.budget = &s->ns->native->unfinished;
+}
+
+/* Of a client of another node: what is asked here is what this node leads. */
+void native_seat_adopt(struct native_seat *ns, struct stream *from, struct bytes rest)
+{
+    if (ns->closing)
+        return;
+    struct session *s = create_session(ns);
+    if (stream_take_over(&s->stream, from, rest, &ops, NULL) != ERR_OK) {
+        memory_free(s);
+        return;
+    }
+    s->preface = true;
+    add_session(s);
+    atomic_fetch_add_explicit(&ns->native->connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ns->native->connections_total, 1, memory_order_relaxed);
+}
+
+static void on_accepted(struct listener *l, void *ctx)
+{
+    struct native_seat *ns = ctx;
+    struct session *s = create_session(ns);
+    s->routed = node_has_peers(ns->native->node);
     stream_accept(&s->stream, &ns->seat->loop, (uv_stream_t *)&l->tcp, &ops);
-    s->stream.budget = &ns->native->unfinished;
+    add_session(s);
     begin_session(s);
 }
 

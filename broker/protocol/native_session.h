@@ -24,7 +24,9 @@ struct session {
     size_t op_count;
     size_t waiting; /* of the ops: streams and receives that may wait */
     uint64_t op_bytes;
-    bool preface; /* seen */
+    struct routes *routes; /* to other nodes; NULL before the first request that may be theirs */
+    bool routed;           /* requests may go on to other nodes; not so where one passed them on to this one */
+    bool preface;          /* seen */
     bool greeted;
     bool gone; /* the connection is closed */
     bool paused;
@@ -53,8 +55,15 @@ struct op {
     void (*resumed)(struct op *op); /* likewise, may be NULL: the peer reads again */
     size_t away;                    /* mail about it that has to come home before it is freed */
     bool waits;                     /* counted in session->waiting */
-    bool ended;                     /* answered, and only waits for its mail */
-    void *extra;                    /* the operation's own, in the arena */
+    struct kept *kept;              /* its request as it came, where it may have to be asked again */
+    struct relay *relay;            /* to the node that was asked; NULL: none */
+    uint64_t relay_id;              /* its request's there */
+    struct list_link relay_link;    /* of relay->ops */
+    bool asks;                      /* the relay is asked on the way; else it answers */
+    bool streams;                   /* a stream that was passed on */
+    bool begun;  /* of such a stream: the other node's count of its credit is not the client's first word */
+    bool ended;  /* answered, and only waits for its mail */
+    void *extra; /* the operation's own, in the arena */
 };
 
 /* Runs `mail` on a seat: now when it is this one. */
@@ -74,6 +83,9 @@ void op_free(struct op *op); /* at home */
 /* Goes to a shard and calls op->at there. */
 void op_visit(struct op *op, uint16_t shard);
 void op_visit_queue(struct op *op, struct bytes full_name);
+
+/* At home, after a visit or an answer of another node. */
+void op_come_home(struct op *op);
 
 /* From the shard: the reply is in op->frame, or op->error says why there is none. */
 void op_return(struct op *op);
@@ -147,6 +159,9 @@ void native_function_list(struct op *op);
 void native_bind(struct op *op);
 void native_unbind(struct op *op);
 void native_status(struct op *op);
+
+/* Puts the last reply of a stream into op->frame; ERR_OK: its client closed it. */
+void native_stream_ended(struct op *op, int code, const char *why);
 
 /* The session's peer reads again: parked parcels go on. */
 void native_streams_drained(struct session *s);

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "command/check.h"
-#include "protocol/native_session.h"
+#include "protocol/native_route.h"
 
 enum {
     REPLY_STREAM = HATO__REPLY__OP_STREAM_DELIVERY,
@@ -55,6 +55,21 @@ static struct seat *shard_seat_of(const struct streaming *x)
     return node_seat_of(home_of(x)->node, x->op->visit.shard);
 }
 
+void native_stream_ended(struct op *op, int code, const char *why)
+{
+    Hato__StreamEnd body = HATO__STREAM_END__INIT;
+    Hato__Error error = HATO__ERROR__INIT;
+    Hato__Reply reply = HATO__REPLY__INIT;
+    if (code != ERR_OK) {
+        error.code = (Hato__Code)code;
+        error.message = (char *)(uintptr_t)why;
+        body.error = &error;
+    }
+    reply.op_case = HATO__REPLY__OP_STREAM_END;
+    reply.stream_end = &body;
+    op_reply(op, &reply);
+}
+
 /* ---------------------------------------------------------------- on the shard's seat */
 
 static void end_if_done(struct streaming *x)
@@ -62,19 +77,8 @@ static void end_if_done(struct streaming *x)
     if (!x->ending || x->parcels > 0)
         return;
     x->ending = false;
-    struct op *op = x->op;
-    Hato__StreamEnd body = HATO__STREAM_END__INIT;
-    Hato__Error error = HATO__ERROR__INIT;
-    Hato__Reply reply = HATO__REPLY__INIT;
-    if (x->code != ERR_OK) {
-        error.code = (Hato__Code)x->code;
-        error.message = x->why;
-        body.error = &error;
-    }
-    reply.op_case = HATO__REPLY__OP_STREAM_END;
-    reply.stream_end = &body;
-    op_reply(op, &reply);
-    op_return(op);
+    native_stream_ended(x->op, x->code, x->why);
+    op_return(x->op);
 }
 
 static void end_stream(struct streaming *x, int code, const char *why)
@@ -289,16 +293,24 @@ void native_stream_open(struct op *op)
     op_visit_queue(op, bytes_text(x->queue));
 }
 
+static void tell(struct session *s, uint64_t id, uint32_t credit)
+{
+    struct op *op = idmap_find(&s->streams, id);
+    if (op == NULL)
+        route_credit(s, id, credit);
+    else if (op->relay != NULL)
+        relay_credit(op, credit);
+    else
+        send_note(op, credit);
+}
+
 void native_stream_credit(struct session *s, const Hato__StreamCredit *credit)
 {
-    struct op *op = idmap_find(&s->streams, credit->stream);
-    if (op != NULL && credit->credit > 0)
-        send_note(op, credit->credit <= CHECK_CREDIT_MAX ? credit->credit : CHECK_CREDIT_MAX);
+    if (credit->credit > 0)
+        tell(s, credit->stream, credit->credit <= CHECK_CREDIT_MAX ? credit->credit : CHECK_CREDIT_MAX);
 }
 
 void native_stream_close(struct session *s, const Hato__StreamClose *close)
 {
-    struct op *op = idmap_find(&s->streams, close->stream);
-    if (op != NULL)
-        send_note(op, 0);
+    tell(s, close->stream, 0);
 }

@@ -152,6 +152,11 @@ static void end_desk(void *ctx, struct seat *seat)
 
 /* ---------------------------------------------------------------- what the node says */
 
+static void on_clients(void *ctx, struct seat *seat, struct stream *from, struct bytes rest)
+{
+    native_seat_adopt(&desk_of(ctx, seat)->native, from, rest);
+}
+
 static void on_leading(void *ctx, struct seat *seat, struct shard *shard, bool leading)
 {
     struct push_seat *push = *push_of(desk_of(ctx, seat));
@@ -215,6 +220,7 @@ int server_open(const struct server_options *options, struct server **out, struc
         .ready = ready_desk,
         .stopping = stop_desk,
         .let_go = end_desk,
+        .clients = on_clients,
         .leading = on_leading,
         .queue_ready = on_queue_ready,
         .queue_changed = on_queue_changed,

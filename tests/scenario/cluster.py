@@ -13,66 +13,29 @@ QUEUES = [f"jobs-{number}" for number in range(12)]  # enough for every shard to
 
 
 class Client:
-    """Asks the node that the last refusal named, or one after the other. Repeats what was surely not done, and what may be done twice."""
+    """Asks one of the nodes after the other, and none in particular."""
 
     def __init__(self, s, nodes):
         self.s = s
         self.nodes = nodes
-        self.connections = {}
-        self.leaders = {}  # of a queue -> port
+        self.connections = [native.Connection(node.port) for node in nodes]
         self.turn = 0
-        self.refusals = 0
 
-    def connection(self, port):
-        if port not in self.connections:
-            self.connections[port] = native.Connection(port)
-        return self.connections[port]
-
-    def drop(self, port):
-        if port in self.connections:
-            self.connections.pop(port).close()
-
-    def any_port(self):
+    def call(self, op, **fields):
         self.turn += 1
-        return self.nodes[self.turn % len(self.nodes)].port
-
-    def once(self, of, op, fields):
-        port = self.leaders.get(of) or self.any_port()
-        try:
-            return self.connection(port).call(op, **fields)
-        except native.Refused as refused:
-            if refused.code not in (native.NOT_LEADER, native.UNKNOWN_OUTCOME, native.CLOSED):
-                raise
-            self.refusals += 1
-            self.leaders[of] = int(refused.leader.rsplit(":", 1)[1]) if refused.leader else None
-        except OSError:
-            self.drop(port)
-            self.leaders[of] = None
-        return None
-
-    def call(self, of, op, **fields):
-        found = []
-
-        def answered():
-            reply = self.once(of, op, fields)
-            if reply is not None:
-                found.append(reply)
-            return found
-
-        self.s.wait_for(f"{op} of {of}", answered)
-        return found[0]
+        return self.connections[self.turn % len(self.connections)].call(op, **fields)
 
     def send(self, queue, producer, sequence, body):
-        reply = self.call(queue, "send", queue=queue, messages=[{"body": body}], producer=producer, sequence=sequence)
+        reply = self.call("send", queue=queue, messages=[{"body": body}], producer=producer, sequence=sequence)
         return reply["results"][0]["error"] is None
 
     def drain(self, queue):
         bodies = []
         while True:
-            some = self.call(queue, "receive", queue=queue, max_messages=100, wait_ms=0)["deliveries"]
+            some = self.call("receive", queue=queue, max_messages=100, wait_ms=0)["deliveries"]
             if not some:
                 return sorted(bodies)
-            self.call(queue, "ack", queue=queue, receipts=[one["receipt"] for one in some])
+            self.call("ack", queue=queue, receipts=[one["receipt"] for one in some])
             bodies += [one["message"]["body"] for one in some]
 
 
@@ -115,20 +78,21 @@ def replication(s, nodes):
     view = s.wait_for("all nodes to agree on the leaders", lambda: all_agree(nodes))
     s.check("every shard has a leader that all nodes know", len(view) == 9, view)
     for queue in QUEUES:
-        client.call(queue, "queue_create", name=queue)
-    s.check("a node that does not lead says who does", client.refusals > 0)
-    s.check("messages are accepted", send_some(client, 1, 5))
-    held = client.call("jobs-0", "receive", queue="jobs-0", max_messages=1, visibility_ms=3600000)["deliveries"]
+        client.call("queue_create", name=queue)
+    s.equal("any node lists all queues", [[queue["name"] for queue in connection.call("queue_list")["queues"]]
+                                          for connection in client.connections], [sorted(QUEUES)] * 3)
+    s.check("any node accepts messages", send_some(client, 1, 5))
+    held = client.call("receive", queue="jobs-0", max_messages=1, visibility_ms=3600000)["deliveries"]
     s.equal("a message is leased", len(held), 1)
 
     victim = nodes[view[1] - 1]
     victim.kill()
     rest = [node for node in nodes if node is not victim]
     client = Client(s, rest)
-    s.check("with one of three killed the others accept messages", send_some(client, 6, 5))
+    s.check("with one of three killed the others accept messages, and clients see no error", send_some(client, 6, 5))
     view = s.wait_for("the others to agree on the leaders", lambda: all_agree(rest))
     s.check("nothing is led by the one that is gone", nodes.index(victim) + 1 not in view.values(), view)
-    duplicate = client.call("jobs-3", "send", queue="jobs-3", messages=[{"body": body("jobs-3", 2)}], producer=4, sequence=2)
+    duplicate = client.call("send", queue="jobs-3", messages=[{"body": body("jobs-3", 2)}], producer=4, sequence=2)
     s.check("a send repeated to another leader is stored once", duplicate["results"][0]["duplicate"], duplicate)
 
     victim.start()
@@ -142,9 +106,117 @@ def replication(s, nodes):
             [client.drain(queue) for queue in QUEUES[1:]],
             [sorted(body(queue, number) for number in range(1, 11)) for queue in QUEUES[1:]])
     s.equal("what is leased stays leased when the leader changes", held[0]["message"]["body"] in client.drain("jobs-0"), False)
-    s.equal("its receipt still holds", client.call("jobs-0", "ack", queue="jobs-0", receipts=[held[0]["receipt"]])["codes"], [])
+    s.equal("its receipt still holds", client.call("ack", queue="jobs-0", receipts=[held[0]["receipt"]])["codes"], [])
     other.start()
     s.wait_for("all to be there again", lambda: caught_up(nodes))
+
+
+def node_that_leads(nodes, queue):
+    with native.Connection(nodes[0].port) as c:
+        shard = c.call("queue_show", name=queue)["shard"]
+    return nodes[leaders(nodes[0])[shard] - 1]
+
+
+def passed_on(s, nodes):
+    """What a client wants of another node than its own."""
+    leader = node_that_leads(nodes, "jobs-5")
+    own, third = (node for node in nodes if node is not leader)
+    with native.Connection(own.port) as c, native.Connection(third.port) as other:
+        waiting = c.ask("receive", queue="jobs-5", wait_ms=3600000)
+        stream = c.ask("stream_open", queue="jobs-6", credit=2)
+        other.send("jobs-5", b"for the poll")
+        other.send("jobs-6", b"one", b"two", b"three", b"four")
+        s.equal("a long poll is answered", [one["message"]["body"] for one in c.answer(waiting)["deliveries"]], [b"for the poll"])
+        got = []
+        while len(got) < 2:
+            got += [one["message"]["body"] for one in c.answer(stream)["deliveries"]]
+        s.equal("a stream delivers as far as its credit goes", got, [b"one", b"two"])
+        c.write(native.request(1000, "stream_credit", stream=stream, credit=2))
+        while len(got) < 4:
+            got += [one["message"]["body"] for one in c.answer(stream)["deliveries"]]
+        s.equal("and further with more", got, [b"one", b"two", b"three", b"four"])
+        c.write(native.request(1001, "stream_close", stream=stream))
+        s.equal("and ends when it is closed", c.answer(stream)["error"], None)
+        s.equal("a refusal comes through", c.code("send", queue="nowhere", messages=[{"body": b"x"}]), native.NOT_FOUND)
+        numbers = [c.ask("send", queue="jobs-7", messages=[{"body": b"%d" % number}]) for number in range(500)]
+        for number in numbers:
+            c.answer(number)
+        s.equal("pipelined requests take effect in their order",
+                [int(one["message"]["body"]) for one in other.receive("jobs-7", 500, wait_ms=0)], list(range(500)))
+    before = connections(leader)
+    with native.Connection(own.port) as c, native.Connection(third.port) as other:
+        c.ask("receive", queue="jobs-5", wait_ms=3600000, visibility_ms=3600000)
+        c.call("queue_show", name="jobs-5")
+        s.check("a client's requests come over a connection of their own", connections(leader) > before)
+        c.close()
+        s.wait_for("the poll to be over", lambda: connections(leader) == before)
+        other.send("jobs-5", b"after")
+        s.equal("a client that went away gets no messages", [one["message"]["body"] for one in other.receive("jobs-5", wait_ms=0)],
+                [b"after"])
+
+
+def connections(node):
+    with native.Connection(node.port) as c:
+        return c.call("status")["connections"]
+
+
+def queues_of_several_shards(s, nodes):
+    client = Client(s, nodes)
+    for number in range(8):
+        client.call("queue_create", name=f"work-{number}",
+                    settings={"dead_letter_queue": f"dead-{number}", "max_receives": 1, "visibility_ms": 0})
+        client.call("send", queue=f"work-{number}", messages=[{"body": b"doomed"}])
+        client.call("receive", queue=f"work-{number}", wait_ms=0)
+    for number in range(8):
+        s.wait_for(f"the message in dead-{number}",
+                   lambda n=number: client.call("receive", queue=f"dead-{n}", wait_ms=100)["deliveries"])
+    s.check("dead letters come to queues that other nodes lead", True)
+
+    endpoint = s.endpoint()
+    client.call("function_create", name="f", settings={"url": endpoint.url})
+    for number in range(6):
+        client.call("bind", queue=QUEUES[number], function="f")
+        client.call("send", queue=QUEUES[number], messages=[{"body": b"push %d" % number}])
+    s.wait_for("the function to get everything", lambda: sum(
+        request.body.count(b"push") for request in endpoint.requests) >= 6)
+    s.check("a function gets what any node leads", True)
+    for number in range(6):
+        client.call("unbind", queue=QUEUES[number])
+    client.call("function_delete", name="f")
+
+
+def leader_is_lost(s, nodes):
+    """Requests that wait for a leader, and the stream and the poll of one that is killed."""
+    led = {}
+    for queue in QUEUES:
+        led.setdefault(node_that_leads(nodes, queue), []).append(queue)
+    leader, (polled, streamed, *_) = max(led.items(), key=lambda one: len(one[1]))
+    own, third = (node for node in nodes if node is not leader)
+    with native.Connection(own.port) as c, native.Connection(third.port) as other:
+        waiting = c.ask("receive", queue=polled, wait_ms=3600000)
+        stream = c.ask("stream_open", queue=streamed, credit=10)
+        c.call("queue_show", name=polled)
+        leader.kill()
+        numbers = [c.ask("send", queue="jobs-7", messages=[{"body": b"%d" % number}], producer=99, sequence=number + 1)
+                   for number in range(50)]
+        other.send(polled, b"late")
+        s.equal("a long poll outlives the leader", [one["message"]["body"] for one in c.answer(waiting)["deliveries"]], [b"late"])
+        other.send(streamed, b"later")
+        s.equal("and so does a stream", [one["message"]["body"] for one in c.answer(stream)["deliveries"]], [b"later"])
+        for number in numbers:
+            c.answer(number)
+        s.equal("sends of a producer are stored in their order, and once",
+                [int(one["message"]["body"]) for one in other.receive("jobs-7", 500, wait_ms=0)], list(range(50)))
+    leader.start()
+    s.wait_for("all to be there again", lambda: caught_up(nodes))
+
+
+def refusal(connection, number):
+    try:
+        connection.answer(number)
+        return native.OK
+    except native.Refused as refused:
+        return refused.code
 
 
 def without_a_majority(s, nodes):
@@ -153,8 +225,9 @@ def without_a_majority(s, nodes):
     lonely = nodes[2]
     s.wait_for("the last one to know that it can't decide", lambda: set(leaders(lonely).values()) == {0})
     with native.Connection(lonely.port) as c:
-        s.equal("one of three decides nothing", c.code("send", queue="jobs-1", messages=[{"body": b"x"}]), native.NOT_LEADER)
-        s.equal("nor does it hand out messages", c.code("receive", queue="jobs-1", wait_ms=0), native.NOT_LEADER)
+        asked = [c.ask("send", queue="jobs-1", messages=[{"body": b"x"}]), c.ask("receive", queue="jobs-1", wait_ms=0)]
+        s.equal("one of three decides nothing, nor does it hand out messages", [refusal(c, one) for one in asked],
+                [native.NOT_LEADER] * 2)
     status, text = lonely.get("/readyz")
     s.check("it says that it is not ready, and why", status == 503 and "no leader" in text, (status, text))
     s.equal("it is alive", lonely.get("/healthz")[0], 200)
@@ -252,14 +325,14 @@ def certificates(s):
     s.wait_for("it to say so", lambda: "refused this side's certificate" in nodes[2].last_lines())
     s.check("a certificate of another authority is refused, and named", nodes[2].get("/readyz")[0] == 503)
     client = Client(s, nodes[:2])
-    client.call("safe", "queue_create", name="safe")
+    client.call("queue_create", name="safe")
     s.check("messages are accepted over TLS", client.send("safe", 5, 1, b"hello"))
 
 
 def main():
     with scenario() as s:
         nodes = s.cluster(3)
-        for part in (replication, without_a_majority, strangers, lost_data, other_cluster):
+        for part in (replication, passed_on, queues_of_several_shards, leader_is_lost, without_a_majority, strangers, lost_data, other_cluster):
             began = time.monotonic()
             part(s, nodes)
             s.note(f"{part.__name__}: {time.monotonic() - began:.1f} s")

@@ -27,12 +27,12 @@ START_TEST(frames_come_back_one_after_another)
     put(FRAME_SHARD, 7, "first");
     put(FRAME_PING, 0, "");
     ck_assert_int_eq(frame_take(buffer_view(&b), &f, &used, &want, &e), ERR_OK);
-    ck_assert_uint_eq(used, FRAME_HEAD + 5);
+    ck_assert_uint_eq(used, FRAME_HEAD_BYTES + 5);
     ck_assert_uint_eq(f.shard, 7);
     ck_assert(bytes_equal(f.body, bytes_text("first")));
     ck_assert_int_eq(frame_take(bytes_of(b.data + used, b.len - used), &f, &used, &want, &e), ERR_OK);
     ck_assert_int_eq(f.kind, FRAME_PING);
-    ck_assert_uint_eq(used, FRAME_HEAD);
+    ck_assert_uint_eq(used, FRAME_HEAD_BYTES);
 }
 END_TEST
 
@@ -42,7 +42,7 @@ START_TEST(a_frame_that_is_not_whole_says_how_long_it_will_be)
     for (size_t len = 0; len < b.len; len++) {
         ck_assert_int_eq(frame_take(bytes_of(b.data, len), &f, &used, &want, &e), ERR_OK);
         ck_assert_uint_eq(used, 0);
-        ck_assert_uint_eq(want, len < FRAME_HEAD ? (size_t)FRAME_HEAD : b.len);
+        ck_assert_uint_eq(want, len < FRAME_HEAD_BYTES ? (size_t)FRAME_HEAD_BYTES : b.len);
     }
 }
 END_TEST
@@ -63,7 +63,7 @@ END_TEST
 START_TEST(a_frame_beyond_the_largest_is_refused_by_its_head)
 {
     buffer_u32(&b, FRAME_BODY_MAX + 1);
-    while (b.len < FRAME_HEAD)
+    while (b.len < FRAME_HEAD_BYTES)
         buffer_u8(&b, 0);
     ck_assert_int_eq(frame_take(buffer_view(&b), &f, &used, &want, &e), ERR_TOO_LARGE);
 }
@@ -90,7 +90,7 @@ START_TEST(the_bytes_are_those_of_version_1)
     ck_assert_int_eq(memcmp(b.data, wanted, sizeof wanted), 0);
     struct cursor c = cursor_open(bytes_of(b.data + 8, 8));
     ck_assert_uint_eq(cursor_u64(&c), bytes_hash(bytes_text("abc"), UINT64_C(0x0001010200000003)));
-    ck_assert_int_eq(memcmp(b.data + FRAME_HEAD, "abc", 3), 0);
+    ck_assert_int_eq(memcmp(b.data + FRAME_HEAD_BYTES, "abc", 3), 0);
 }
 END_TEST
 
