@@ -370,7 +370,8 @@ static int apply(struct machine *m, uint64_t index, struct bytes payload, struct
         code = finish(m, e);
     if (code == ERR_OK)
         code = commit(m, index, e);
-    lane_trim(m);
+    if (code == ERR_OK) /* else there are chunks that were not written */
+        lane_trim(m);
     return code;
 }
 
