@@ -218,7 +218,6 @@ struct machine {
     struct store *store;
     struct keys keys; /* its batch: all changes of the entry being applied */
     uint64_t applied;
-    uint64_t durable;
     uint64_t clock_ms;
     uint64_t secret;
     uint64_t next_queue;

@@ -126,14 +126,7 @@ static int load_applied(struct machine *m, struct error *e)
 {
     struct key key = key_of(m->options.shard, KEY_APPLIED);
     buffer_clear(&m->scratch);
-    int code = store_get_durable(m->store, STORE_STATE, key_view(&key), &m->scratch, e);
-    if (code == ERR_OK)
-        code = read_applied(m, key_view(&key), buffer_view(&m->scratch), e);
-    if (code != ERR_OK && code != ERR_NOT_FOUND)
-        return code;
-    m->durable = m->applied;
-    buffer_clear(&m->scratch);
-    code = store_get(m->store, STORE_STATE, key_view(&key), &m->scratch, e);
+    int code = store_get(m->store, STORE_STATE, key_view(&key), &m->scratch, e);
     if (code == ERR_NOT_FOUND)
         return ERR_OK;
     return code == ERR_OK ? read_applied(m, key_view(&key), buffer_view(&m->scratch), e) : code;
@@ -456,25 +449,9 @@ int machine_write(struct machine *m, struct error *e)
     return code == ERR_STORAGE_FULL ? code : fail(m, code, &why);
 }
 
-int machine_flush(struct machine *m, struct error *e)
-{
-    uint64_t applied = m->applied;
-    int code = machine_write(m, e);
-    if (code == ERR_OK)
-        code = store_flush(m->store, STORE_STATE, e);
-    if (code == ERR_OK)
-        m->durable = applied;
-    return code;
-}
-
 uint64_t machine_applied(const struct machine *m)
 {
     return m->applied;
-}
-
-uint64_t machine_durable(const struct machine *m)
-{
-    return m->durable;
 }
 
 uint64_t machine_clock_ms(const struct machine *m)

@@ -132,10 +132,6 @@ uint64_t machine_secret(const struct machine *m);      /* keys the receipts' che
  * at once, or before looking into the store from outside. After ERR_STORAGE_FULL the machine is as it was: try again. */
 int machine_write(struct machine *m, struct error *e);
 
-/* Bytes of entries with messages applied since the last flush began: the caller flushes when the log to replay grows long. */
-int machine_flush(struct machine *m, struct error *e); /* blocking; afterwards machine_durable == applied at the call */
-uint64_t machine_durable(const struct machine *m);
-
 /* ---------------------------------------------------------------- queries, for the leader; never change anything */
 
 struct queue_counts {

@@ -67,7 +67,7 @@ static bool read_item(struct bytes raw, struct item *out)
     return true;
 }
 
-/* The code that goes back through the channel is the return value; `*broken` when the store failed instead. */
+/* Returns the code that goes back through the channel. */
 static int take_item(struct machine *m, const struct item *item)
 {
     struct queue *q = queue_by_name(m, item->queue);

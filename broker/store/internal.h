@@ -24,7 +24,6 @@ struct store {
     rocksdb_column_family_handle_t *families[STORE_FAMILIES];
     rocksdb_writeoptions_t *write;
     rocksdb_readoptions_t *read;
-    rocksdb_readoptions_t *read_durable;
     atomic_uint bulks; /* names their files */
 };
 

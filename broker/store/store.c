@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "store/internal.h"
 
-enum { CACHE_BYTES = 32 << 20, READ_PERSISTED = 2, PATH_BYTES = 4096 };
+enum { CACHE_BYTES = 32 << 20 };
 
 /* RocksDB wants a family of this name; ours is it, so that none is kept for nothing. */
 static const char *const FAMILY_NAMES[STORE_FAMILIES] = {"default", "bodies"};
@@ -86,8 +86,6 @@ static int open_parts(struct store *s, const struct store_options *o, struct err
     s->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(s->write, 1);
     s->read = rocksdb_readoptions_create();
-    s->read_durable = rocksdb_readoptions_create();
-    rocksdb_readoptions_set_read_tier(s->read_durable, READ_PERSISTED);
     return open_database(s, e);
 }
 
@@ -121,8 +119,6 @@ void store_close(struct store *s)
             rocksdb_column_family_handle_destroy(s->families[f]);
     if (s->db != NULL)
         rocksdb_close(s->db);
-    if (s->read_durable != NULL)
-        rocksdb_readoptions_destroy(s->read_durable);
     if (s->read != NULL)
         rocksdb_readoptions_destroy(s->read);
     if (s->write != NULL)
@@ -244,11 +240,6 @@ static int get(struct store *s, const rocksdb_readoptions_t *options, enum store
 int store_get(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e)
 {
     return get(s, s->read, f, key, out, e);
-}
-
-int store_get_durable(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e)
-{
-    return get(s, s->read_durable, f, key, out, e);
 }
 
 int store_get_at(struct store *s, enum store_family f, struct bytes key, const struct store_snapshot *snapshot,

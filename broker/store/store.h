@@ -82,9 +82,6 @@ int store_get_at(struct store *s, enum store_family f, struct bytes key, const s
 int store_get_last(struct store *s, enum store_family f, struct bytes from, struct bytes to, struct buffer *key,
                    struct buffer *value, struct error *e);
 
-/* Only what is flushed: what a crash now would leave. */
-int store_get_durable(struct store *s, enum store_family f, struct bytes key, struct buffer *out, struct error *e);
-
 /* Over [from, to), in order; both are copied. `snapshot` may be NULL. After it became invalid ask store_iterator_error.
  * */
 struct store_iterator *store_iterate(struct store *s, enum store_family f, struct bytes from, struct bytes to,

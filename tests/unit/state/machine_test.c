@@ -237,14 +237,10 @@ END_TEST
 START_TEST(what_was_not_flushed_is_replayed_and_what_was_is_not)
 {
     rig_send_many(&rig, queue, NULL, 10);
-    ck_assert_uint_eq(machine_durable(rig.m), 0);
     rig_flush(&rig);
-    uint64_t durable = machine_durable(rig.m);
-    ck_assert_uint_eq(durable, machine_applied(rig.m));
+    uint64_t durable = machine_applied(rig.m);
     rig_receive(&rig, queue, 5, 1000);
-    machine_close(rig.m);
-    store_close(rig.store);
-    rig_load(&rig);
+    rig_load_again(&rig);
     ck_assert_uint_eq(machine_applied(rig.m), durable);
     ck_assert_uint_eq(rig_counts(&rig, queue).in_flight, 0);
     rig_crash(&rig);
@@ -260,7 +256,8 @@ START_TEST(an_entry_that_is_not_ours_moves_the_index_alone)
     ck_assert_uint_eq(machine_applied(rig.m), applied + 1);
     ck_assert_uint_eq(machine_clock_ms(rig.m), clock);
     rig_flush(&rig);
-    ck_assert_uint_eq(machine_durable(rig.m), applied + 1);
+    rig_load_again(&rig);
+    ck_assert_uint_eq(machine_applied(rig.m), applied + 1);
 }
 END_TEST
 

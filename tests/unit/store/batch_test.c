@@ -199,8 +199,8 @@ START_TEST(a_batch_is_right_after_one_that_was_a_thousand_times_larger)
     ck_assert_int_eq(store_batch_get(f.b, STORE_STATE, bytes_text("00a000007"), &value), STORE_BATCH_PUT);
     ck_assert_int_eq(store_batch_get(f.b, STORE_STATE, bytes_text("00a000008"), &value), STORE_BATCH_UNTOUCHED);
     fixture_write(&f);
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00a000693", false), "small");
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00a099999", false), "great");
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00a000693"), "small");
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00a099999"), "great");
     fixture_close(&f);
 }
 END_TEST
@@ -219,7 +219,7 @@ START_TEST(ranges_over_several_kinds_of_keys_are_seen_too)
     store_put(f.b, STORE_STATE, bytes_text("00c1"), bytes_text("again"));
     ck_assert_int_eq(store_batch_get(f.b, STORE_STATE, bytes_text("00c1"), &value), STORE_BATCH_PUT);
     fixture_write(&f);
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00c1", false), "again");
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00c1"), "again");
     fixture_close(&f);
 }
 END_TEST

@@ -25,7 +25,7 @@ static const char *get(struct fixture *f, char shard, int n)
 {
     char key[24];
     key_of(shard, n, key);
-    return fixture_get(f, STORE_BODIES, key, false);
+    return fixture_get(f, STORE_BODIES, key);
 }
 
 static void count_file(const char *path, void *ctx)

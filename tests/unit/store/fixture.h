@@ -89,13 +89,12 @@ static inline void fixture_put(struct fixture *f, enum store_family family, cons
 }
 
 /* The value, or NULL; valid until the next call. */
-static inline const char *fixture_get(struct fixture *f, enum store_family family, const char *key, bool durable)
+static inline const char *fixture_get(struct fixture *f, enum store_family family, const char *key)
 {
     static _Thread_local char text[256];
     struct buffer out = {0};
     struct error e = {0};
-    int code = durable ? store_get_durable(f->s, family, bytes_text(key), &out, &e)
-                       : store_get(f->s, family, bytes_text(key), &out, &e);
+    int code = store_get(f->s, family, bytes_text(key), &out, &e);
     ck_assert_msg(code == ERR_OK || code == ERR_NOT_FOUND, "%s", e.message);
     snprintf(text, sizeof text, "%.*s", (int)out.len, out.data != NULL ? (const char *)out.data : "");
     buffer_close(&out);

@@ -13,12 +13,10 @@ START_TEST(what_was_flushed_survives_a_close_and_what_was_not_is_lost_as_in_a_cr
     ck_assert_int_eq(store_flush(f.s, STORE_STATE, NULL), ERR_OK);
     fixture_put(&f, STORE_STATE, "00akept", "changed since");
     fixture_put(&f, STORE_STATE, "00alost", "never flushed");
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00akept", false), "changed since");
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00akept", true), "flushed");
-    ck_assert_ptr_null(fixture_get(&f, STORE_STATE, "00alost", true));
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00akept"), "changed since");
     fixture_reopen(&f);
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00akept", false), "flushed");
-    ck_assert_ptr_null(fixture_get(&f, STORE_STATE, "00alost", false));
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00akept"), "flushed");
+    ck_assert_ptr_null(fixture_get(&f, STORE_STATE, "00alost"));
     fixture_close(&f);
 }
 END_TEST
@@ -38,9 +36,9 @@ START_TEST(a_flush_of_one_family_makes_whole_batches_durable_there_and_leaves_th
             ck_assert_int_eq(store_flush(f.s, STORE_STATE, NULL), ERR_OK);
     }
     fixture_reopen(&f);
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00aone", false), "50");
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00atwo", false), "50");
-    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "00bbody", false));
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00aone"), "50");
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00atwo"), "50");
+    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "00bbody"));
     fixture_close(&f);
 }
 END_TEST
@@ -126,7 +124,7 @@ START_TEST(a_snapshot_does_not_see_what_came_after_it)
     ck_assert_int_eq(store_get_at(f.s, STORE_STATE, bytes_text("b"), snapshot, &out, NULL), ERR_NOT_FOUND);
     buffer_close(&out);
     store_snapshot_close(f.s, snapshot);
-    ck_assert_ptr_null(fixture_get(&f, STORE_STATE, "gone", false));
+    ck_assert_ptr_null(fixture_get(&f, STORE_STATE, "gone"));
     fixture_close(&f);
 }
 END_TEST
@@ -170,14 +168,14 @@ START_TEST(dropping_a_range_leaves_its_end_and_what_is_around_it)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         fixture_put(&f, STORE_BODIES, all[i], "v");
     ck_assert_int_eq(store_drop_range(f.s, STORE_BODIES, bytes_text("b"), bytes_text("c"), NULL), ERR_OK);
-    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "b", false));
-    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "b1", false));
-    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "bz", false));
-    ck_assert_ptr_nonnull(fixture_get(&f, STORE_BODIES, "a", false));
-    ck_assert_ptr_nonnull(fixture_get(&f, STORE_BODIES, "c", false));
-    ck_assert_ptr_nonnull(fixture_get(&f, STORE_BODIES, "d", false));
+    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "b"));
+    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "b1"));
+    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "bz"));
+    ck_assert_ptr_nonnull(fixture_get(&f, STORE_BODIES, "a"));
+    ck_assert_ptr_nonnull(fixture_get(&f, STORE_BODIES, "c"));
+    ck_assert_ptr_nonnull(fixture_get(&f, STORE_BODIES, "d"));
     ck_assert_int_eq(store_drop_range(f.s, STORE_BODIES, bytes_text("c"), bytes_text("b"), NULL), ERR_OK);
-    ck_assert_ptr_nonnull(fixture_get(&f, STORE_BODIES, "c", false));
+    ck_assert_ptr_nonnull(fixture_get(&f, STORE_BODIES, "c"));
     fixture_close(&f);
 }
 END_TEST
@@ -198,11 +196,11 @@ START_TEST(a_full_store_refuses_what_takes_space_and_is_read_all_the_same)
     ck_assert_int_eq(store_bulk_open(f.s, STORE_BODIES, &bulk, NULL), ERR_OK);
     ck_assert_int_eq(store_bulk_put(bulk, bytes_text("b"), bytes_text("1"), NULL), ERR_OK);
     ck_assert_int_eq(store_bulk_finish(bulk, NULL), ERR_STORAGE_FULL);
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "a", false), "1");
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "a"), "1");
     store_env_fill(f.env, false);
     ck_assert_int_eq(store_write(f.s, f.b, &e), ERR_OK);
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "a", false), "2");
-    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "b", false));
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "a"), "2");
+    ck_assert_ptr_null(fixture_get(&f, STORE_BODIES, "b"));
     fixture_close(&f);
 }
 END_TEST

@@ -63,8 +63,8 @@ START_TEST(a_snapshot_is_read_and_bodies_are_filled_while_another_thread_writes)
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_int_eq(r.problems, 0);
     store_snapshot_close(f.s, r.snapshot);
-    ck_assert_str_eq(fixture_get(&f, STORE_BODIES, "00c000499", false), "0");
-    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00c000499", false), "200");
+    ck_assert_str_eq(fixture_get(&f, STORE_BODIES, "00c000499"), "0");
+    ck_assert_str_eq(fixture_get(&f, STORE_STATE, "00c000499"), "200");
     fixture_close(&f);
 }
 END_TEST
