@@ -31,10 +31,10 @@ static int perform_ack(struct machine *m, struct settling *s, struct error *e)
     return ERR_OK;
 }
 
-static void keep_error(struct machine *m, struct settling *s)
+static int keep_error(struct machine *m, struct settling *s, struct error *e)
 {
     if (s->in.error.len == 0 && s->in.status == 0)
-        return;
+        return ERR_OK;
     struct chunk *c = s->chunk;
     for (uint64_t left = s->bits; left != 0; left &= left - 1) {
         unsigned slot = chunk_first_slot(left);
@@ -42,7 +42,12 @@ static void keep_error(struct machine *m, struct settling *s)
         struct buffer *kept = &m->scratch; /* what the record had: views of it die with the put */
         struct lasterror l = {0};
         buffer_clear(kept);
-        if ((c->errors & chunk_bit(slot)) != 0 && lasterror_get(&m->keys, s->queue->id, sequence, &l, NULL) == ERR_OK) {
+        int code = ERR_NOT_FOUND;
+        if ((c->errors & chunk_bit(slot)) != 0)
+            code = lasterror_get(&m->keys, s->queue->id, sequence, &l, e);
+        if (code != ERR_OK && code != ERR_NOT_FOUND)
+            return code;
+        if (code == ERR_OK) {
             buffer_put(kept, l.source.data, l.source.len);
             buffer_put(kept, l.reason.data, l.reason.len);
             l.source = bytes_of(kept->data, l.source.len);
@@ -53,6 +58,7 @@ static void keep_error(struct machine *m, struct settling *s)
         lasterror_put(&m->keys, s->queue->id, sequence, &l);
     }
     c->errors |= s->bits;
+    return ERR_OK;
 }
 
 static void take_receive_back(struct chunk *c, uint64_t bits)
@@ -79,7 +85,9 @@ static void put_off(struct machine *m, struct chunk *c, uint64_t bits, uint64_t 
 static int perform_nack(struct machine *m, struct settling *s, struct error *e)
 {
     struct chunk *c = s->chunk;
-    keep_error(m, s);
+    int code = keep_error(m, s, e);
+    if (code != ERR_OK)
+        return code;
     if (s->in.uncounted)
         take_receive_back(c, s->bits);
     if (s->in.delay_ms == 0)
@@ -87,7 +95,7 @@ static int perform_nack(struct machine *m, struct settling *s, struct error *e)
     lease_release(m, c, s->bits);
     uint64_t used_up = s->in.uncounted ? 0 : exhaust_bits(c, s->bits);
     uint64_t moved = 0;
-    int code = used_up != 0 ? exhaust(m, c, used_up, &moved, e) : ERR_OK;
+    code = used_up != 0 ? exhaust(m, c, used_up, &moved, e) : ERR_OK;
     if (code == ERR_OK)
         put_off(m, c, s->bits & ~moved, m->clock_ms + s->in.delay_ms);
     return code;

@@ -15,6 +15,29 @@ static void teardown(void)
     rig_close(&rig);
 }
 
+START_TEST(a_damaged_error_record_is_not_written_over_by_the_next_error)
+{
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    struct entry_settle nack = {.queue = queue, .error = bytes_text("why"), .count = 1};
+    for (int i = 0; i < 2; i++) {
+        struct received got = rig_receive_one(&rig, queue, 1000);
+        struct entry_lease lease = rig_lease(&got);
+        entry_add_nack(rig_writer(&rig), &nack, &lease);
+        if (i == 0) {
+            rig_commit(&rig);
+            ck_assert_int_eq(machine_write(rig.m, NULL), ERR_OK);
+            struct store_batch *b = store_batch_create();
+            struct key key = key_of2(rig.shard, KEY_LAST_ERROR, queue, got.sequence);
+            store_put(b, STORE_STATE, key_view(&key), bytes_text("not what was written"));
+            ck_assert_int_eq(store_write(rig.store, b, NULL), ERR_OK);
+            store_batch_destroy(b);
+        }
+    }
+    entry_close(&rig.w);
+    ck_assert_int_eq(rig_apply(&rig, NULL), ERR_CORRUPT);
+}
+END_TEST
+
 START_TEST(a_stale_receipt_cannot_delete_a_redelivered_message)
 {
     rig_send(&rig, queue, (struct rig_message){.body = "x"});
@@ -164,6 +187,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
+        a_damaged_error_record_is_not_written_over_by_the_next_error,
         a_stale_receipt_cannot_delete_a_redelivered_message,
         a_late_ack_counts_until_another_receive,
         the_same_receipt_twice_in_one_command_acks_once,
