@@ -77,7 +77,7 @@ static void print_all(struct run *r, const struct hato_reply *reply)
 
 static enum exit_code ack_all(struct run *r, const struct hato_reply *received)
 {
-    if (fflush(stdout) != 0)
+    if (!command_written())
         return output_failed(r);
     struct hato_bytes *receipts = memory_zero(received->delivery_count, sizeof *receipts);
     for (size_t i = 0; i < received->delivery_count; i++)
@@ -147,7 +147,7 @@ static void on_delivery(void *user, struct hato_stream *stream, const struct hat
     const struct receive_values *v = f->run->values;
     for (size_t i = 0; i < count; i++)
         print_delivery(f->run, &deliveries[i]);
-    if (fflush(stdout) != 0) {
+    if (!command_written()) {
         f->code = output_failed(f->run);
         stop(f);
         return;

@@ -196,6 +196,11 @@ static bool wants_json(const char **argv, int argc)
     return false;
 }
 
+bool command_written(void)
+{
+    return fflush(stdout) == 0 && ferror(stdout) == 0;
+}
+
 static enum exit_code connect_and_run(struct run *r)
 {
     const char *server = r->globals.server != NULL ? r->globals.server : getenv("HATO_SERVER");
@@ -211,8 +216,7 @@ static enum exit_code connect_and_run(struct run *r)
         return command_usage(r, "server", "%s: %s", r->globals.server != NULL ? "--server" : "HATO_SERVER", why);
     enum exit_code code = r->command->run(r);
     hato_client_destroy(r->client);
-    bool written = fflush(stdout) == 0 && ferror(stdout) == 0;
-    if (!written && code == EXIT_DONE)
+    if (!command_written() && code == EXIT_DONE)
         code = command_failed(r, "cannot write to standard output");
     return code;
 }

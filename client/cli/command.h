@@ -86,6 +86,10 @@ enum exit_code command_error_at(struct run *r, const struct hato_error *e, const
 /* Reading or writing failed here. */
 enum exit_code command_failed(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Sends out what was printed; false when that, or any of it before, could not be written. (A large fwrite that failed leaves
+ * nothing for fflush to fail on.) */
+bool command_written(void);
+
 /* A wrong use that only the command itself can see; `field` is the option at fault without its dashes, or "". */
 enum exit_code command_usage(struct run *r, const char *field, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

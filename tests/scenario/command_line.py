@@ -196,12 +196,14 @@ def in_a_shell(b, text):
 
 def pipes(s, b):
     body = "x" * 100000
-    for _ in range(3):
-        b.hato("send", "jobs-dead", "-", stdin=body)
-    out, err = in_a_shell(b, "hato receive jobs-dead --max 3 --body --ack --visibility 0s | head -c 1")
-    s.check("who closes the pipe before all is written is told, and nothing is acked",
-            out == f"x{LOCAL}\n" and "cannot write to standard output" in err, out + err)
-    s.equal("the messages are still there", b.json("queue", "show", "jobs-dead")["ready"], 3)
+    for how in ("--body", "--json", "--body --follow", "--json --follow"):
+        b.hato("queue", "purge", "jobs-dead")
+        for _ in range(3):
+            b.hato("send", "jobs-dead", "-", stdin=body)
+        out, err = in_a_shell(b, f"hato receive jobs-dead --max 3 {how} --ack --visibility 0s | head -c 1 >/dev/null")
+        s.check(f"who closes the pipe of {how} before all is written is told", out == f"{LOCAL}\n"
+                and "cannot write to standard output" in err, out + err)
+        s.equal("and the messages are still there", b.json("queue", "show", "jobs-dead")["ready"], 3)
     b.hato("queue", "purge", "jobs-dead")
     out, err = in_a_shell(b, "hato queue list >&-")
     s.check("a closed output is an error like others", f"{LOCAL}\n" == out and "cannot write to standard output" in err, out + err)
