@@ -119,14 +119,19 @@ static void put_reply(struct buffer *to, struct bytes reply, uint64_t id)
     put_id(to, id);
 }
 
+static void forget_stream(struct op *op)
+{
+    if (op->streams)
+        idmap_remove(&op->session->streams, op->id);
+    op->streams = false;
+}
+
 static void let_go_of(struct relay *r, struct op *op)
 {
     list_remove(&r->ops, &op->relay_link);
     idmap_remove(&r->by_id, op->relay_id);
     op->relay = NULL;
-    if (op->streams)
-        idmap_remove(&op->session->streams, op->id);
-    op->streams = false;
+    forget_stream(op);
 }
 
 static void finish(struct relay *r, struct op *op, const struct look *look, struct bytes reply)
@@ -228,7 +233,9 @@ static void come_to_nothing(struct relay *r, struct op *op, const struct error *
     bool streams = op->streams;
     unsigned long long node = r->node;
     let_go_of(r, op);
-    if (!r->up || op->asks) /* what is asked on the way to something else changes nothing when it is asked again */
+    if (why->code == ERR_OVERLOADED) /* its first and only word: it took nothing */
+        op_fail(op, ERR_OVERLOADED, "", "node %llu: %s", node, why->message);
+    else if (!r->up || op->asks) /* what is asked on the way to something else changes nothing when it is asked again */
         op_fail(op, ERR_NOT_LEADER, "", "node %llu can't be asked: %s", node, why->message);
     else
         op_fail(op, ERR_UNKNOWN_OUTCOME, "", "the connection to node %llu ended before it answered: %s", node,
@@ -252,6 +259,7 @@ static void on_ended(struct call *call, const struct error *why)
     idmap_close(&r->by_id);
     buffer_close(&r->early);
     memory_free(r);
+    atomic_fetch_sub_explicit(&s->ns->native->connections, 1, memory_order_relaxed);
     s->op_count--;
     session_op_done(s);
 }
@@ -263,19 +271,35 @@ static bool is_ending(const struct relay *r)
     return r->call.blamed.code != ERR_OK || (r->call.step != CALL_FINDING && r->call.stream.closing);
 }
 
-/* NULL where the node is not in --peers. */
-static struct relay *relay_to(struct session *s, uint64_t node)
+/* It takes a file as a client's connection does. */
+static int admit(struct session *s, uint64_t node, struct error *e)
+{
+    struct native *n = s->ns->native;
+    if (atomic_fetch_add_explicit(&n->connections, 1, memory_order_relaxed) < n->connections_max)
+        return ERR_OK;
+    atomic_fetch_sub_explicit(&n->connections, 1, memory_order_relaxed);
+    return error_set(e, ERR_OVERLOADED,
+                     "node %llu decides this, and this node has as many connections as it may: retry, connect to that "
+                     "node, or raise the limit of open files (ulimit -n)",
+                     (unsigned long long)node);
+}
+
+static struct relay *relay_to(struct session *s, uint64_t node, struct error *e)
 {
     for (struct list_link *l = list_first(&s->routes->relays); l != NULL; l = list_next(&s->routes->relays, l)) {
         struct relay *r = CONTAINER_OF(l, struct relay, link);
         if (r->node == node && !is_ending(r))
             return r;
     }
+    if (admit(s, node, e) != ERR_OK)
+        return NULL;
     struct relay *r = memory_zero(1, sizeof *r);
     r->session = s;
     r->node = node;
     list_init(&r->ops);
     if (!node_call(s->ns->seat, &r->call, node, &ops)) {
+        error_set(e, ERR_NOT_LEADER, "node %llu is not among the --peers of this one", (unsigned long long)node);
+        atomic_fetch_sub_explicit(&s->ns->native->connections, 1, memory_order_relaxed);
         memory_free(r);
         return NULL;
     }
@@ -287,10 +311,10 @@ static struct relay *relay_to(struct session *s, uint64_t node)
 
 static void ask(struct op *op, uint64_t node, struct bytes request)
 {
-    struct relay *r = relay_to(op->session, node);
+    struct relay *r = relay_to(op->session, node, &op->error);
     if (r == NULL) {
-        op_fail(op, ERR_NOT_LEADER, "", "node %llu is not among the --peers of this one", (unsigned long long)node);
         op->asks = false;
+        forget_stream(op);
         op_answer(op);
         return;
     }

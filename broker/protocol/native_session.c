@@ -187,6 +187,13 @@ static void on_silent(struct alarm *a)
     stream_close(&CONTAINER_OF(a, struct session, silent)->stream);
 }
 
+static void refuse_one_more(struct session *s)
+{
+    refuse_connection(s, ERR_OVERLOADED,
+                      "the broker has as many connections as it may: close some, or raise the "
+                      "limit of open files that it is started with (ulimit -n)");
+}
+
 static void begin_session(struct session *s)
 {
     struct native_seat *ns = s->ns;
@@ -196,9 +203,7 @@ static void begin_session(struct session *s)
         stream_close(&s->stream);
     } else if (open >= ns->native->connections_max) {
         put_preface(s);
-        refuse_connection(s, ERR_OVERLOADED,
-                          "the broker has as many connections as it may: close some, or raise the "
-                          "limit of open files that it is started with (ulimit -n)");
+        refuse_one_more(s);
     } else {
         alarm_set(&ns->alarms, &s->silent, NATIVE_PREFACE_MS, on_silent);
     }
@@ -234,8 +239,9 @@ void native_seat_adopt(struct native_seat *ns, struct stream *from, struct bytes
     }
     s->preface = true;
     add_session(s);
-    atomic_fetch_add_explicit(&ns->native->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&ns->native->connections_total, 1, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&ns->native->connections, 1, memory_order_relaxed) >= ns->native->connections_max)
+        refuse_one_more(s);
 }
 
 static void on_accepted(struct listener *l, void *ctx)

@@ -324,6 +324,34 @@ def usage(s):
     refused("certificates go together", "--peer-ca is missing", "--peer-cert", "a", "--peer-key", "b")
 
 
+def few_files(s):
+    """Connections between nodes for their clients take files as clients do, and never those that log and store need."""
+    nodes = s.cluster(3, start=False)
+    for node in nodes:
+        node.limit_files = 96
+        node.start(ready=False)
+    for node in nodes:
+        s.wait_for(f"{node.name} to be ready", node.is_ready)
+    with Client(s, nodes) as client:
+        for queue in QUEUES:
+            client.call("queue_create", name=queue)
+    leader = node_that_leads(nodes, QUEUES[0])
+    own = next(node for node in nodes if node is not leader)
+    s.wait_for("connections to be closed", lambda: connections(own) == 1)
+    held, codes = [native.Connection(own.port)], []
+    while native.OVERLOADED not in codes:  # a client and what it needs take two; there may be an even number
+        held.append(native.Connection(own.port))
+        codes.append(held[-1].code("queue_show", name=QUEUES[0]))
+    s.check("what can't be passed on for want of connections is refused as overload",
+            codes.count(native.OK) == len(codes) - 1 > 5, codes)
+    for connection in held:
+        connection.close()
+    s.wait_for("connections to be closed", lambda: connections(own) == 1)
+    s.check("afterwards all goes on", send_to(s, nodes, 1))
+    for node in nodes:
+        s.equal(f"{node.name} stops in order", node.stop(), 0)
+
+
 def certificates(s):
     """Three nodes that speak TLS, and one whose certificate comes from elsewhere."""
     def openssl(*words):
@@ -369,6 +397,7 @@ def main():
         usage(s)
         for node in nodes:
             s.equal(f"{node.name} stops in order", node.stop(), 0)
+        few_files(s)
         certificates(s)
 
 
