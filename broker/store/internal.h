@@ -37,6 +37,8 @@ rocksdb_options_t *store_options_create(enum store_family f, const struct store_
 
 /* status.c: RocksDB's message as our error; frees `status`. `what` was being done. Returns the code. */
 int store_status(char *status, const char *dir, const char *what, struct error *e);
+/* ERR_CORRUPT: a file is not there though others tell that it must have been. */
+int store_file_missing(const char *dir, const char *file, struct error *e);
 
 /* store.c: ERR_STORAGE_FULL if its memory was told to be full; `what` was to be done. */
 int store_room(const struct store *s, const char *what, struct error *e);

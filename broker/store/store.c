@@ -40,16 +40,33 @@ int store_room(const struct store *s, const char *what, struct error *e)
 
 /* ---------------------------------------------------------------- opening */
 
-/* Files of bulks that were under way in a crash. */
-static void remove_unfinished(const char *dir)
+/* Whether a directory with this file has had a whole store. Making one writes the first manifest before CURRENT: a crash
+ * between them is gone on with. */
+static bool is_of_whole_store(const char *name)
 {
+    size_t len = strlen(name);
+    if (len > strlen(".sst") && strcmp(name + len - strlen(".sst"), ".sst") == 0)
+        return true;
+    return strncmp(name, "MANIFEST-", strlen("MANIFEST-")) == 0 && strcmp(name, "MANIFEST-000001") != 0;
+}
+
+/* Removes files of bulks that were under way in a crash. Without CURRENT RocksDB would begin anew among the others. */
+static int check_files(const char *dir, struct error *e)
+{
+    bool current = false, others = false;
     DIR *d = opendir(dir);
     if (d == NULL)
-        return;
-    for (struct dirent *entry; (entry = readdir(d)) != NULL;)
+        return error_set(e, ERR_IO, "cannot read the store's directory %s: %s", dir, strerror(errno));
+    for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
         if (strncmp(entry->d_name, STORE_BULK_PREFIX, strlen(STORE_BULK_PREFIX)) == 0)
             (void)unlinkat(dirfd(d), entry->d_name, 0);
+        else if (strcmp(entry->d_name, "CURRENT") == 0)
+            current = true;
+        else if (is_of_whole_store(entry->d_name))
+            others = true;
+    }
     closedir(d);
+    return others && !current ? store_file_missing(dir, "CURRENT", e) : ERR_OK;
 }
 
 static int prepare_dir(const char *dir, struct error *e)
@@ -61,8 +78,7 @@ static int prepare_dir(const char *dir, struct error *e)
         return error_set(e, ERR_IO, "%s is not a directory; the store needs one", dir);
     if (access(dir, R_OK | W_OK | X_OK) != 0)
         return error_set(e, ERR_IO, "cannot write to the store's directory %s: %s", dir, strerror(errno));
-    remove_unfinished(dir);
-    return ERR_OK;
+    return check_files(dir, e);
 }
 
 static int open_database(struct store *s, struct error *e)

@@ -176,7 +176,10 @@ START_TEST(a_file_cut_short_or_missing_is_found)
         store_close(f.s);
     }
     ck_assert_msg(code == ERR_CORRUPT, "%s", e.message);
-    ck_assert_msg(strstr(e.message, strrchr(t.path, '/')) != NULL, "%s", e.message);
+    char told[500];
+    snprintf(told, sizeof told, "%s is %s", t.path, _i == 0 ? "damaged" : "missing");
+    ck_assert_msg(strncmp(e.message, told, strlen(told)) == 0, "%s", e.message);
+    ck_assert_msg(strstr(e.message, ".ldb") == NULL && strstr(e.message, "sstable/") == NULL, "%s", e.message);
     f.s = NULL;
     fixture_close(&f);
 }
@@ -204,6 +207,53 @@ START_TEST(a_damaged_manifest_is_refused)
 }
 END_TEST
 
+static void without(const struct fixture *f, const char *name)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s", f->dir, name);
+    ck_assert_int_eq(unlink(path), 0);
+}
+
+START_TEST(a_store_without_its_current_is_refused)
+{
+    struct fixture f;
+    struct table t;
+    struct error e = {0};
+    char told[400];
+    fill(&f, STORE_STATE, &t);
+    without(&f, "CURRENT");
+    struct store_options o = {.dir = f.dir};
+    ck_assert_int_eq(store_open(&o, &f.s, &e), ERR_CORRUPT);
+    snprintf(told, sizeof told, "%s/CURRENT is missing", f.dir);
+    ck_assert_msg(strncmp(e.message, told, strlen(told)) == 0, "%s", e.message);
+    ck_assert_msg(strstr(e.message, "restore") != NULL, "%s", e.message);
+    f.s = NULL;
+    fixture_close(&f);
+}
+END_TEST
+
+/* What a crash leaves that came while the store was made. */
+START_TEST(a_store_whose_making_was_cut_short_is_made_anew)
+{
+    struct fixture f;
+    fixture_open(&f, false);
+    store_close(f.s);
+    f.s = NULL;
+    DIR *d = opendir(f.dir);
+    for (struct dirent *entry; (entry = readdir(d)) != NULL;)
+        if (entry->d_name[0] != '.')
+            without(&f, entry->d_name);
+    closedir(d);
+    char path[400];
+    snprintf(path, sizeof path, "%s/MANIFEST-000001", f.dir);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    ck_assert_int_eq(write(fd, "begun", 5), 5);
+    close(fd);
+    fixture_reopen(&f);
+    fixture_close(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("damage");
@@ -212,6 +262,8 @@ int main(void)
     tcase_add_loop_test(c, a_flipped_bit_is_found_and_its_file_named, 0, 2);
     tcase_add_loop_test(c, a_file_cut_short_or_missing_is_found, 0, 2);
     tcase_add_test(c, a_damaged_manifest_is_refused);
+    tcase_add_test(c, a_store_without_its_current_is_refused);
+    tcase_add_test(c, a_store_whose_making_was_cut_short_is_made_anew);
     suite_add_tcase(s, c);
     return fixture_main(s);
 }
