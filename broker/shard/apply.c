@@ -63,6 +63,10 @@ static void perform(struct shard *s, const struct effect *effect)
     case EFFECT_FUNCTION:
         env->function_changed(env->ctx, s, effect->name);
         break;
+    case EFFECT_QUEUE_MADE:
+        TRACE(s->options.trace, TRACE_INFO, "dead-letter queue made", trace_text("queue", effect->name),
+              trace_u64("shard", s->options.number));
+        break;
     }
 }
 

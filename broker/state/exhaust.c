@@ -48,7 +48,6 @@ int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, 
         if (code != ERR_OK)
             return code;
         *moved |= chunk_bit(slot);
-        q->counts.dead_lettered_total++;
     }
     return ERR_OK;
 }

@@ -80,10 +80,11 @@ struct reply {
 };
 
 enum effect_kind {
-    EFFECT_READY = 1,    /* `queue` may have something to receive that was not there before */
-    EFFECT_QUEUE = 2,    /* `queue` was created, changed or deleted (settings, binding) */
-    EFFECT_OUTBOX = 3,   /* there is something to forward to shard `target` */
-    EFFECT_FUNCTION = 4, /* function `name` was created, changed or deleted */
+    EFFECT_READY = 1,      /* `queue` may have something to receive that was not there before */
+    EFFECT_QUEUE = 2,      /* `queue` was created, changed or deleted (settings, binding) */
+    EFFECT_OUTBOX = 3,     /* there is something to forward to shard `target` */
+    EFFECT_FUNCTION = 4,   /* function `name` was created, changed or deleted */
+    EFFECT_QUEUE_MADE = 5, /* `queue`, called `name`, was made for a dead letter that found none: for the trace */
 };
 
 /* What only the leader performs. Distinct within one output. */

@@ -82,6 +82,7 @@ static int take_item(struct machine *m, const struct item *item)
         int code = queue_create(m, item->queue, &settings, &q, &made, NULL);
         if (code != ERR_OK)
             return code;
+        machine_effect(m, EFFECT_QUEUE_MADE, q->id, 0, arena_text(&m->out->arena, q->name, strlen(q->name)));
     }
     if (q == NULL)
         return ERR_NOT_FOUND;
@@ -217,6 +218,8 @@ static int settled_one(void *ctx, const struct moving *item, bool refused, struc
         q->counts.moving--;
     if (refused)
         take_back(m, q, item);
+    else if (!item->redriven)
+        q->counts.dead_lettered_total++;
     return ERR_OK;
 }
 
