@@ -48,7 +48,7 @@ static const struct family queue_families[QUEUE_FAMILIES] = {
     {"hato_queue_sent_total", "counter", "Messages stored since the queue was created."},
     {"hato_queue_received_total", "counter", "Receives, redeliveries included."},
     {"hato_queue_acked_total", "counter", "Messages acked."},
-    {"hato_queue_dead_lettered_total", "counter", "Messages moved to the dead-letter queue."},
+    {"hato_queue_dead_lettered_total", "counter", "Messages that arrived in the dead-letter queue."},
     {"hato_queue_expired_total", "counter", "Messages dropped at the end of their retention."},
     {"hato_queue_moving", "gauge", "Messages on their way to another queue."},
     {"hato_queue_halted_groups", "gauge", "Groups of a FIFO queue that are halted at a message."},
@@ -275,7 +275,7 @@ void metrics_finish(struct metrics *m, struct buffer *out)
     put_one(out, "hato_start_time_seconds", "gauge", "When the broker was started.",
             (double)node_started_ms(m->http->node) / 1000);
     put_one(out, "hato_connections", "gauge", "Open native connections.", (double)atomic_load(&n->connections));
-    put_one(out, "hato_connections_total", "counter", "Native connections accepted.",
+    put_one(out, "hato_connections_accepted_total", "counter", "Native connections accepted.",
             (double)atomic_load(&n->connections_total));
     put_one(out, "hato_requests_total", "counter", "Native requests read.", (double)atomic_load(&n->requests_total));
     put_one(out, "hato_refused_total", "counter", "Native requests and connections refused.",

@@ -56,7 +56,7 @@ def numbers(s, b):
         s.equal("a refusal", c.code("receive", queue="nowhere"), native.NOT_FOUND)
         after = metrics(b)
         grown = {name: after[name] - before.get(name, 0) for name in after}
-        s.equal("connections and requests are counted", (after["hato_connections"], grown["hato_connections_total"],
+        s.equal("connections and requests are counted", (after["hato_connections"], grown["hato_connections_accepted_total"],
                                                          grown["hato_refused_total"]), (1, 1, 1))
         s.equal("requests", grown["hato_requests_total"], 6)  # hello, and the five above
         of_queue = {name: value for name, value in after.items() if 'queue="' in name}
