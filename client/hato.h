@@ -210,7 +210,7 @@ struct hato_provenance {
     uint32_t attempts;        /* receives it had there */
     uint64_t first_received_ms;
     uint64_t moved_ms;
-    const char *reason;     /* "max-receives", "expired", "rejected", "redrive" */
+    const char *reason;     /* "max-receives" (dead-lettered) or "redrive" */
     const char *last_error; /* as given with the last nack, or by the function */
     uint32_t last_status;   /* HTTP status of the last attempt, 0 when there was none */
 };
@@ -221,14 +221,15 @@ struct hato_message {
     size_t body_len;
     const struct hato_attribute *attributes; /* at most 64; names distinct */
     size_t attribute_count;
-    const char *group;                        /* order (FIFO queue) or fairness (standard queue); at most 128 bytes */
-    const char *deduplication_id;             /* at most 128 bytes */
-    const char *traceparent;                  /* W3C trace context; reaches the function; one whose trace or parent id
+    const char *group;            /* order (FIFO queue) or fairness (standard queue); at most 128 bytes; those
+                                                 without are one group of their own, in order in a FIFO queue */
+    const char *deduplication_id; /* at most 128 bytes */
+    const char *traceparent;      /* W3C trace context; reaches the function; one whose trace or parent id
                                                  is zeros alone, or of version ff, is refused as W3C has it */
-    uint64_t delay_ms;                        /* not to be received earlier; 0: the queue's delay; at most 10 years */
-    uint64_t not_before_ms;                   /* a point in time instead of a delay; 0: none */
-    bool no_delay;                            /* overrides the queue's delay with none */
-    uint32_t priority;                        /* 0 (lowest) to 7; standard queues only */
+    uint64_t delay_ms;            /* not to be received earlier; 0: the queue's delay; at most 10 years */
+    uint64_t not_before_ms;       /* a point in time instead of a delay; 0: none */
+    bool no_delay;                /* overrides the queue's delay with none */
+    uint32_t priority;            /* 0 (lowest) to 7; standard queues only */
     const struct hato_provenance *provenance; /* in replies, NULL unless moved; ignored when sending */
 };
 
@@ -274,7 +275,8 @@ HATO_API struct hato_call *hato_receive(struct hato_client *client, const char *
 /* Settling: `count` receipts (1 to 1,000), reply->codes[0 to count-1], each HATO_OK, HATO_RECEIPT_STALE,
  * HATO_RECEIPT_INVALID, ... reply->error is the first that is not HATO_OK. */
 
-/* Done with the messages: they are deleted. */
+/* Done with the messages: they are deleted. A lease that ran out (at once with a visibility of 0) does no harm as long as nobody
+ * has received the message again. */
 HATO_API struct hato_call *hato_ack(struct hato_client *client, const char *queue, const struct hato_bytes *receipts,
                                     size_t count, hato_done_cb done, void *user);
 
@@ -429,7 +431,8 @@ struct hato_queue_settings {
     uint64_t max_bytes;         /* 0: no limit */
     uint32_t max_in_flight;     /* 1 to 10 million; default 120,000 */
     uint64_t receive_wait_ms;   /* of a receive that names none; 0 to 1 hour; default 0 */
-    const char *dead_letter;    /* queue; "" removes it */
+    const char *dead_letter;    /* queue; "" removes it; one that is not there is made, with the defaults and a
+                                   retention of 14 days, when the first dead letter comes */
     uint32_t max_receives;      /* 1 to 1,000,000; default 10 when there is a dead-letter queue */
     enum hato_exhausted on_exhausted;
     bool content_deduplication;       /* SHA-256 of the body where no deduplication id is given */
@@ -453,7 +456,7 @@ struct hato_counts {
     uint64_t sent_total; /* these since the queue was created */
     uint64_t received_total;
     uint64_t acked_total;
-    uint64_t dead_lettered_total;
+    uint64_t dead_lettered_total; /* that arrived in the dead-letter queue */
     uint64_t expired_total;
 };
 
@@ -605,7 +608,7 @@ struct hato_function {
     size_t queue_count;
     uint64_t created_ms;
     uint64_t modified_ms;
-    const char *state; /* "idle", "delivering", "open" (the endpoint is down), "paused" */
+    const char *state; /* "idle", "delivering", "open" (the endpoint is down), "gone" (it answered 410), "paused" */
     uint32_t in_flight;
     uint32_t window;          /* requests allowed at once now */
     uint64_t delivered_total; /* messages, since this node leads */
