@@ -431,8 +431,8 @@ struct hato_queue_settings {
     uint64_t max_bytes;         /* 0: no limit */
     uint32_t max_in_flight;     /* 1 to 10 million; default 120,000 */
     uint64_t receive_wait_ms;   /* of a receive that names none; 0 to 1 hour; default 0 */
-    const char *dead_letter;    /* queue; "" removes it; one that is not there is made, with the defaults and a
-                                   retention of 14 days, when the first dead letter comes */
+    const char *dead_letter;    /* queue; "" removes it; one that is not there is made along, with the defaults and a
+                                   retention of 14 days, and so by a dead letter that finds it deleted */
     uint32_t max_receives;      /* 1 to 1,000,000; default 10 when there is a dead-letter queue */
     enum hato_exhausted on_exhausted;
     bool content_deduplication;       /* SHA-256 of the body where no deduplication id is given */

@@ -180,12 +180,13 @@ def damaged_store(s, original):
     table = tables[0]
     manifest = os.path.basename(glob.glob(f"{original.data}/store/MANIFEST-*")[0])
     size = os.path.getsize(f"{original.data}/store/{table}")
-    original.refused("a bit flipped in a table", lambda d: flip(f"{d}/store/{table}", size // 3), table)
-    original.refused("a table that was cut", lambda d: os.truncate(f"{d}/store/{table}", size // 2), table)
-    original.refused("a table that is gone", lambda d: os.unlink(f"{d}/store/{table}"), table)
-    original.refused("a damaged manifest", lambda d: flip(f"{d}/store/{manifest}", 40), manifest)
-    original.refused("a manifest that is gone", lambda d: os.unlink(f"{d}/store/{manifest}"), manifest)
-    original.refused("a CURRENT that is gone", lambda d: os.unlink(f"{d}/store/CURRENT"), "store")
+    original.refused("a bit flipped in a table", lambda d: flip(f"{d}/store/{table}", size // 3), f"store/{table} is damaged")
+    original.refused("a table that was cut", lambda d: os.truncate(f"{d}/store/{table}", size // 2),
+                     f" {original.broker.data}/store/{table} is damaged")
+    original.refused("a table that is gone", lambda d: os.unlink(f"{d}/store/{table}"), f"store/{table} is missing")
+    original.refused("a damaged manifest", lambda d: flip(f"{d}/store/{manifest}", 40), f"store/{manifest} is damaged")
+    original.refused("a manifest that is gone", lambda d: os.unlink(f"{d}/store/{manifest}"), f"store/{manifest} is missing")
+    original.refused("a CURRENT that is gone", lambda d: os.unlink(f"{d}/store/CURRENT"), "store/CURRENT is missing")
     original.survives("a store that is gone is made anew from a log that is whole", lambda d: shutil.rmtree(f"{d}/store"))
 
 

@@ -219,6 +219,18 @@ def dead_letters(s, c):
     s.equal("or elsewhere", bodies(c.receive("elsewhere", 10, wait_ms=60000)), [b"x"])
 
 
+def lost_dead_letter_queue(s, c, b):
+    q = make(c, "careful", dead_letter_queue="careless", max_receives=1)
+    s.equal("naming a dead-letter queue makes it", c.counts("careless")["ready"], 0)
+    c.call("queue_delete", name="careless")
+    c.send(q, b"x")
+    c.call("nack", queue=q, receipts=[c.receive(q)[0]["receipt"]])
+    s.wait_for("the dead letter to arrive", lambda: c.counts(q)["dead_lettered_total"] == 1)
+    s.equal("one that was deleted is made anew by the next dead letter", c.counts("careless")["ready"], 1)
+    with open(b.log, encoding="utf-8") as log:
+        s.equal("and the trace says so", log.read().count('event="dead-letter queue made"'), 1)
+
+
 def slow_redrive(s, c):
     make(c, "source")
     q = make(c, "letters")
@@ -301,5 +313,5 @@ with scenario() as scene:
         for part in (delays, visibility, order, deduplication, priorities, fairness, retention, limits, purge, dead_letters,
                      slow_redrive, halted_groups, many_queues):
             part(scene, client)
-        for part in (long_polls, streams, accounts):
+        for part in (lost_dead_letter_queue, long_polls, streams, accounts):
             part(scene, client, broker)
