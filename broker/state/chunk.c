@@ -1,7 +1,6 @@
 #include "state/chunk.h"
 
 #include "state/due.h"
-#include "state/exhaust.h"
 #include "state/lane.h"
 #include "state/lease.h"
 #include "state/pick.h"
@@ -57,6 +56,8 @@ void chunk_free(struct machine *m, struct chunk *c)
     ASSERT(!c->listed && !c->dirty);
     struct queue *q = c->queue;
     tree_remove(&q->chunks, c->number);
+    if (list_linked(&c->open))
+        list_remove(&c->lane->open, &c->open);
     if (heap_holds(&c->due))
         heap_remove(&q->due, &c->due);
     c->lane->refs--;
@@ -221,7 +222,6 @@ void chunk_remove(struct machine *m, struct chunk *c, uint64_t bits, bool dead)
     c->touched = true;
     chunk_mark(m, c);
     queue_mark(m, c->queue);
-    exhaust_removed(m, c, bits);
 }
 
 void chunk_drop(struct machine *m, struct chunk *c, uint64_t bits, bool dead)
@@ -272,7 +272,7 @@ void chunk_open(struct machine *m, struct chunk *c)
     }
     c->state = CHUNK_OPEN;
     c->touched = true;
-    c->lane->open++;
+    list_append(&c->lane->open, &c->open);
     chunk_mark(m, c);
     lane_mark(m, c->lane, !c->lane->stored);
     queue_mark(m, q);
@@ -291,9 +291,7 @@ uint64_t chunk_deadline(const struct chunk *c)
 static void leave(struct machine *m, struct chunk *c)
 {
     struct queue *q = c->queue;
-    if (c->state == CHUNK_OPEN) {
-        c->lane->open--;
-    } else if (c->state == CHUNK_FRESH) {
+    if (c->state == CHUNK_FRESH) {
         if (c->listed)
             lane_unlist(m, c);
         q->fresh_chunks[chunk_class(c->number)]--;
@@ -358,7 +356,6 @@ static void finish_open(struct machine *m, struct chunk *c)
 {
     lease_tidy(c);
     if (c->ready == 0 && c->leased == 0) { /* all that is left waits: it need not stay in memory */
-        c->lane->open--;
         c->state = CHUNK_COLD;
         return;
     }
@@ -392,6 +389,8 @@ void chunk_finish(struct machine *m, struct chunk *c)
 {
     c->dirty = false;
     queue_mark(m, c->queue);
+    if (c->lane->halted_ms != 0) /* what it halted at may have been here */
+        lane_mark(m, c->lane, false);
     if (c->born)
         extent_add(m->extents, c->index, c->queue->id, c->number, c->count, chunk_bytes(c, chunk_all(c->count)));
     if (c->gone > 0)

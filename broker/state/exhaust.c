@@ -8,13 +8,17 @@
 
 enum { PROVENANCE_TAG = 15 << 3 | 2 };
 
+static bool halts(const struct queue *q)
+{
+    return q->fifo && q->settings->on_exhausted == HATO__ON_EXHAUSTED__HALT_GROUP;
+}
+
 uint64_t exhaust_bits(const struct chunk *c, uint64_t bits)
 {
     const Hato__QueueSettings *s = c->queue->settings;
     if (s->max_receives == 0 || c->touches == NULL)
         return 0;
-    bool halts = c->queue->fifo && s->on_exhausted == HATO__ON_EXHAUSTED__HALT_GROUP;
-    if (!halts && s->dead_letter_queue[0] == '\0')
+    if (!halts(c->queue) && s->dead_letter_queue[0] == '\0')
         return 0;
     uint64_t used_up = 0;
     for (uint64_t left = bits; left != 0; left &= left - 1)
@@ -38,7 +42,7 @@ int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, 
 {
     struct queue *q = c->queue;
     *moved = 0;
-    if (q->fifo && q->settings->on_exhausted == HATO__ON_EXHAUSTED__HALT_GROUP) {
+    if (halts(q)) {
         halt(m, c->lane);
         return ERR_OK;
     }
@@ -134,17 +138,21 @@ static void lift(struct machine *m, struct lane *l)
         queue_announce(m, l->queue);
 }
 
-void exhaust_removed(struct machine *m, struct chunk *c, uint64_t bits)
+/* What was ever received of a FIFO queue and is live is in an open chunk. */
+static bool has_used_up(const struct lane *l)
 {
-    struct lane *l = c->lane;
-    if (l->halted_ms == 0 || exhaust_bits(c, bits) == 0)
-        return;
-    uint64_t number = 0;
-    for (const struct chunk *other = tree_first(&l->queue->chunks, &number); other != NULL;
-         other = tree_after(&l->queue->chunks, number, &number))
-        if (other->lane == l && exhaust_bits(other, other->ready | other->leased) != 0)
-            return;
-    lift(m, l);
+    for (const struct list_link *i = list_first(&l->open); i != NULL; i = list_next(&l->open, i)) {
+        const struct chunk *c = CONTAINER_OF(i, const struct chunk, open);
+        if (exhaust_bits(c, c->ready | c->leased) != 0)
+            return true;
+    }
+    return false;
+}
+
+void exhaust_recheck(struct machine *m, struct lane *l)
+{
+    if (l->halted_ms != 0 && !(halts(l->queue) && has_used_up(l)))
+        lift(m, l);
 }
 
 bool exhaust_resume(struct machine *m, struct queue *q, struct bytes group)

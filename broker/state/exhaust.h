@@ -15,8 +15,9 @@ int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, 
 int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, bool redriven,
                  struct error *e);
 
-/* Bits of a halted lane's chunk have left: when a message it halted at was among them and no other is left, it goes on. */
-void exhaust_removed(struct machine *m, struct chunk *c, uint64_t bits);
+/* The entry's end, of a lane it changed: one that is halted goes on unless some message of it is still used up. What it halted at
+ * may have left, or have had a receive taken back, or be allowed more of them by now. */
+void exhaust_recheck(struct machine *m, struct lane *l);
 
 /* A halted group goes on: its messages' receives count anew. False when it is not halted. */
 bool exhaust_resume(struct machine *m, struct queue *q, struct bytes group);

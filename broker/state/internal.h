@@ -111,6 +111,7 @@ struct chunk {
     uint32_t cached_bytes; /* its part of machine.cached_bytes, while listed */
     uint64_t gone_bytes;
     struct chunk *next;       /* in its lane's list */
+    struct list_link open;    /* in lane.open, from its opening until it leaves memory */
     struct chunk *next_dirty; /* in machine.dirty_chunks */
     struct heap_node due;     /* in queue.due: first lease end or retention */
 };
@@ -134,7 +135,6 @@ struct lane {
     uint32_t held;        /* messages in holds */
     uint64_t waiting;     /* FIFO: messages that a due key waits for; it is active as long as there are some */
     uint64_t last_due_ms; /* FIFO: while some wait, later ones are due no earlier, so that order is kept */
-    uint32_t open;        /* open chunks */
     uint32_t listed;      /* chunks in head and tail */
     uint32_t refs;        /* chunks in memory that point here */
     uint32_t place;       /* in its priority's heap plus one; 0: not eligible */
@@ -146,7 +146,8 @@ struct lane {
     bool changed; /* its record has to be written */
     uint8_t group_len;
     char *group;
-    struct tree ready; /* open chunks with ready bits, by number */
+    struct list open;  /* open chunks, in the order of their opening */
+    struct tree ready; /* those of them with ready bits, by number */
     struct chunk_list head;
     struct chunk_list tail;
     uint64_t frontier;

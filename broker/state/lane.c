@@ -1,6 +1,7 @@
 #include "state/lane.h"
 
 #include "state/chunk.h"
+#include "state/exhaust.h"
 #include "state/pick.h"
 #include "state/queue.h"
 
@@ -22,6 +23,7 @@ void lane_init(struct lane *l, struct queue *q, uint64_t id, uint8_t priority, s
 {
     ASSERT(q->settings != NULL); /* a queue has its settings before any lane */
     *l = (struct lane){.queue = q, .id = id, .priority = priority, .weight = 1};
+    list_init(&l->open);
     l->group_len = (uint8_t)group.len;
     l->group = group.len > 0 ? memory_string((const char *)group.data, group.len) : NULL;
     l->frontier = 0;
@@ -68,7 +70,7 @@ static void lane_free(struct machine *m, struct lane *l)
 
 static bool lane_active(const struct lane *l)
 {
-    return l->open > 0 || l->waiting > 0 || lane_has_fresh(l);
+    return !list_empty(&l->open) || l->waiting > 0 || lane_has_fresh(l);
 }
 
 void lane_mark(struct machine *m, struct lane *l, bool changed)
@@ -129,14 +131,8 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
     return ERR_OK;
 }
 
-/* A lane with nothing in it is no longer halted either: there is no message to halt at. */
 static void lane_retire(struct machine *m, struct lane *l)
 {
-    if (l->halted_ms != 0) {
-        l->halted_ms = 0;
-        l->queue->counts.halted_groups--;
-        queue_mark(m, l->queue);
-    }
     if (l->stored) {
         struct key key = record_key(m, l);
         keys_delete(&m->keys, &key);
@@ -150,6 +146,7 @@ static void forget_tail(struct machine *m, struct lane *l);
 
 void lane_finish(struct machine *m, struct lane *l)
 {
+    exhaust_recheck(m, l);
     l->dirty = false;
     l->builder = NULL;
     bool changed = l->changed;

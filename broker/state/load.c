@@ -90,7 +90,7 @@ static int find_fresh(struct machine *m, struct error *e)
 static void count_open(struct queue *q, struct chunk *c)
 {
     struct lane *l = c->lane;
-    l->open++;
+    list_append(&l->open, &c->open);
     for (uint32_t i = 0; i < c->lease_count; i++) {
         uint32_t n = chunk_bits_count(c->leases[i].bits);
         if (c->leases[i].id != 0) {

@@ -131,6 +131,19 @@ static void take_retention(struct machine *m, struct queue *q)
             chunk_mark(m, c);
 }
 
+/* Halted groups are asked by the new settings whether they still are. */
+static void take_halts(struct machine *m, struct queue *q)
+{
+    if (q->counts.halted_groups == 0)
+        return;
+    lane_mark(m, &q->lane, false);
+    size_t at = 0;
+    struct lane *l;
+    while ((l = idmap_next(&q->lanes, &at, NULL)) != NULL)
+        if (l->halted_ms != 0)
+            lane_mark(m, l, false);
+}
+
 int queue_set(struct machine *m, struct queue *q, const Hato__QueueSettings *given, struct error *e)
 {
     Hato__QueueSettings *settings = NULL;
@@ -145,6 +158,7 @@ int queue_set(struct machine *m, struct queue *q, const Hato__QueueSettings *giv
         queue_announce(m, q);
     settings_queue_free(before);
     take_weights(q);
+    take_halts(m, q);
     q->modified_ms = m->clock_ms;
     q->settings_dirty = true;
     queue_mark(m, q);

@@ -1,4 +1,4 @@
-/* FIFO queues: order within a group, one batch in flight a group, halts. */
+/* FIFO queues: order within a group, one batch in flight a group. */
 #include "state/rig.h"
 
 static struct rig rig;
@@ -13,26 +13,6 @@ static void setup(void)
 static void teardown(void)
 {
     rig_close(&rig);
-}
-
-static void resume(const char *group, int expected)
-{
-    Hato__Log__GroupResume c = HATO__LOG__GROUP_RESUME__INIT;
-    c.has_queue = 1;
-    c.queue = queue;
-    c.group = (char *)(uintptr_t)group;
-    rig_add(&rig, COMMAND_GROUP_RESUME, &c.base);
-    rig_commit(&rig);
-    ck_assert_int_eq(rig_reply(&rig)->code, expected);
-}
-
-static void set_halt(uint32_t max_receives)
-{
-    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
-    s.has_on_exhausted = s.has_max_receives = 1;
-    s.on_exhausted = HATO__ON_EXHAUSTED__HALT_GROUP;
-    s.max_receives = max_receives;
-    rig_set(&rig, queue, &s);
 }
 
 START_TEST(a_group_with_a_batch_in_flight_waits_while_others_go_on)
@@ -154,152 +134,6 @@ START_TEST(messages_without_a_group_are_a_group)
 }
 END_TEST
 
-START_TEST(a_group_halts_at_a_message_that_used_up_its_receives)
-{
-    set_halt(2);
-    rig_send_many(&rig, queue, "a", 2);
-    rig_send_many(&rig, queue, "b", 1);
-    for (int i = 0; i < 2; i++) {
-        struct received got = rig_receive_one(&rig, queue, 1000);
-        ck_assert_int_eq(rig_nack(&rig, queue, &got, 0, false), ERR_OK);
-        got = rig_receive_one(&rig, queue, 1000);
-        ck_assert_int_eq(rig_nack(&rig, queue, &got, 0, true), ERR_OK); /* of b: not counted, no halt */
-    }
-    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 1);
-    rig_flush(&rig);
-    rig_crash(&rig);
-    struct received other = rig_receive_one(&rig, queue, 60000);
-    rig_expect_body(&rig, other.ref, "0");
-    rig_receive_none(&rig, queue);
-    resume("b", ERR_NOT_FOUND);
-    resume("a", ERR_OK);
-    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 0);
-    ck_assert_uint_eq(rig_receive_one(&rig, queue, 1000).receive_count, 1);
-}
-END_TEST
-
-static size_t peek(enum peek_which which, struct peeked *out, size_t max)
-{
-    struct arena arena = {0};
-    struct peeked *found;
-    size_t count;
-    uint64_t next;
-    struct error e = {0};
-    ck_assert_msg(machine_peek(rig.m, queue, 0, which, NULL, max, &arena, &found, &count, &next, &e) == 0, "%s",
-                  e.message);
-    memcpy(out, found, count * sizeof *out);
-    for (size_t i = 0; i < count; i++)
-        out[i].last_error = strcmp(found[i].last_error, "why") == 0 ? "why" : "";
-    arena_close(&arena);
-    return count;
-}
-
-START_TEST(where_a_group_halted_is_shown)
-{
-    struct peeked seen[100];
-    set_halt(1);
-    rig_send_many(&rig, queue, "a", 2);
-    for (int i = 0; i < 3; i++) /* entries, and so chunks, that stay in the store */
-        rig_send_many(&rig, queue, "a", 2);
-    rig_send_many(&rig, queue, "b", 1);
-    struct received got = rig_receive_one(&rig, queue, 1000);
-    ck_assert_uint_eq(peek(PEEK_HALTED_AT, seen, 100), 0);
-    struct entry_lease l = rig_lease(&got);
-    struct entry_settle in = {.queue = queue, .error = bytes_text("why"), .count = 1};
-    entry_add_nack(rig_writer(&rig), &in, &l);
-    rig_commit(&rig);
-    uint64_t halted_ms = rig.now_ms;
-    rig.now_ms += 100;
-    for (int round = 0; round < 2; round++) {
-        ck_assert_uint_eq(peek(PEEK_HALTED_AT, seen, 100), 1);
-        ck_assert_uint_eq(seen[0].sequence, got.sequence);
-        ck_assert_uint_eq(seen[0].halted_ms, halted_ms);
-        ck_assert_uint_eq(seen[0].receive_count, 1);
-        ck_assert_int_eq(seen[0].state, 'h');
-        ck_assert_str_eq(seen[0].last_error, "why");
-        ck_assert_uint_eq(peek(PEEK_ALL, seen, 100), 9);
-        for (int i = 0; i < 8; i++) { /* nothing of the group can be received */
-            ck_assert_int_eq(seen[i].state, 'h');
-            ck_assert_uint_eq(seen[i].halted_ms, i == 0 ? halted_ms : 0);
-        }
-        ck_assert_int_eq(seen[8].state, 'r');
-        ck_assert_uint_eq(peek(PEEK_READY, seen, 100), 1);
-        rig_flush(&rig);
-        rig_crash(&rig);
-    }
-    resume("a", ERR_OK);
-    ck_assert_uint_eq(peek(PEEK_HALTED_AT, seen, 100), 0);
-    ck_assert_uint_eq(peek(PEEK_READY, seen, 100), 9);
-}
-END_TEST
-
-/* Version 1 said only whether a lane is halted, in one byte. */
-START_TEST(a_lane_record_of_the_first_version_is_understood)
-{
-    set_halt(1);
-    rig_send_many(&rig, queue, "a", 1);
-    struct received got = rig_receive_one(&rig, queue, 1000);
-    rig_nack(&rig, queue, &got, 0, false);
-    rig_flush(&rig);
-    struct key from = key_of1(rig.shard, KEY_LANE, queue);
-    struct key to = key_after(&from);
-    struct store_iterator *i = store_iterate(rig.store, STORE_STATE, key_view(&from), key_view(&to), NULL);
-    ck_assert(store_iterator_valid(i));
-    struct bytes key = store_iterator_key(i);
-    struct cursor c;
-    ck_assert_int_eq(value_open(key, store_iterator_value(i), 2, &c, NULL), ERR_OK);
-    struct buffer old = {0};
-    value_begin(&old, 1);
-    buffer_u8(&old, cursor_u8(&c));
-    ck_assert_uint_gt(cursor_varint(&c), 1); /* since when */
-    buffer_u8(&old, 1);
-    buffer_put(&old, c.at, cursor_left(&c));
-    value_seal(&old, key);
-    struct store_batch *b = store_batch_create();
-    store_put(b, STORE_STATE, key, buffer_view(&old));
-    ck_assert_int_eq(store_write(rig.store, b, NULL), ERR_OK);
-    ck_assert_int_eq(store_flush(rig.store, STORE_STATE, NULL), ERR_OK);
-    store_iterator_close(i);
-    store_batch_destroy(b);
-    buffer_close(&old);
-    rig_crash(&rig);
-    rig_receive_none(&rig, queue);
-    resume("a", ERR_OK);
-    rig_receive_one(&rig, queue, 1000);
-}
-END_TEST
-
-START_TEST(a_halted_group_that_is_emptied_is_halted_no_more)
-{
-    set_halt(1);
-    uint64_t sequence = rig_send(&rig, queue, (struct rig_message){.body = "x", .group = "a"});
-    struct received got = rig_receive_one(&rig, queue, 1000);
-    rig_nack(&rig, queue, &got, 0, false);
-    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 1);
-    ck_assert_int_eq(rig_cancel(&rig, queue, sequence), ERR_OK);
-    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 0);
-    rig_send(&rig, queue, (struct rig_message){.body = "y", .group = "a"});
-    rig_receive_one(&rig, queue, 1000);
-}
-END_TEST
-
-START_TEST(cancelling_the_message_a_group_halted_at_lets_the_group_go_on)
-{
-    set_halt(1);
-    rig_send_many(&rig, queue, "a", 3);
-    struct received got = rig_receive_one(&rig, queue, 1000);
-    rig_nack(&rig, queue, &got, 0, false);
-    rig_receive_none(&rig, queue);
-    ck_assert_int_eq(rig_cancel(&rig, queue, got.sequence + 1), ERR_OK); /* not that one */
-    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 1);
-    ck_assert_int_eq(rig_cancel(&rig, queue, got.sequence), ERR_OK);
-    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 0);
-    ck_assert(rig_has_effect(&rig, EFFECT_READY, queue));
-    struct received next = rig_receive_one(&rig, queue, 1000);
-    rig_expect_body(&rig, next.ref, "2");
-}
-END_TEST
-
 START_TEST(a_priority_is_refused_by_name)
 {
     struct rig_message in = {.body = "x", .group = "a", .priority = 1};
@@ -345,11 +179,6 @@ int main(void)
         a_late_receipt_is_stale_at_once,
         a_delayed_message_does_not_let_later_ones_of_its_group_pass,
         messages_without_a_group_are_a_group,
-        a_group_halts_at_a_message_that_used_up_its_receives,
-        where_a_group_halted_is_shown,
-        a_lane_record_of_the_first_version_is_understood,
-        a_halted_group_that_is_emptied_is_halted_no_more,
-        cancelling_the_message_a_group_halted_at_lets_the_group_go_on,
         a_priority_is_refused_by_name,
         a_deduplication_id_stores_once_within_its_window,
     };

@@ -101,27 +101,11 @@ static bool blocked(const struct model *m, unsigned group)
 
 /* ---------------------------------------------------------------- what happens by itself */
 
-/* A message is gone: its group is halted no longer when it was the last to be halted at. */
-static void removed(struct model *m, const struct message *g)
-{
-    if (!m->halted[g->group] || g->receives < m->config.max_receives)
-        return;
-    m->halted[g->group] = false;
-    for (size_t i = m->first; i < m->count; i++) {
-        const struct message *o = &m->messages[i];
-        if (o->group == g->group && o != g && (o->state == READY || o->state == LEASED || o->state == HELD) &&
-            o->receives >= m->config.max_receives)
-            m->halted[g->group] = true;
-    }
-}
-
 static void expire_or_ready(struct model *m, struct message *g)
 {
     bool over = g->available_ms + m->retention_ms <= m->rig.now_ms;
     g->state = over ? DEAD : READY;
     m->expired += over;
-    if (over)
-        removed(m, g);
 }
 
 static bool used_up(const struct model *m, const struct message *g)
@@ -161,15 +145,16 @@ static void tick(struct model *m)
 
 static void end_entry(struct model *m)
 {
-    bool any[GROUPS] = {false};
+    bool at[GROUPS] = {false}; /* something to halt at */
     bool waiting[GROUPS] = {false};
     for (size_t i = m->first; i < m->count; i++) {
         const struct message *g = &m->messages[i];
-        any[g->group] |= g->state != DEAD && g->state != MOVING;
+        bool may_halt = g->state == READY || g->state == LEASED || g->state == HELD;
+        at[g->group] |= may_halt && used_up(m, g);
         waiting[g->group] |= g->state == DELAYED;
     }
     for (unsigned g = 0; g < GROUPS; g++) {
-        m->halted[g] &= any[g];
+        m->halted[g] &= at[g];
         if (!waiting[g])
             m->waiting_due[g] = 0;
     }
@@ -364,7 +349,6 @@ static int expect_ack(struct model *m, struct entry_lease l)
     if (!holds(g, l) && !late)
         return ERR_RECEIPT_STALE;
     g->state = DEAD;
-    removed(m, g);
     m->acked++;
     return ERR_OK;
 }
@@ -409,7 +393,6 @@ static int expect_cancel(struct model *m, uint64_t sequence)
     if (g->state == LEASED)
         return ERR_CONFLICT;
     g->state = DEAD;
-    removed(m, g);
     return ERR_OK;
 }
 

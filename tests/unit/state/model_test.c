@@ -6,7 +6,7 @@ enum { SEEDS = 1, ENTRIES = 500 };
 
 /* ---------------------------------------------------------------- one entry */
 
-enum op_kind { OP_SEND, OP_RECEIVE, OP_ACK, OP_NACK, OP_EXTEND, OP_CANCEL, OP_PURGE, OP_RESUME, OP_RETENTION };
+enum op_kind { OP_SEND, OP_RECEIVE, OP_ACK, OP_NACK, OP_EXTEND, OP_CANCEL, OP_PURGE, OP_RESUME, OP_SET };
 
 struct op {
     enum op_kind kind;
@@ -17,6 +17,7 @@ struct op {
     uint64_t sequences[3];
     unsigned group;
     uint64_t retention_ms;
+    uint32_t max_receives;
 };
 
 static void add_command(struct model *m, enum command_kind kind, const ProtobufCMessage *message)
@@ -42,8 +43,13 @@ static void add_rare(struct model *m, struct op *op)
         Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
         Hato__Log__QueueSet c = HATO__LOG__QUEUE_SET__INIT;
         op->retention_ms = 5000 + below(m, 60000);
+        op->max_receives = m->config.max_receives;
+        if (m->config.max_receives > 0)
+            op->max_receives = 1 + (uint32_t)below(m, 4);
         s.has_retention_ms = 1;
         s.retention_ms = op->retention_ms;
+        s.has_max_receives = op->max_receives > 0;
+        s.max_receives = op->max_receives;
         c.has_queue = 1;
         c.queue = m->queue;
         c.settings = &s;
@@ -56,8 +62,8 @@ static enum op_kind choose(struct model *m)
     uint64_t n = below(m, 1000);
     if (n < 3)
         return OP_PURGE;
-    if (n < 8)
-        return OP_RETENTION;
+    if (n < 12)
+        return OP_SET;
     if (n < 30)
         return OP_RESUME;
     if (n < 80)
@@ -164,9 +170,10 @@ static void check_op(struct model *m, const struct op *op, const struct reply *r
     case OP_RESUME:
         check_resume(m, op, r);
         break;
-    case OP_RETENTION:
+    case OP_SET:
         ck_assert_int_eq(r->code, ERR_OK);
         m->retention_ms = op->retention_ms;
+        m->config.max_receives = op->max_receives;
         break;
     default:
         check_settle(m, op, r);
@@ -262,6 +269,7 @@ static void check_end(struct model *m)
     ck_assert_uint_eq(rig_counts(&m->rig, m->queue).moving, 0);
     ck_assert_uint_eq(rig_counts(&m->rig, m->dead_queue).ready, m->moved);
     rig_purge(&m->rig, m->queue);
+    tick(m); /* the last entry may have changed the retention */
     check_purge(m, rig_reply(&m->rig));
     rig_purge(&m->rig, m->dead_queue);
     while (machine_next_due_ms(m->rig.m) <= m->rig.now_ms)
