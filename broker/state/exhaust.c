@@ -160,11 +160,12 @@ bool exhaust_resume(struct machine *m, struct queue *q, struct bytes group)
     struct lane *l = lane_find(m, q, 0, group);
     if (l == NULL || l->halted_ms == 0)
         return false;
-    uint64_t number = 0;
-    for (struct chunk *c = tree_first(&l->ready, &number); c != NULL; c = tree_after(&l->ready, number, &number)) {
-        if (c->touches == NULL)
+    for (struct list_link *i = list_first(&l->open); i != NULL; i = list_next(&l->open, i)) {
+        struct chunk *c = CONTAINER_OF(i, struct chunk, open);
+        uint64_t bits = exhaust_bits(c, c->ready | c->leased);
+        if (bits == 0)
             continue;
-        for (uint64_t bits = exhaust_bits(c, c->ready); bits != 0; bits &= bits - 1)
+        for (; bits != 0; bits &= bits - 1)
             c->touches[chunk_first_slot(bits)].receives = 0;
         c->touched = true;
         chunk_mark(m, c);

@@ -19,7 +19,8 @@ int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes
  * may have left, or have had a receive taken back, or be allowed more of them by now. */
 void exhaust_recheck(struct machine *m, struct lane *l);
 
-/* A halted group goes on: its messages' receives count anew. False when it is not halted. */
+/* A halted group goes on: the receives of its messages that are used up count anew, of those put off or in flight too. False when it
+ * is not halted. */
 bool exhaust_resume(struct machine *m, struct queue *q, struct bytes group);
 
 #endif

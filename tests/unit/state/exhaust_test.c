@@ -263,6 +263,44 @@ START_TEST(a_receive_that_is_taken_back_is_none_to_halt_at)
 }
 END_TEST
 
+/* As push does it: a failed message comes back after a while. */
+START_TEST(the_receives_of_a_message_put_off_count_anew_when_its_group_is_resumed)
+{
+    set_halt(2);
+    rig_send_many(&rig, queue, "a", 2);
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    ck_assert_int_eq(rig_nack(&rig, queue, &got, 0, false), ERR_OK);
+    got = rig_receive_one(&rig, queue, 1000);
+    ck_assert_int_eq(rig_nack(&rig, queue, &got, 60000, false), ERR_OK);
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 1);
+    resume("a", ERR_OK);
+    rig_flush(&rig);
+    rig_crash(&rig);
+    rig_advance(&rig, 60000);
+    struct received again = rig_receive_one(&rig, queue, 1000);
+    ck_assert_uint_eq(again.sequence, got.sequence);
+    ck_assert_uint_eq(again.receive_count, 1);
+    ck_assert_int_eq(rig_nack(&rig, queue, &again, 0, false), ERR_OK);
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 0);
+}
+END_TEST
+
+START_TEST(the_receives_of_a_message_in_flight_count_anew_when_its_group_is_resumed)
+{
+    set_halt(1);
+    rig_send_many(&rig, queue, "a", 2);
+    struct received got[2];
+    memcpy(got, rig_receive(&rig, queue, 2, 1000), sizeof got);
+    ck_assert_int_eq(rig_nack(&rig, queue, &got[0], 0, false), ERR_OK);
+    resume("a", ERR_OK);
+    ck_assert_int_eq(rig_nack(&rig, queue, &got[1], 0, false), ERR_OK);
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, 0);
+    rig_receive(&rig, queue, 2, 1000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 2);
+    ck_assert_uint_eq(rig_reply(&rig)->received[1].receive_count, 1);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -275,6 +313,8 @@ int main(void)
         a_queue_that_halts_no_more_lets_all_its_groups_go_on,
         a_group_goes_on_when_the_last_message_it_halted_at_is_gone,
         a_receive_that_is_taken_back_is_none_to_halt_at,
+        the_receives_of_a_message_put_off_count_anew_when_its_group_is_resumed,
+        the_receives_of_a_message_in_flight_count_anew_when_its_group_is_resumed,
     };
     return rig_main("state/exhaust", tests, sizeof tests / sizeof tests[0], setup, teardown);
 }

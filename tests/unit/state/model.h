@@ -359,7 +359,7 @@ static int expect_nack(struct model *m, const struct settling *s, struct entry_l
     if (!holds(g, l))
         return ERR_RECEIPT_STALE;
     if (s->uncounted)
-        g->receives--;
+        g->receives -= g->receives > 0; /* none is left when the group was resumed since */
     if (s->delay_ms == 0 && s->uncounted) {
         expire_or_ready(m, g);
         g->late = 0;

@@ -145,7 +145,8 @@ static void check_resume(struct model *m, const struct op *op, const struct repl
     ck_assert_int_eq(r->code, m->halted[op->group] ? ERR_OK : ERR_NOT_FOUND);
     for (size_t i = m->first; i < m->count && m->halted[op->group]; i++) {
         struct message *g = &m->messages[i];
-        if (g->group == op->group && g->state == READY && used_up(m, g))
+        bool there = g->state == READY || g->state == LEASED || g->state == HELD;
+        if (g->group == op->group && there && used_up(m, g))
             g->receives = 0;
     }
     m->halted[op->group] = false;
