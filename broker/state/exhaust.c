@@ -113,6 +113,7 @@ int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes
         .from = c->queue->id,
         .from_sequence = chunk_sequence(c->number, slot),
         .sent_ms = c->sent_ms,
+        .available_ms = chunk_available_ms(c),
         .redriven = redriven,
         .source = last.source,
         .reason = last.reason,

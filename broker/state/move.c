@@ -90,6 +90,7 @@ static int take_item(struct machine *m, const struct item *item)
         .ref = {m->index, (uint32_t)(item->message.data - m->payload), (uint32_t)item->message.len},
         .priority = q->fifo || msg.priority >= PRIORITIES ? 0 : (uint8_t)msg.priority,
         .group = msg.group,
+        .sent_ms = m->clock_ms,
     };
     int code = send_check_room(q, item->message.len, NULL);
     if (code == ERR_OK)
@@ -190,13 +191,16 @@ struct settled {
     uint16_t target;
 };
 
-/* What the other side did not take goes to the end of the queue it left. */
+/* What the other side did not take goes to the end of the queue it left, no younger than it was: like a message delayed until it
+ * became available there, which is ready with the next entry, or expires then. */
 static void take_back(struct machine *m, struct queue *q, const struct moving *item)
 {
     struct incoming in = {
         .ref = item->ref,
         .priority = q->fifo ? 0 : item->priority,
         .group = item->group,
+        .sent_ms = item->sent_ms,
+        .due_ms = item->available_ms != 0 ? item->available_ms : m->clock_ms,
     };
     keep_provenance(m, q, send_store(m, q, &in, 0), item->provenance, item);
     if (item->redriven)

@@ -11,7 +11,7 @@
 #include "state/settings.h"
 #include "store/store.h"
 
-enum { VERSION = 1 };
+enum { VERSION = 1, ITEM_VERSION = 2 /* 1 ended before available_ms */ };
 
 /* To one target. */
 struct channel {
@@ -227,6 +227,7 @@ static void encode_item(struct buffer *v, const struct moving *m)
     put_text(v, m->group);
     put_text(v, m->source);
     put_text(v, m->reason);
+    buffer_varint(v, m->available_ms);
 }
 
 static int decode_item(struct bytes key, struct cursor c, uint64_t sequence, struct moving *m, struct error *e)
@@ -247,6 +248,7 @@ static int decode_item(struct bytes key, struct cursor c, uint64_t sequence, str
     m->group = take_text(&c);
     m->source = take_text(&c);
     m->reason = take_text(&c);
+    m->available_ms = cursor_left(&c) > 0 ? cursor_varint(&c) : 0;
     return value_done(key, &c, e);
 }
 
@@ -261,7 +263,7 @@ uint64_t outbox_put(struct outbox *o, struct keys *ks, uint16_t target, const st
     o->dirty = true;
     o->pending++;
     struct key k = key_of2(ks->shard, KEY_OUTBOX, target, sequence);
-    encode_item(keys_begin(ks, VERSION), m);
+    encode_item(keys_begin(ks, ITEM_VERSION), m);
     keys_put(ks, &k);
     return sequence;
 }
@@ -271,7 +273,7 @@ static int get_item(struct outbox *o, struct keys *ks, const struct key *k, uint
                     struct error *e)
 {
     struct cursor c;
-    int code = keys_get(ks, k, VERSION, &c, e);
+    int code = keys_get(ks, k, ITEM_VERSION, &c, e);
     if (code == ERR_NOT_FOUND)
         return value_corrupt(key_view(k), "it is missing", e);
     if (code != ERR_OK)

@@ -36,8 +36,9 @@ struct moving {
     struct bytes provenance; /* an encoded `provenance` field to append to it; at most OUTBOX_PROVENANCE_MAX */
     uint64_t from;           /* id of the queue it left, to which it returns when refused */
     uint64_t from_sequence;  /* what it was there */
-    uint64_t sent_ms;
-    bool redriven; /* by a redrive; else a dead letter */
+    uint64_t sent_ms;        /* to the queue it left */
+    uint64_t available_ms;   /* when it could first be received there; 0: put by a build that did not keep it */
+    bool redriven;           /* by a redrive; else a dead letter */
     uint8_t priority;
     struct bytes group;  /* at most SETTINGS_GROUP_MAX bytes */
     struct bytes source; /* where it came from before, and why it was moved then: what its error record said; or "" */

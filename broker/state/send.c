@@ -14,7 +14,7 @@ static struct chunk *begin(struct machine *m, struct queue *q, struct lane *l, c
     unsigned capacity = more >= CHUNK_SLOTS ? CHUNK_SLOTS : more + 1;
     struct chunk *c = chunk_create(q, l, queue_next_number(q, chunk_class), capacity);
     c->index = in->ref.index;
-    c->sent_ms = m->clock_ms;
+    c->sent_ms = in->sent_ms;
     c->born = true;
     chunk_mark(m, c);
     queue_mark(m, q);
@@ -23,13 +23,14 @@ static struct chunk *begin(struct machine *m, struct queue *q, struct lane *l, c
 
 static bool takes_more(const struct chunk *c, const struct incoming *in)
 {
-    return c != NULL && c->born && c->count < CHUNK_SLOTS && c->index == in->ref.index;
+    return c != NULL && c->born && c->count < CHUNK_SLOTS && c->index == in->ref.index && c->sent_ms == in->sent_ms;
 }
 
 static struct chunk *fresh_builder(struct machine *m, struct queue *q, struct lane *l, const struct incoming *in,
                                    uint32_t more)
 {
     struct chunk *c = l->builder;
+    ASSERT(in->sent_ms == m->clock_ms); /* fresh chunks are in order of time */
     if (takes_more(c, in) && c->state == CHUNK_FRESH && c->live != 0)
         return c;
     unsigned chunk_class = l->id == 0 ? 0 : 1;
@@ -209,6 +210,7 @@ static int send_one(struct machine *m, struct queue *q, struct bytes raw, uint32
         .ref = {m->index, (uint32_t)(raw.data - m->payload), (uint32_t)raw.len},
         .priority = (uint8_t)msg.priority,
         .group = msg.group,
+        .sent_ms = m->clock_ms,
         .due_ms = due_of(m, q, &msg),
     };
     r->sequence = send_store(m, q, &in, more).sequence;

@@ -9,7 +9,8 @@ struct incoming {
     struct message_ref ref;
     uint8_t priority;
     struct bytes group;
-    uint64_t due_ms; /* not before; 0: at once */
+    uint64_t sent_ms;
+    uint64_t due_ms; /* not before; 0: at once, which is for what is sent now */
 };
 
 struct stored {

@@ -154,6 +154,7 @@ START_TEST(what_the_other_queue_has_no_room_for_comes_back)
     fail_once("no", 0);
     fail_once("no", 0);
     rig_forward(&rig);
+    rig_commit(&rig);
     struct queue_counts c = rig_counts(&rig, queue);
     ck_assert_uint_eq(c.moving, 0);
     ck_assert_uint_eq(c.ready, 1);
@@ -166,6 +167,105 @@ START_TEST(what_the_other_queue_has_no_room_for_comes_back)
     struct received full = rig_receive_one(&rig, dead, 1000);
     ck_assert_int_eq(rig_ack(&rig, dead, &full), ERR_OK);
     ck_assert_uint_eq(machine_first_live(rig.m), machine_applied(rig.m) + 1);
+}
+END_TEST
+
+/* Its dead-letter queue takes nothing more, and its own keeps messages for so long. */
+static void refuse_dead_letters(uint64_t retention_ms)
+{
+    Hato__QueueSettings full = HATO__QUEUE_SETTINGS__INIT;
+    full.has_max_messages = 1;
+    full.max_messages = 1;
+    rig_set(&rig, dead, &full);
+    rig_send(&rig, dead, (struct rig_message){.body = "full"});
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.has_retention_ms = 1;
+    s.retention_ms = retention_ms;
+    rig_set(&rig, queue, &s);
+}
+
+/* The first message is sent to its dead-letter queue, which doesn't take it. */
+static void fail_in_vain(void)
+{
+    fail_once("no", 0);
+    fail_once("no", 0);
+    ck_assert_uint_eq(rig_counts(&rig, queue).moving, 1);
+    rig_flush(&rig);
+    rig_crash(&rig);
+    rig_forward(&rig);
+    ck_assert_uint_le(machine_next_due_ms(rig.m), rig.now_ms);
+    rig_commit(&rig);
+    ck_assert_uint_eq(rig_counts(&rig, queue).moving, 0);
+    ck_assert_uint_eq(rig_counts(&rig, queue).delayed, 0);
+}
+
+START_TEST(what_comes_back_is_as_old_as_it_was)
+{
+    refuse_dead_letters(100000);
+    uint64_t sent_ms = rig.now_ms;
+    rig_send(&rig, queue, (struct rig_message){.body = "old"});
+    rig.now_ms += 60000;
+    rig_send(&rig, queue, (struct rig_message){.body = "young"});
+    fail_in_vain();
+    rig_flush(&rig);
+    rig_crash(&rig);
+    struct received got[2];
+    memcpy(got, rig_receive(&rig, queue, 2, 1000), sizeof got);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 2);
+    rig_expect_body(&rig, got[0].ref, "young");
+    rig_expect_body(&rig, got[1].ref, "old");
+    ck_assert_uint_eq(got[0].sent_ms, sent_ms + 60000);
+    ck_assert_uint_eq(got[1].sent_ms, sent_ms);
+    ck_assert_uint_eq(got[1].receive_count, 1);
+}
+END_TEST
+
+START_TEST(the_retention_of_what_comes_back_goes_on)
+{
+    refuse_dead_letters(100000);
+    rig_send(&rig, queue, (struct rig_message){.body = "old"});
+    rig.now_ms += 60000;
+    rig_send(&rig, queue, (struct rig_message){.body = "young"});
+    fail_in_vain();
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 2);
+    rig_advance(&rig, 39999);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 2);
+    rig_advance(&rig, 1);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 1);
+    ck_assert_uint_eq(rig_counts(&rig, queue).expired_total, 1);
+    rig_expect_body(&rig, rig_receive_one(&rig, queue, 1000).ref, "young");
+}
+END_TEST
+
+START_TEST(the_retention_of_what_comes_back_after_a_delay_began_with_its_end)
+{
+    refuse_dead_letters(100000);
+    uint64_t sent_ms = rig.now_ms;
+    rig_send(&rig, queue, (struct rig_message){.body = "x", .delay_ms = 80000});
+    rig.now_ms += 130000;
+    fail_in_vain();
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    ck_assert_uint_eq(got.sent_ms, sent_ms);
+    ck_assert_int_eq(rig_nack(&rig, queue, &got, 0, true), ERR_OK);
+    rig_advance(&rig, 49999);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 1);
+    rig_advance(&rig, 1);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 0);
+}
+END_TEST
+
+START_TEST(what_comes_back_late_expires)
+{
+    refuse_dead_letters(100000);
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    fail_once("no", 0);
+    fail_once("no", 0);
+    rig_advance(&rig, 100000);
+    rig_forward(&rig);
+    rig_commit(&rig);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready + rig_counts(&rig, queue).delayed, 0);
+    ck_assert_uint_eq(rig_counts(&rig, queue).expired_total, 1);
+    ck_assert_uint_eq(rig_counts(&rig, queue).bytes, 0);
 }
 END_TEST
 
@@ -319,6 +419,10 @@ int main(void)
         without_a_dead_letter_queue_a_message_stays,
         a_dead_letter_makes_its_queue_anew,
         what_the_other_queue_has_no_room_for_comes_back,
+        what_comes_back_is_as_old_as_it_was,
+        the_retention_of_what_comes_back_goes_on,
+        the_retention_of_what_comes_back_after_a_delay_began_with_its_end,
+        what_comes_back_late_expires,
         an_accept_that_is_repeated_stores_once_and_answers_the_same,
         a_redrive_takes_messages_back_to_where_they_came_from,
         what_a_redrive_brought_is_not_taken_back_by_another,

@@ -49,6 +49,7 @@ static struct moving item(uint64_t n)
                            .from = 5,
                            .from_sequence = n * 64,
                            .sent_ms = 1000 + n,
+                           .available_ms = 2000 + n,
                            .priority = 3,
                            .group = bytes_text("tenant"),
                            .source = bytes_text("000000000000:us-east-1:jobs"),
@@ -78,6 +79,7 @@ struct settled {
     uint64_t next;
     uint64_t refused_sum;
     uint64_t stop_at;
+    bool version_1; /* of the items */
     struct rig *rig;
     uint16_t forward; /* puts each on into this channel when not 0 */
 };
@@ -98,6 +100,7 @@ static int visit(void *ctx, const struct moving *m, bool refused, struct error *
     ck_assert_uint_eq(m->from, 5);
     ck_assert_uint_eq(m->from_sequence, expected.from_sequence);
     ck_assert_uint_eq(m->sent_ms, expected.sent_ms);
+    ck_assert_uint_eq(m->available_ms, s->version_1 ? 0 : expected.available_ms);
     ck_assert_uint_eq(m->priority, 3);
     s->refused_sum += refused ? m->sequence : 0;
     if (s->forward != 0) {
@@ -112,6 +115,40 @@ static int settle(struct rig *r, struct settled *s, uint64_t upto, const uint64_
     s->rig = r;
     return outbox_settle(r->o, &r->k.keys, TARGET, upto, refused, count, visit, s, NULL);
 }
+
+/* As version 1 had it: all but the last field. */
+static void make_version_1(struct rig *r, uint64_t sequence)
+{
+    struct key key = key_of2(TEST_SHARD, KEY_OUTBOX, TARGET, sequence);
+    struct buffer value = {0};
+    struct buffer old = {0};
+    struct cursor c;
+    ck_assert_int_eq(store_get(r->k.store, STORE_STATE, key_view(&key), &value, NULL), ERR_OK);
+    ck_assert_int_eq(value_open(key_view(&key), buffer_view(&value), 2, &c, NULL), ERR_OK);
+    value_begin(&old, 1);
+    buffer_put(&old, c.at, cursor_left(&c) - 2 /* bytes of that varint */);
+    value_seal(&old, key_view(&key));
+    store_put(r->k.batch, STORE_STATE, key_view(&key), buffer_view(&old));
+    keyspace_commit(&r->k);
+    buffer_close(&value);
+    buffer_close(&old);
+}
+
+START_TEST(an_item_of_the_first_version_is_understood)
+{
+    struct rig r;
+    struct settled s = {.next = 1, .version_1 = true};
+    rig_open(&r);
+    put(&r, TARGET, 1, 2);
+    reopen(&r);
+    make_version_1(&r, 1);
+    make_version_1(&r, 2);
+    reopen(&r);
+    ck_assert_int_eq(settle(&r, &s, 2, NULL, 0), ERR_OK);
+    ck_assert_uint_eq(s.next, 3);
+    rig_close(&r);
+}
+END_TEST
 
 START_TEST(items_come_out_in_order_until_they_are_settled)
 {
@@ -342,6 +379,7 @@ int main(void)
     TCase *c = tcase_create("outbox");
     tcase_set_timeout(c, 0);
     tcase_add_test(c, items_come_out_in_order_until_they_are_settled);
+    tcase_add_test(c, an_item_of_the_first_version_is_understood);
     tcase_add_test(c, a_repeated_or_mistaken_settlement_does_no_harm);
     tcase_add_test(c, a_settled_item_may_be_put_into_another_channel_meanwhile);
     tcase_add_test(c, no_more_than_a_window_is_forwarded_beyond_what_is_settled);
