@@ -30,9 +30,14 @@ void bodies_close(struct bodies *b)
     idmap_close(&b->by_index);
 }
 
+bool bodies_fits(const struct bodies *b, uint64_t bytes)
+{
+    return bytes <= b->budget / 2;
+}
+
 void bodies_put(struct bodies *b, uint64_t index, struct blob *entry)
 {
-    if (entry->len > b->budget / 2 || idmap_find(&b->by_index, index) != NULL)
+    if (!bodies_fits(b, entry->len) || idmap_find(&b->by_index, index) != NULL)
         return;
     struct kept *k = memory_zero(1, sizeof *k);
     k->index = index;

@@ -17,6 +17,7 @@ struct bodies {
 void bodies_open(struct bodies *b, uint64_t budget);
 void bodies_close(struct bodies *b);
 void bodies_put(struct bodies *b, uint64_t index, struct blob *entry); /* takes a reference of its own */
+bool bodies_fits(const struct bodies *b, uint64_t bytes);              /* one of this size would be kept */
 struct blob *bodies_find(struct bodies *b, uint64_t index); /* borrowed until the next put; NULL when absent */
 
 #endif

@@ -1,7 +1,7 @@
 /* Bodies: from the entries in memory, else on another thread from the log, else from the store (spilled).
  *
  * An entry is read once however many fetches want it at the time: receives of a deep queue take neighbours from the
- * same entry.
+ * same entry. The one that a queue's next receives will want is read while these are on their way.
  *
  *   fetch --wants--> reading (an entry) --log, or spilled whole--> all its fetches get it
  *                                       --spilled in parts--> each fetch reads its own messages from the store
@@ -240,26 +240,40 @@ static void reading_done(struct work *w)
     shard_work_done(s);
 }
 
+static struct reading *start_reading(struct shard *s, uint64_t index)
+{
+    struct reading *r = memory_zero(1, sizeof *r);
+    r->work.run = reading_run;
+    r->work.done = reading_done;
+    r->shard = s;
+    r->log = s->options.log;
+    r->index = index;
+    list_init(&r->waiting);
+    idmap_put(&s->readings, index, r);
+    shard_work(s, &r->work);
+    return r;
+}
+
 static void want_entry(struct shard *s, struct fetch *f, uint64_t index)
 {
     struct reading *r = idmap_find(&s->readings, index);
-    bool start = r == NULL;
-    if (start) {
-        r = memory_zero(1, sizeof *r);
-        r->work.run = reading_run;
-        r->work.done = reading_done;
-        r->shard = s;
-        r->log = s->options.log;
-        r->index = index;
-        list_init(&r->waiting);
-        idmap_put(&s->readings, index, r);
-    }
+    if (r == NULL)
+        r = start_reading(s, index);
     struct want *want = memory_zero(1, sizeof *want);
     want->fetch = f;
     list_append(&r->waiting, &want->link);
     f->missing++;
-    if (start)
-        shard_work(s, &r->work);
+}
+
+void shard_read_ahead(struct shard *s, const struct message_ref *next)
+{
+    uint64_t index = next->index;
+    if (index == s->ahead || idmap_count(&s->readings) >= SHARD_READINGS_AHEAD_MAX ||
+        !bodies_fits(&s->bodies, (uint64_t)next->offset + next->len) || bodies_find(&s->bodies, index) != NULL ||
+        idmap_find(&s->readings, index) != NULL)
+        return;
+    s->ahead = index;
+    start_reading(s, index);
 }
 
 static bool wanted_before(const struct fetch *f, size_t i)

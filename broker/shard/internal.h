@@ -17,6 +17,7 @@ enum {
     SHARD_PENDING_BYTES_MAX = 192 * 1024 * 1024, /* commands waiting for their entry; beyond: ERR_OVERLOADED */
     SHARD_FETCH_BYTES_MAX = 64 * 1024 * 1024,    /* of messages being fetched for receives; the others wait. What
                                                     is in memory for them may be SHARD_KEPT_FACTOR times as much */
+    SHARD_READINGS_AHEAD_MAX = 4,                /* entries on their way; beyond, none is read before it is asked for */
     SHARD_FLUSH_BYTES = 128 * 1024 * 1024,       /* log to replay after a crash, about */
 };
 
@@ -82,6 +83,7 @@ struct shard {
     uint64_t fetching_bytes; /* of messages whose bodies are on their way to asks */
     bool serving_held;
     struct idmap readings; /* entry index -> struct reading, on its way from the log */
+    uint64_t ahead;        /* the entry read ahead last: one that is not to be had whole is not tried again and again */
     size_t works_out;
 
     uint64_t applied_bytes; /* of entries that no flush covers */
@@ -151,6 +153,8 @@ void shard_revive(struct shard *s); /* at each tick */
 /* line.c: who waits for messages */
 void shard_lines_serve(struct shard *s); /* puts receives into the open batch */
 void shard_held_serve(struct shard *s);  /* gets bodies for those who have messages */
+/* Begins to read an entry that will be wanted soon, unless it is at hand or enough is on its way; what it can't read is found out by who wants it. */
+void shard_read_ahead(struct shard *s, const struct message_ref *next);
 void shard_line_dirty(struct shard *s, uint64_t queue);
 void shard_lines_end(struct shard *s, int code, const char *message);
 void shard_lines_close(struct shard *s);

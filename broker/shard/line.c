@@ -354,6 +354,8 @@ static void on_received(struct command *command, const struct reply *reply)
         ask_free(a);
         return;
     }
+    uint64_t queue = a->queue;
+    uint64_t last = reply->received[count - 1].ref.index;
     a->fetch = (struct fetch){.count = count, .done = on_fetched};
     a->fetch.messages = memory_zero(count, sizeof *a->fetch.messages);
     for (size_t i = 0; i < count; i++) {
@@ -362,6 +364,9 @@ static void on_received(struct command *command, const struct reply *reply)
     }
     list_append(&s->held, &a->place);
     shard_held_serve(s);
+    struct message_ref next;
+    if (machine_queue_next(s->machine, queue, last, &next))
+        shard_read_ahead(s, &next);
 }
 
 static void ask(struct shard *s, struct line *line, struct consumer *c, uint32_t count)

@@ -6,7 +6,7 @@
 #include "state/queue.h"
 
 /* How much is read ahead of what is asked for, when a lane's fresh chunks come from the store. */
-enum { AHEAD_MESSAGES = 1024, AHEAD_CHUNKS = 512, AHEAD_GROUP_CHUNKS = 16 };
+enum { AHEAD_MESSAGES = 2048, AHEAD_CHUNKS = 512, AHEAD_GROUP_CHUNKS = 16 };
 
 /* ---------------------------------------------------------------- making and finding */
 

@@ -170,6 +170,10 @@ size_t machine_queue_count(const struct machine *m);
  * have a backlog in the store it may be more than there are. */
 uint32_t machine_queue_available(const struct machine *m, uint64_t id, uint32_t limit);
 
+/* What is wanted next once those of entry `index` are received: where the first fresh messages of a later entry end. A guess for
+ * reading ahead, from what is in memory; false: none. */
+bool machine_queue_next(const struct machine *m, uint64_t id, uint64_t index, struct message_ref *out);
+
 struct peeked {
     struct message_ref ref;
     uint64_t sequence;

@@ -169,6 +169,19 @@ uint32_t machine_queue_available(const struct machine *m, uint64_t id, uint32_t 
     return q->counts.ready < limit ? (uint32_t)q->counts.ready : limit;
 }
 
+bool machine_queue_next(const struct machine *m, uint64_t id, uint64_t index, struct message_ref *out)
+{
+    const struct queue *q = queue_by_id(m, id);
+    const struct chunk *c = q != NULL ? q->lane.head.first : NULL;
+    while (c != NULL && c->index <= index)
+        c = c->next;
+    if (c == NULL)
+        return false;
+    const struct slot *last = &c->slots[c->count - 1];
+    *out = (struct message_ref){.index = c->index, .offset = last->offset, .len = last->len};
+    return true;
+}
+
 /* ---------------------------------------------------------------- the modules' */
 
 size_t machine_redrives(const struct machine *m, uint64_t queue, struct redrive_view *out, size_t max)

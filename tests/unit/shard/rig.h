@@ -28,6 +28,7 @@ static size_t work_count;
 static struct task *tasks[WORKS];
 static size_t task_count;
 static bool turn_asked;
+static uint64_t cache_bytes = 1; /* every body is read from the log */
 
 RIG uint64_t now_ms(void *ctx)
 {
@@ -163,7 +164,7 @@ RIG void start_shard(void)
                               .env = &env,
                               .seed = 7,
                               .flush_bytes = FLUSH,
-                              .cache_bytes = 1}; /* every body is read from the log */
+                              .cache_bytes = cache_bytes};
     membership_add(&o.founders.voters, 1);
     ck_assert_msg(shard_open(&o, &shard, &e) == ERR_OK, "%s", e.message);
     for (int i = 0; i < 50 && !shard_leads(shard); i++)

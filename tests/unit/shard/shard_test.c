@@ -40,6 +40,45 @@ START_TEST(a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing)
 }
 END_TEST
 
+START_TEST(the_entry_that_is_wanted_next_is_read_before_it_is_asked_for)
+{
+    enum { ENTRIES = 20 };
+    cache_bytes = 4 * BODY; /* three entries: those that are received first are no longer among them */
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    for (int i = 0; i < ENTRIES; i++)
+        send_one(queue);
+    struct consumer first = consumer_of(queue, 1, true), second = consumer_of(queue, 1, true);
+    ck_assert_int_eq(shard_consumer_open(shard, &first, NULL), ERR_OK);
+    step();
+    ck_assert_uint_eq(work_count, 2); /* its own and the next */
+    run_works(0);
+    ck_assert_uint_eq(delivered, 1);
+    ck_assert_int_eq(shard_consumer_open(shard, &second, NULL), ERR_OK);
+    step();
+    ck_assert_uint_eq(delivered, 2);
+    ck_assert_uint_eq(work_count, 1); /* the third entry */
+    run_works(0);
+    close_shard();
+}
+END_TEST
+
+START_TEST(what_would_not_be_kept_is_not_read_ahead)
+{
+    cache_bytes = BODY;
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    send_one(queue);
+    send_one(queue);
+    struct consumer c = consumer_of(queue, 1, true);
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    ck_assert_uint_eq(work_count, 1);
+    run_works(0);
+    close_shard();
+}
+END_TEST
+
 static size_t held; /* bytes of memory that the messages delivered last hold */
 
 static void count_held(const struct delivered *messages, size_t count)
@@ -363,6 +402,8 @@ int main(void)
     Suite *s = suite_create("shard");
     TCase *t = tcase_create("shard");
     tcase_add_test(t, a_message_read_from_disk_is_delivered);
+    tcase_add_test(t, the_entry_that_is_wanted_next_is_read_before_it_is_asked_for);
+    tcase_add_test(t, what_would_not_be_kept_is_not_read_ahead);
     tcase_add_loop_test(t, what_outlives_the_log_is_spilled_whole_or_in_parts, 0, 4);
     tcase_add_test(t, a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing);
     tcase_add_test(t, credit_of_messages_that_vanished_serves_later_ones);
