@@ -18,7 +18,8 @@ enum {
     SHARD_FETCH_BYTES_MAX = 64 * 1024 * 1024,    /* of messages being fetched for receives; the others wait. What
                                                     is in memory for them may be SHARD_KEPT_FACTOR times as much */
     SHARD_READINGS_AHEAD_MAX = 4,                /* entries on their way; beyond, none is read before it is asked for */
-    SHARD_FLUSH_BYTES = 128 * 1024 * 1024,       /* log to replay after a crash, about */
+    SHARD_SPILL_FILE_BYTES = 64 * 1024 * 1024,
+    SHARD_FLUSH_BYTES = 128 * 1024 * 1024, /* log to replay after a crash, about */
 };
 
 enum { SHARD_FEEDS_MAX = MEMBERSHIP_NODES_MAX };

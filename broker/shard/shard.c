@@ -31,6 +31,8 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
     s->env = options->env;
     if (s->options.flush_bytes == 0)
         s->options.flush_bytes = SHARD_FLUSH_BYTES;
+    if (s->options.spill_file_bytes == 0)
+        s->options.spill_file_bytes = SHARD_SPILL_FILE_BYTES;
     s->accept_sends = true;
     random_open(&s->random, options->seed);
     list_init(&s->waiting);

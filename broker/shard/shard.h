@@ -85,6 +85,7 @@ struct shard_options {
     const struct shard_env *env; /* borrowed */
     uint64_t seed;               /* of election timeouts and of the entries' randomness */
     uint64_t flush_bytes;        /* of entries applied after which a flush is wanted; 0: 128 MiB */
+    uint64_t spill_file_bytes;   /* of bodies, about; 0: 64 MiB */
     uint64_t cache_bytes;        /* of entries kept for reading bodies; 0: 8 MiB */
     struct trace *trace;         /* may be NULL */
 };

@@ -7,7 +7,7 @@
 #include "store/store.h"
 
 /* A round a second has to keep up with what the disk can take; a smaller one is not worth the flush that follows it. */
-enum { SPILL_ROUND_BYTES = 1024 * 1024 * 1024, SPILL_FILE_BYTES = 64 * 1024 * 1024, DEAD_RANGES = 16 };
+enum { SPILL_ROUND_BYTES = 1024 * 1024 * 1024, DEAD_RANGES = 16 };
 
 struct spill {
     struct work work;
@@ -18,7 +18,9 @@ struct spill {
     struct message_ref next;
     bool more;
     uint32_t group;
+    uint64_t file_bytes;
     uint64_t last;
+    uint64_t reached; /* the store has what is alive up to here, also if the round fails behind it */
     uint64_t dead[DEAD_RANGES][2];
     size_t dead_count;
     size_t dropped; /* of the dead ranges */
@@ -78,7 +80,7 @@ static int spill_file(struct spill *sp, struct living *l)
 {
     struct store_bulk *bulk = NULL;
     int rc = store_bulk_open(sp->store, STORE_BODIES, &bulk, &sp->error);
-    while (rc == ERR_OK && sp->more && store_bulk_bytes(bulk) < SPILL_FILE_BYTES) {
+    while (rc == ERR_OK && sp->more && store_bulk_bytes(bulk) < sp->file_bytes) {
         uint64_t index = sp->next.index;
         while (rc == ERR_OK && sp->more && sp->next.index == index) {
             living_add(l, sp->next);
@@ -97,8 +99,11 @@ static int spill_all(struct spill *sp)
 {
     struct living living = {0};
     int rc = machine_spill_next(sp->list, &sp->next, &sp->more, &sp->error);
-    while (rc == ERR_OK && sp->more)
+    while (rc == ERR_OK && sp->more) {
         rc = spill_file(sp, &living);
+        if (rc == ERR_OK)
+            sp->reached = sp->more ? sp->next.index - 1 : sp->last;
+    }
     memory_free(living.refs);
     return rc;
 }
@@ -137,9 +142,10 @@ static void spill_done(struct work *w)
         machine_dead_again(s->machine, sp->dead[i][0], sp->dead[i][1]);
     s->spilling = false;
     shard_work_done(s);
+    uint64_t reached = sp->code == ERR_OK ? sp->last : sp->reached;
+    if (reached > s->spilled)
+        s->spilled = reached; /* a disk that is full halfway must not get the same files again with each try */
     if (sp->code == ERR_OK) {
-        if (sp->last > s->spilled)
-            s->spilled = sp->last;
         compact(s);
     } else if (sp->code == ERR_STORAGE_FULL || sp->code == ERR_IO) {
         TRACE(s->options.trace, TRACE_WARN, "spilling failed, will try again", trace_u64("shard", s->options.number),
@@ -175,6 +181,7 @@ void shard_upkeep(struct shard *s)
     sp->log = s->options.log;
     sp->store = s->options.store;
     sp->group = s->options.number;
+    sp->file_bytes = s->options.spill_file_bytes;
     memcpy(sp->dead, dead, sizeof dead);
     sp->dead_count = dead_count;
     if (spill) {

@@ -82,6 +82,8 @@ int store_bulk_finish(struct store_bulk *b, struct error *e)
         rocksdb_sstfilewriter_finish(b->writer, &status);
         code = status == NULL ? ingest(b, e) : store_status(status, b->store->dir, "finishing a file of the store", e);
     }
+    if (b->bytes > 0 && code == ERR_OK)
+        store_took_file(b->store);
     destroy(b);
     return code;
 }

@@ -12,6 +12,7 @@
 struct store_env {
     rocksdb_env_t *memory;
     atomic_bool full;
+    atomic_uint files_left; /* until it is full; 0: not limited */
 };
 
 struct store {
@@ -41,6 +42,7 @@ int store_status(char *status, const char *dir, const char *what, struct error *
 int store_file_missing(const char *dir, const char *file, struct error *e);
 
 /* store.c: ERR_STORAGE_FULL if its memory was told to be full; `what` was to be done. */
+void store_took_file(const struct store *s); /* of bodies or state, ingested whole */
 int store_room(const struct store *s, const char *what, struct error *e);
 
 /* batch.c: the changes as RocksDB's own batch, valid until the batch is changed. */

@@ -28,7 +28,21 @@ void store_env_destroy(struct store_env *env)
 
 void store_env_fill(struct store_env *env, bool full)
 {
+    atomic_store(&env->files_left, 0);
     atomic_store(&env->full, full);
+}
+
+void store_env_fill_after(struct store_env *env, unsigned files)
+{
+    atomic_store(&env->full, files == 0);
+    atomic_store(&env->files_left, files);
+}
+
+void store_took_file(const struct store *s)
+{
+    struct store_env *env = s->in_memory;
+    if (env != NULL && atomic_load(&env->files_left) > 0 && atomic_fetch_sub(&env->files_left, 1) == 1)
+        atomic_store(&env->full, true);
 }
 
 int store_room(const struct store *s, const char *what, struct error *e)

@@ -37,6 +37,7 @@ struct store_env *store_env_create(void);
 void store_env_destroy(struct store_env *env);
 /* From then on its store refuses whatever takes space (writes, flushes, new files) with ERR_STORAGE_FULL, until told otherwise. */
 void store_env_fill(struct store_env *env, bool full);
+void store_env_fill_after(struct store_env *env, unsigned files); /* from when it took so many more files in bulk */
 
 int store_open(const struct store_options *options, struct store **out, struct error *e);
 void store_close(struct store *s); /* accepts NULL; what was not flushed is lost, as in a crash */

@@ -176,6 +176,7 @@ static int open_all(struct sim_node *n, struct error *e)
                                   .store = n->store,
                                   .env = &n->env,
                                   .seed = random_next(&n->random),
+                                  .spill_file_bytes = 32 * 1024,
                                   .cache_bytes = 32 * 1024,
                                   .trace = n->trace};
         for (uint64_t id = 1; id <= n->founders; id++)

@@ -119,6 +119,35 @@ START_TEST(acknowledged_messages_outlive_a_full_store_and_the_log)
 }
 END_TEST
 
+/* Each round spills one file and then finds no room: the next goes on where it ended. */
+START_TEST(a_store_that_takes_a_file_at_a_time_gets_all_of_them)
+{
+    open_shard();
+    uint64_t queue = make_queue(Q);
+    for (int i = 0; i < MESSAGES; i++)
+        send_one(queue);
+    struct shard_status status;
+    shard_status(shard, &status);
+    uint64_t all = status.applied;
+    flush_all();
+    others_outgrow_the_log();
+    struct log_group *group = log_group(log_, 1, port);
+    enum { FILES = MESSAGES * BODY / SPILL_FILE + 1 };
+    for (int round = 0; round < FILES; round++) {
+        store_env_fill_after(store_env, 1);
+        shard_upkeep(shard);
+        run_works(0);
+        tick();
+    }
+    ck_assert_uint_gt(log_first(group), all);
+    store_env_fill(store_env, false);
+    struct consumer c;
+    receive(queue, &c, MESSAGES);
+    ck_assert_uint_eq(delivered, MESSAGES);
+    close_shard();
+}
+END_TEST
+
 /* The spill is listed, and the store fills up before its bodies are written; or before it is listed. */
 START_TEST(what_is_not_spilled_stays_in_the_log)
 {
@@ -290,6 +319,7 @@ int main(void)
     Suite *s = suite_create("revive");
     TCase *t = tcase_create("revive");
     tcase_add_loop_test(t, acknowledged_messages_outlive_a_full_store_and_the_log, 0, 2);
+    tcase_add_test(t, a_store_that_takes_a_file_at_a_time_gets_all_of_them);
     tcase_add_loop_test(t, what_is_not_spilled_stays_in_the_log, 0, 2);
     tcase_add_test(t, a_purge_on_a_full_store_is_finished_when_there_is_space);
     tcase_add_test(t, a_look_at_a_full_store_does_no_harm);

@@ -14,7 +14,7 @@
 
 #define RIG __attribute__((unused)) static
 
-enum { SEGMENT = 64 * 1024, WINDOW = 4 * SEGMENT, WORKS = 64, FLUSH = 32 * 1024 };
+enum { SEGMENT = 64 * 1024, WINDOW = 4 * SEGMENT, WORKS = 64, FLUSH = 32 * 1024, SPILL_FILE = 8 * 1024 };
 
 static uint64_t wall_ms = 1700000000000;
 static struct sim_disk *disk;
@@ -164,6 +164,7 @@ RIG void start_shard(void)
                               .env = &env,
                               .seed = 7,
                               .flush_bytes = FLUSH,
+                              .spill_file_bytes = SPILL_FILE,
                               .cache_bytes = cache_bytes};
     membership_add(&o.founders.voters, 1);
     ck_assert_msg(shard_open(&o, &shard, &e) == ERR_OK, "%s", e.message);
