@@ -72,15 +72,20 @@ static void look_again(struct lease *l, int code)
         timers_arm(&d->timers, &b->timer, timers_now_ms(&d->timers) + BINDING_AGAIN_MS);
 }
 
+/* Requests that it takes to send the batch. */
+static uint32_t requests_of(const struct lease *l)
+{
+    return l->endpoint->target->format->single ? (uint32_t)l->batch->count : 1;
+}
+
 /* Whether what came may still be sent: meanwhile the endpoint may have got into trouble, the binding may be gone,
- * paused or of another function, and the format one that takes a FIFO queue's messages one by one. */
+ * paused or of another function, and the format one that takes more requests than were reserved. */
 static bool still_wanted(const struct lease *l)
 {
     const struct endpoint *e = l->endpoint;
     const struct binding *b = l->binding;
     return !e->dispatcher->closing && b->bound && !b->paused && b->endpoint == e && e->target != NULL &&
-           (l->probe || e->breaker.state == BREAKER_CLOSED) &&
-           !(e->target->format->single && b->origin.fifo && l->batch->count > 1);
+           (l->probe || e->breaker.state == BREAKER_CLOSED) && requests_of(l) <= l->reserved;
 }
 
 static void give_back(struct lease *l)
@@ -119,7 +124,7 @@ static void on_done(struct source_lease *request, int code, struct source_batch 
     bool wanted = batch != NULL && still_wanted(l);
     if (l->probe && !wanted)
         breaker_unprobed(&l->endpoint->breaker);
-    uint32_t used = !wanted ? 0 : l->endpoint->target->format->single ? (uint32_t)batch->count : 1;
+    uint32_t used = wanted ? requests_of(l) : 0;
     endpoint_give_tokens(l->endpoint, l->reserved - used);
     endpoint_give_permits(l->endpoint, l->reserved - used);
     if (wanted)

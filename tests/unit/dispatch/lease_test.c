@@ -106,6 +106,50 @@ START_TEST(what_is_leased_when_the_endpoint_falls_goes_back_unsent)
 }
 END_TEST
 
+/* A batch was reserved one request; by itself each message needs one. */
+START_TEST(a_batch_leased_before_the_format_takes_messages_one_by_one_goes_back_and_comes_so)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    f.source->fifo = _i == 1;
+    fixture_start(&f);
+    f.source->hold = true;
+    for (int i = 0; i < 5; i++)
+        fixture_fill(&f, 1, _i == 1 ? "group" : "");
+    RUN_UNTIL(&f, f.source->asked_count == 1);
+    f.function.format = HATO__FORMAT__RAW;
+    fixture_change(&f, &f.function);
+    fake_let_go(f.source);
+    RUN_UNTIL(&f, f.source->acked == 5);
+    ck_assert_uint_eq(f.web.requests, 5);
+    for (uint32_t i = 0; i < 5; i++)
+        ck_assert_uint_eq(f.source->messages[i].failures, 0);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(messages_leased_one_by_one_go_together_when_the_format_takes_batches_by_then)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    f.function.format = HATO__FORMAT__RAW;
+    f.function.has_max_concurrency = true;
+    f.function.max_concurrency = 2;
+    fixture_start(&f);
+    f.source->hold = true;
+    fixture_fill(&f, 2, "");
+    RUN_UNTIL(&f, f.source->asked_count == 1);
+    f.function.format = HATO__FORMAT__LAMBDA;
+    fixture_change(&f, &f.function);
+    fake_let_go(f.source);
+    RUN_UNTIL(&f, f.source->acked == 2);
+    ck_assert_uint_eq(f.web.requests, 1);
+    /* The permit that was not needed is there again. */
+    ck_assert_uint_eq(quota_take(f.quota, 1, 2, 2), 2);
+    fixture_close(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("lease");
@@ -117,6 +161,8 @@ int main(void)
     tcase_add_test(c, a_lease_is_extended_while_the_request_is_out);
     tcase_add_test(c, a_source_that_refuses_is_asked_again_later);
     tcase_add_test(c, what_is_leased_when_the_endpoint_falls_goes_back_unsent);
+    tcase_add_loop_test(c, a_batch_leased_before_the_format_takes_messages_one_by_one_goes_back_and_comes_so, 0, 2);
+    tcase_add_test(c, messages_leased_one_by_one_go_together_when_the_format_takes_batches_by_then);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
