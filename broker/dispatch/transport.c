@@ -24,7 +24,8 @@ static size_t on_answer(char *data, size_t one, size_t len, void *ctx)
     return len;
 }
 
-/* libcurl takes a connection that ends among the headers for a whole answer; so we look for their end. */
+/* libcurl takes a connection that ends among the headers for a whole answer; so we look for their end. Behind it there may
+ * be a status line, when what ended was an informational answer, or trailers, which have no end of their own here. */
 static size_t on_header(char *line, size_t one, size_t len, void *ctx)
 {
     (void)one;
@@ -34,7 +35,10 @@ static size_t on_header(char *line, size_t one, size_t len, void *ctx)
         x->too_large = true;
         return CURL_WRITEFUNC_ERROR;
     }
-    x->headers_whole = len > 0 && (line[0] == '\r' || line[0] == '\n');
+    if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
+        x->headers_whole = false;
+    else if (len > 0 && (line[0] == '\r' || line[0] == '\n'))
+        x->headers_whole = true;
     return len;
 }
 

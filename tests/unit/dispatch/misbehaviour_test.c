@@ -146,6 +146,7 @@ static const char *const broken_answers[] = {
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", /* ends within a chunk */
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",  /* no chunk */
     "HTTP/1.1 200 OK\r\nContent-Le",                                /* ends within the headers */
+    "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nCont",      /* the same, behind some that were whole */
     "SSH-2.0-OpenSSH_9.2\r\n",                                      /* speaks something else */
 };
 
@@ -171,6 +172,33 @@ START_TEST(an_answer_that_is_not_whole_is_no_answer)
     ck_assert_uint_eq(f.source->messages[0].returns, 1);
     ck_assert_uint_eq(f.source->messages[0].failures, 0);
     ck_assert_ptr_nonnull(strstr(f.source->messages[0].error, "no whole answer"));
+    fixture_close(&f);
+}
+END_TEST
+
+static const char *const odd_answers[] = {
+    /* with trailers behind the body */
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\n{}\r\n0\r\nX-Sum: 1\r\n\r\n",
+    /* with hints before it */
+    "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+};
+
+static void answer_oddly(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    web_put(r->connection, f->body, strlen(f->body));
+    web_done(r->connection);
+}
+
+START_TEST(an_answer_that_is_whole_though_odd_is_an_answer)
+{
+    struct fixture f;
+    fixture_open(&f, answer_oddly);
+    f.body = odd_answers[_i];
+    fixture_start(&f);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.source->acked + f.source->messages[0].returns == 1);
+    ck_assert_uint_eq(f.source->acked, 1);
     fixture_close(&f);
 }
 END_TEST
@@ -317,6 +345,8 @@ int main(void)
     tcase_add_test(c, an_answer_that_trickles_is_cut_off_at_the_timeout);
     tcase_add_loop_test(c, an_answer_that_is_not_whole_is_no_answer, 0,
                         sizeof broken_answers / sizeof broken_answers[0]);
+    tcase_add_loop_test(c, an_answer_that_is_whole_though_odd_is_an_answer, 0,
+                        sizeof odd_answers / sizeof odd_answers[0]);
     tcase_add_test(c, an_answer_without_end_is_stopped_and_a_success_when_nothing_in_it_matters);
     tcase_add_test(c, an_answer_without_end_is_a_failure_where_it_would_name_failures);
     tcase_add_test(c, an_answer_for_which_the_answers_of_others_leave_no_room_costs_no_receive);
