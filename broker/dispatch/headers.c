@@ -18,12 +18,19 @@ void headers_clear(struct headers *h)
 {
     buffer_clear(&h->text);
     h->count = 0;
+    headers_keep(h, 0, 0);
+}
+
+void headers_keep(struct headers *h, uint32_t lines, size_t bytes)
+{
+    h->lines_kept = lines;
+    h->bytes_kept = bytes;
 }
 
 static bool room_for(const struct headers *h, size_t name_len, size_t value_len)
 {
-    return h->count < HEADERS_MAX && value_len <= HEADERS_VALUE_MAX &&
-           h->text.len + name_len + value_len + 4 <= HEADERS_BYTES_MAX;
+    return h->count + h->lines_kept < HEADERS_MAX && value_len <= HEADERS_VALUE_MAX &&
+           h->text.len + name_len + value_len + 4 + h->bytes_kept <= HEADERS_BYTES_MAX;
 }
 
 static void begin(struct headers *h, const char *name)

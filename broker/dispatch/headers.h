@@ -25,11 +25,17 @@ struct headers {
     struct buffer text; /* lines, each ended by a zero byte */
     uint32_t starts[HEADERS_MAX];
     uint32_t count;
+    uint32_t lines_kept; /* by headers_keep */
+    size_t bytes_kept;
     struct curl_slist *nodes; /* HEADERS_MAX of them, once needed */
 };
 
 void headers_close(struct headers *h);
 void headers_clear(struct headers *h);
+
+/* Keeps so many lines and bytes (names, values, and 4 a line) free from now on, for what must not be left out: until it is
+ * called with less. */
+void headers_keep(struct headers *h, uint32_t lines, size_t bytes);
 
 /* False, and nothing is added, when the value is not printable ASCII, or a limit is reached. Spaces at its ends go. */
 bool headers_add(struct headers *h, const char *name, struct bytes value);

@@ -75,6 +75,15 @@ static void take_messages(struct job *j, const struct source_message *from, uint
     }
 }
 
+/* The signature is of the body, so its headers come last; but a request must not go without them. */
+static void keep_room_to_sign(struct job *j)
+{
+    enum { LINES = 3, NAMES_AND_TIME = 100 };
+    if (j->target->key_count > 0)
+        headers_keep(&j->encoded.headers, LINES,
+                     NAMES_AND_TIME + strlen(j->messages[0].source->id) + SIGNATURE_TEXT_MAX);
+}
+
 static void sign(struct job *j)
 {
     struct target *t = j->target;
@@ -85,9 +94,10 @@ static void sign(struct job *j)
     uint64_t seconds = j->started_ms / 1000;
     struct buffer text = {0};
     signature_write(j->dispatcher->crypto, t->keys, t->key_count, id, seconds, j->encoded.body, &text);
-    headers_add_text(h, "webhook-id", id);
-    headers_add_number(h, "webhook-timestamp", seconds);
-    headers_add(h, "webhook-signature", buffer_view(&text));
+    headers_keep(h, 0, 0);
+    bool whole = headers_add_text(h, "webhook-id", id) && headers_add_number(h, "webhook-timestamp", seconds) &&
+                 headers_add(h, "webhook-signature", buffer_view(&text));
+    ASSERT(whole);
     buffer_close(&text);
 }
 
@@ -105,6 +115,7 @@ static void trace(struct job *j)
 static void encode(struct job *j)
 {
     struct target *t = j->target;
+    keep_room_to_sign(j);
     /* First, so that a message with many attributes leaves room for what the receiver relies on. */
     trace(j);
     j->encoded.content_type = t->content_type;

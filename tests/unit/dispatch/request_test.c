@@ -103,6 +103,62 @@ START_TEST(the_id_of_a_signed_message_stays_and_its_time_is_that_of_the_attempt)
 }
 END_TEST
 
+enum { MANY = 150 };
+
+/* As many lines as there is room for, or as many bytes. */
+static void fill_with_attributes(Hato__Message *content, size_t value_len)
+{
+    static Hato__Attribute attributes[MANY];
+    static Hato__Attribute *list[MANY];
+    static char names[MANY][8];
+    static char value[256];
+    memset(value, 'x', sizeof value);
+    value[value_len] = '\0';
+    for (size_t i = 0; i < MANY; i++) {
+        hato__attribute__init(&attributes[i]);
+        snprintf(names[i], sizeof names[i], "a%zu", i);
+        attributes[i].name = names[i];
+        attributes[i].value_case = HATO__ATTRIBUTE__VALUE_TEXT;
+        attributes[i].text = value;
+        list[i] = &attributes[i];
+    }
+    content->attributes = list;
+    content->n_attributes = MANY;
+}
+
+static void note_signature(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    char text[256];
+    f->number += web_header(r, "webhook-id", text, sizeof text) != NULL &&
+                 web_header(r, "webhook-timestamp", text, sizeof text) != NULL &&
+                 web_header(r, "webhook-signature", text, sizeof text) != NULL;
+    web_reply(r, 200, "", "");
+}
+
+START_TEST(a_message_of_many_attributes_is_signed_all_the_same)
+{
+    static const size_t lengths[] = {1, 60, 90, 180, 188, 196, 204, 255};
+    struct fixture f;
+    fixture_open(&f, note_signature);
+    f.function.format = _i == 0 ? HATO__FORMAT__RAW : HATO__FORMAT__CLOUDEVENTS;
+    char *secrets[] = {(char *)(uintptr_t) "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                       (char *)(uintptr_t) "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"};
+    f.function.n_secrets = 2;
+    f.function.secrets = secrets;
+    fixture_start(&f);
+    for (uint32_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        Hato__Message content = HATO__MESSAGE__INIT;
+        fill_with_attributes(&content, lengths[i]);
+        fake_put_message(f.source, QUEUE, &content);
+        dispatcher_wake(f.d, QUEUE);
+        RUN_UNTIL(&f, f.source->acked == i + 1);
+        ck_assert_msg(f.number == i + 1, "not signed, with values of %zu bytes", lengths[i]);
+    }
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(the_last_attempts_are_kept_newest_first)
 {
     struct fixture f;
@@ -134,6 +190,7 @@ int main(void)
     tcase_add_test(c, raw_requests_carry_the_message_s_properties_in_headers);
     tcase_add_test(c, headers_of_the_function_are_sent_and_may_replace_the_content_type);
     tcase_add_test(c, the_id_of_a_signed_message_stays_and_its_time_is_that_of_the_attempt);
+    tcase_add_loop_test(c, a_message_of_many_attributes_is_signed_all_the_same, 0, 2);
     tcase_add_test(c, the_last_attempts_are_kept_newest_first);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
