@@ -28,7 +28,8 @@
  * until their timeout. Sends are repeated with the same producer id and sequence, so that each message is stored once. A
  * repeated ack, nack or cancel whose receipt or message is gone by then is reported as HATO_UNKNOWN_OUTCOME: most likely
  * the first one did it. What must not be done twice (purge, redrive, resuming a group, creating a function) is not repeated and reported
- * as HATO_UNKNOWN_OUTCOME too.
+ * as HATO_UNKNOWN_OUTCOME too. A connection that died without a word (a machine that lost its power, a firewall that forgot) is
+ * noticed within silence_max_ms of the first answer or delivery that is missed, and counts as lost.
  *
  * BATCHING. Sends to one queue of one turn of the loop leave as one request, likewise acks, nacks and extends; all of a
  * turn leave with one write. Calls of one client for one queue and of one kind take effect in the order made; any other
@@ -128,7 +129,9 @@ struct hato_options {
     uint64_t connect_timeout_ms; /* of one try to connect; 0: 5 s */
     uint64_t reconnect_min_ms;   /* first pause between tries; doubles, with jitter; 0: 50 ms */
     uint64_t reconnect_max_ms;   /* longest pause; 0: 5 s */
-    uint64_t first_connect_ms;   /* while there never was a connection, calls fail with HATO_IO once tries have gone on
+    uint64_t silence_max_ms;   /* of a broker that owes an answer or has a stream of ours, until the connection is given
+                                         up and a new one opened; it is asked for a sign of life meanwhile; 0: 20 s */
+    uint64_t first_connect_ms; /* while there never was a connection, calls fail with HATO_IO once tries have gone on
                                          for so long (1: at the first failure); 0: calls wait until their timeout */
     uint64_t pending_bytes_max;  /* of calls not answered; above it new ones fail with HATO_OVERLOADED; 0: 256 MiB */
     uint32_t batch_messages_max; /* calls of one turn put into one request; 1 to 1,000; 0: 1,000 */

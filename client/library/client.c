@@ -176,6 +176,8 @@ static void on_timer(uv_timer_t *handle)
     expire_list(c, &c->queued, now, &earliest);
     expire_list(c, &c->sent, now, &earliest);
     stream_expire_all(c, now, &earliest);
+    if (c->link != NULL)
+        link_look(c->link, now, &earliest);
     if (earliest != UINT64_MAX)
         client_arm(c, earliest > now + EXPIRE_PAUSE_MIN_MS ? earliest : now + EXPIRE_PAUSE_MIN_MS);
     client_wake(c);
@@ -262,6 +264,7 @@ static void take_options(struct hato_client *c, const struct hato_options *o)
     c->options.connect_timeout_ms = number_or(o->connect_timeout_ms, 5000);
     c->options.reconnect_min_ms = number_or(o->reconnect_min_ms, 50);
     c->options.reconnect_max_ms = number_or(o->reconnect_max_ms, 5000);
+    c->options.silence_max_ms = number_or(o->silence_max_ms, 20000);
     c->options.pending_bytes_max = number_or(o->pending_bytes_max, 256u << 20);
     c->options.batch_messages_max = (uint32_t)number_or(o->batch_messages_max, CLIENT_MESSAGES_MAX);
     c->options.batch_bytes_max = number_or(o->batch_bytes_max, 1u << 20);

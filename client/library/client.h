@@ -66,7 +66,7 @@ struct hato_client {
 
     uv_idle_t turn; /* active when there is something to do at the end of the turn */
     bool turn_asked;
-    uv_timer_t timer;  /* the earliest deadline of a request or stream */
+    uv_timer_t timer;  /* the earliest deadline of a request, a stream or the link */
     uint64_t timer_at; /* when it is set for, UINT64_MAX: not */
 
     struct reach reach;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/assert.h"
+
 static ProtobufCBinaryData binary(const void *data, size_t len)
 {
     return (ProtobufCBinaryData){len, (uint8_t *)data};
@@ -10,6 +12,15 @@ static ProtobufCBinaryData binary(const void *data, size_t len)
 char *encode_text(const char *text)
 {
     return (char *)(text != NULL ? text : "");
+}
+
+void encode_frame(struct buffer *out, const Hato__Request *request)
+{
+    size_t len = hato__request__get_packed_size(request);
+    ASSERT(len <= UINT32_MAX);
+    buffer_u32(out, (uint32_t)len);
+    hato__request__pack(request, buffer_reserve(out, len));
+    out->len += len;
 }
 
 /* ---------------------------------------------------------------- messages */

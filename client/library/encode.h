@@ -10,6 +10,9 @@
 
 enum { ENCODE_ATTRIBUTES_MAX = 64 };
 
+/* Appends the request as a frame: its length, and the request. */
+void encode_frame(struct buffer *out, const Hato__Request *request);
+
 /* Errors: HATO_INVALID. */
 int encode_message(struct arena *a, Hato__Message *out, const struct hato_message *m, struct error *e);
 

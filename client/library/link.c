@@ -5,6 +5,7 @@
 #include "library/answer.h"
 #include "library/decode.h"
 #include "library/encode.h"
+#include "library/pulse.h"
 #include "library/request.h"
 
 enum {
@@ -29,6 +30,7 @@ struct link {
     uv_write_t greeting;
     struct buffer greeting_bytes;
     struct buffer in;
+    struct pulse pulse; /* of a link that is ready */
 };
 
 static void fail(struct link *l, enum error_code code, const char *what)
@@ -97,6 +99,7 @@ static bool take_hello(struct link *l, struct bytes frame, struct error *e)
     if (!ok)
         return false;
     l->state = LINK_READY;
+    pulse_begin(&l->pulse, c, &l->tcp);
     client_connected(c);
     return true;
 }
@@ -163,6 +166,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct link *l = stream->data;
     struct error e;
     if (n > 0) {
+        pulse_heard(&l->pulse);
         l->in.len += (size_t)n;
         if (!take_all(l, &e))
             link_fail(l, &e);
@@ -190,10 +194,7 @@ static void put_greeting(struct link *l)
     message.id = HELLO_ID;
     message.op_case = HATO__REQUEST__OP_HELLO;
     message.hello = &hello;
-    size_t len = hato__request__get_packed_size(&message);
-    buffer_u32(b, (uint32_t)len);
-    hato__request__pack(&message, buffer_reserve(b, len));
-    b->len += len;
+    encode_frame(b, &message);
 }
 
 static void on_greeting_written(uv_write_t *write, int status)
@@ -229,6 +230,7 @@ static void on_closed(uv_handle_t *handle)
     struct hato_client *c = l->client;
     buffer_close(&l->greeting_bytes);
     buffer_close(&l->in);
+    pulse_close(&l->pulse);
     memory_free(l);
     client_handle_gone(c);
 }
@@ -282,8 +284,18 @@ void link_write(struct link *l, struct write *w)
         bufs[i] = uv_buf_init((char *)r->frame.data + r->start, (unsigned)(r->frame.len - r->start));
     }
     w->link = l;
+    pulse_asked(&l->pulse);
     int rc = uv_write(&w->uv, (uv_stream_t *)&l->tcp, bufs, w->count, on_written);
     ASSERT(rc == 0); /* it only refuses what is not a writable socket */
+}
+
+void link_look(struct link *l, uint64_t now, uint64_t *earliest)
+{
+    if (l->state != LINK_READY)
+        return;
+    struct error e;
+    if (pulse_look(&l->pulse, now, earliest, &e) != ERR_OK)
+        link_fail(l, &e);
 }
 
 void link_close(struct link *l)

@@ -24,6 +24,10 @@ bool link_ready(const struct link *l);
  * request_written. */
 void link_write(struct link *l, struct write *w);
 
+/* Looks from time to time whether the broker is silent while something is awaited of it: asks it for a sign of life, and gives
+ * the connection up when none comes. Lowers `*earliest` to when it wants to look again (as client_now). */
+void link_look(struct link *l, uint64_t now, uint64_t *earliest);
+
 /* Closes; nothing more is heard of it. Its memory goes when libuv lets it. */
 void link_close(struct link *l);
 

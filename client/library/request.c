@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "library/call.h"
+#include "library/encode.h"
 #include "library/stream.h"
 
 enum { POOL_MAX = 64, POOL_FRAME_BYTES_MAX = 2 * 1024 * 1024 };
@@ -38,11 +39,7 @@ static void recycle(struct hato_client *c, struct request *r)
 void request_pack(struct request *r, struct hato_client *c, Hato__Request *message)
 {
     message->id = r->id;
-    size_t len = hato__request__get_packed_size(message);
-    ASSERT(len <= UINT32_MAX);
-    buffer_u32(&r->frame, (uint32_t)len);
-    hato__request__pack(message, buffer_reserve(&r->frame, len));
-    r->frame.len += len;
+    encode_frame(&r->frame, message);
     r->accounted = r->frame.len;
     c->pending_bytes += r->accounted;
 }

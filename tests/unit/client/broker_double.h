@@ -94,6 +94,13 @@ static inline void double_hang_up(struct double_peer *p)
     uv_close((uv_handle_t *)&p->tcp, double_on_peer_closed);
 }
 
+/* From now on nothing is heard of this connection, as when a machine on the way is gone: what comes is lost, nothing is sent,
+ * and nobody hangs up. */
+static inline void double_vanish(struct double_peer *p)
+{
+    uv_read_stop((uv_stream_t *)&p->tcp);
+}
+
 static inline void double_greet(struct double_peer *p, const Hato__Request *request)
 {
     struct double_broker *b = p->broker;

@@ -124,7 +124,7 @@ static inline void on_connection_change(void *user, bool connected, const struct
     copy_text(h->lost_message, sizeof h->lost_message, error->message, strlen(error->message));
 }
 
-/* `options` may be NULL; server, pauses and the connection's callback are filled in. */
+/* `options` may be NULL; server, pauses and the connection's callback are filled in, and silence is borne unless told else. */
 static inline struct harness *harness_open(double_request on_request, const struct hato_options *options)
 {
     struct harness *h = calloc(1, sizeof *h);
@@ -132,6 +132,7 @@ static inline struct harness *harness_open(double_request on_request, const stru
     double_open(&h->broker, &h->loop, on_request, h);
     struct hato_options o = options != NULL ? *options : (struct hato_options){0};
     o.server = o.server != NULL ? o.server : h->broker.address;
+    o.silence_max_ms = o.silence_max_ms != 0 ? o.silence_max_ms : HARNESS_TIMEOUT_S * UINT64_C(1000);
     o.reconnect_min_ms = 1;
     o.reconnect_max_ms = 4;
     o.on_connection = on_connection_change;
