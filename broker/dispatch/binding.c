@@ -150,8 +150,10 @@ struct binding_ask binding_wants(struct binding *b, uint32_t room)
     uint32_t most = single ? (b->origin.fifo ? 1 : least(room, BINDING_SINGLES_MAX)) : b->batch_size;
     uint32_t there = d->ops->available(d->ctx, b->queue, b->asked + most);
     uint32_t more = there > b->asked ? there - b->asked : 0;
-    if (more == 0)
+    if (more == 0) {
+        b->due = false; /* whatever has waited is gone: what comes next waits anew */
         return nothing;
+    }
     if (!single && b->window_ms > 0 && more < most && !b->due) {
         if (!timers_armed(&b->timer))
             timers_arm(&d->timers, &b->timer, timers_now_ms(&d->timers) + b->window_ms);

@@ -169,6 +169,35 @@ START_TEST(a_function_created_anew_under_the_name_begins_afresh)
 }
 END_TEST
 
+START_TEST(after_a_window_that_found_nothing_the_next_batch_has_one_again)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    f.binding.has_window_ms = true;
+    f.binding.window_ms = 20;
+    fixture_start(&f);
+    f.source->hold = true;
+    fixture_fill(&f, 3, "");
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+    for (uint32_t i = 0; i < 3; i++)
+        f.source->messages[i].state = FAKE_ACKED; /* somebody else has consumed them */
+    fake_let_go(f.source);
+    while (uv_backend_timeout(&f.loop) != -1)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    uint32_t leases = f.source->leases;
+    f.binding.window_ms = 300000;
+    fixture_bind_to(&f, QUEUE, fixture_function);
+    fixture_fill(&f, 3, "");
+    for (int i = 0; i < 5; i++)
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(f.source->leases, leases);
+    fixture_fill(&f, 7, "");
+    RUN_UNTIL(&f, f.source->acked == 10);
+    ck_assert_uint_eq(f.web.requests, 1);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(a_queue_bound_before_its_function_is_known_is_delivered_once_it_is)
 {
     struct fixture f;
@@ -202,6 +231,7 @@ int main(void)
     tcase_add_loop_test(c, when_the_function_is_deleted_only_a_success_of_what_is_out_still_counts, 0,
                         sizeof last_answers / sizeof last_answers[0]);
     tcase_add_test(c, a_function_created_anew_under_the_name_begins_afresh);
+    tcase_add_test(c, after_a_window_that_found_nothing_the_next_batch_has_one_again);
     tcase_add_test(c, a_queue_bound_before_its_function_is_known_is_delivered_once_it_is);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
