@@ -1,8 +1,9 @@
 /* Formats cloudevents and cloudevents-structured: CloudEvents 1.0 over HTTP.
  *
  * id, source (the queue's ARN) and time come from the queue; type, subject, dataschema and content-type from
- * attributes of these names, where the message has them; the content type else from the function. Its other attributes become extensions if their names, in
- * lower case, are ones that CloudEvents allows (letters and digits only) and are not taken. */
+ * attributes of these names, where the message has them; the content type else from the function. Its other attributes
+ * become extensions if their names, in lower case, are ones that CloudEvents allows (letters and digits only) and are not
+ * taken: of "Foo" and "foo" the first is sent. */
 #include <jansson.h>
 #include <proto/client.pb-c.h>
 #include <stdio.h>
@@ -56,13 +57,23 @@ static bool extension_name(const char *attribute, char out[EXTENSION_MAX + 1])
     return true;
 }
 
+/* An attribute before the `i`th has become the extension of this name. */
+static bool given_before(const Hato__Message *content, size_t i, const char *name)
+{
+    char other[EXTENSION_MAX + 1];
+    for (size_t k = 0; k < i; k++)
+        if (extension_name(content->attributes[k]->name, other) && strcmp(other, name) == 0)
+            return true;
+    return false;
+}
+
 static void put_extensions(const struct sink *s, const Hato__Message *content)
 {
     struct buffer text = {0};
     for (size_t i = 0; i < content->n_attributes; i++) {
         const Hato__Attribute *a = content->attributes[i];
         char name[EXTENSION_MAX + 1];
-        if (!extension_name(a->name, name))
+        if (!extension_name(a->name, name) || given_before(content, i, name))
             continue;
         if (a->value_case == HATO__ATTRIBUTE__VALUE_BINARY) {
             buffer_clear(&text);

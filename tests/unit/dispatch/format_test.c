@@ -319,6 +319,26 @@ START_TEST(a_structured_cloudevent_is_one_object)
 }
 END_TEST
 
+START_TEST(of_attributes_that_become_the_same_extension_the_first_is_sent)
+{
+    add_text("Foo", "first");
+    add_text("foo", "second");
+    add_number("FOO", "3");
+    encode(&format_cloudevents);
+    ck_assert_str_eq(header("ce-foo"), "first");
+    uint32_t lines = out.headers.count;
+    json_t *got = structured();
+    ck_assert_str_eq(json_string_value(json_object_get(got, "foo")), "first");
+    json_decref(got);
+    got = json_loadb((const char *)out.body.data, out.body.len, JSON_REJECT_DUPLICATES, NULL);
+    ck_assert_msg(got != NULL, "%.*s", (int)out.body.len, (const char *)out.body.data);
+    json_decref(got);
+    content.n_attributes = 1;
+    encode(&format_cloudevents);
+    ck_assert_uint_eq(out.headers.count, lines);
+}
+END_TEST
+
 static const struct {
     const char *type;
     const char *body;
@@ -420,6 +440,7 @@ int main(void)
     tcase_add_test(c, a_binary_cloudevent_is_the_body_and_headers);
     tcase_add_test(c, a_cloudevent_without_attributes_has_its_defaults);
     tcase_add_test(c, a_structured_cloudevent_is_one_object);
+    tcase_add_test(c, of_attributes_that_become_the_same_extension_the_first_is_sent);
     tcase_add_loop_test(c, the_data_of_a_structured_cloudevent_is_json_text_or_base64, 0,
                         sizeof datas / sizeof datas[0]);
     tcase_add_test(c, a_cloudevent_that_names_no_content_type_has_the_function_s);
