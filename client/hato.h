@@ -285,7 +285,7 @@ HATO_API struct hato_call *hato_ack(struct hato_client *client, const char *queu
 
 struct hato_nack_options {
     uint64_t delay_ms; /* before they may be received again; at most 7 days */
-    const char *error; /* kept as the messages' last error; cut at 1 KiB; NULL: none */
+    const char *error; /* kept as the messages' last error; cut at 1 KiB, at a whole character; NULL: none */
     uint32_t status;   /* a status kept with it, 0: none */
     bool uncounted;    /* this receive does not count: the messages were not tried */
 };

@@ -71,6 +71,16 @@ bool utf8_valid(struct bytes b)
     return true;
 }
 
+struct bytes utf8_cut(struct bytes text, size_t max)
+{
+    if (text.len <= max)
+        return text;
+    size_t len = max;
+    for (int back = 0; back < 3 && len > 0 && continues(text.data[len]); back++)
+        len--;
+    return bytes_of(text.data, len);
+}
+
 static bool xml_char(uint32_t c)
 {
     if (c < 0x20)

@@ -14,6 +14,9 @@ size_t utf8_next(struct bytes b, uint32_t *point);
 
 bool utf8_valid(struct bytes b);
 
+/* The longest beginning of UTF-8 text that has at most `max` bytes and does not end inside a character. */
+struct bytes utf8_cut(struct bytes text, size_t max);
+
 /* Also holds only characters of XML 1.0, which is what SQS takes as a body: U+9, U+A, U+D, U+20 to U+D7FF, U+E000 to
  * U+FFFD, U+10000 to U+10FFFF. */
 bool utf8_xml(struct bytes b);

@@ -154,8 +154,6 @@ static int submit_nack(struct op *op, struct shard *s, uint64_t queue)
                                   .uncounted = n->uncounted,
                                   .error = bytes_text(n->error),
                                   .count = x->went};
-    if (settle.error.len > ENTRY_ERROR_MAX)
-        settle.error.len = ENTRY_ERROR_MAX;
     return shard_nack(s, &op->command, &settle, x->leases, &op->error);
 }
 

@@ -1,6 +1,7 @@
 #include "state/entry.h"
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 enum { COUNT_AT = 4, LEASE_BYTES = 16 };
 
@@ -96,15 +97,15 @@ void entry_add_ack(struct entry_writer *w, uint64_t queue, const struct entry_le
 
 void entry_add_nack(struct entry_writer *w, const struct entry_settle *settle, const struct entry_lease *leases)
 {
-    size_t error_len = settle->error.len > ENTRY_ERROR_MAX ? ENTRY_ERROR_MAX : settle->error.len;
-    begin(w, COMMAND_NACK, 28 + error_len + (size_t)settle->count * LEASE_BYTES);
+    struct bytes error = utf8_cut(settle->error, ENTRY_ERROR_MAX);
+    begin(w, COMMAND_NACK, 28 + error.len + (size_t)settle->count * LEASE_BYTES);
     buffer_u64(w->out, settle->queue);
     buffer_u64(w->out, settle->delay_ms);
     buffer_u32(w->out, settle->status);
     buffer_u8(w->out, settle->uncounted ? 1 : 0);
     buffer_u8(w->out, 0);
-    buffer_u16(w->out, (uint16_t)error_len);
-    buffer_put(w->out, settle->error.data, error_len);
+    buffer_u16(w->out, (uint16_t)error.len);
+    buffer_put(w->out, error.data, error.len);
     put_leases(w->out, leases, settle->count);
 }
 

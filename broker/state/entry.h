@@ -111,7 +111,8 @@ size_t entry_send_bytes(const struct bytes *messages, size_t count);
 void entry_add_send(struct entry_writer *w, const struct entry_send *send, const struct bytes *messages);
 void entry_add_receive(struct entry_writer *w, const struct entry_receive *receive);
 void entry_add_ack(struct entry_writer *w, uint64_t queue, const struct entry_lease *leases, uint32_t count);
-/* `settle` gives everything but the leases; an error longer than ENTRY_ERROR_MAX is cut. */
+/* `settle` gives everything but the leases; an error longer than ENTRY_ERROR_MAX is cut, at a whole UTF-8
+ * character. */
 void entry_add_nack(struct entry_writer *w, const struct entry_settle *settle, const struct entry_lease *leases);
 void entry_add_extend(struct entry_writer *w, uint64_t queue, uint64_t visibility_ms, const struct entry_lease *leases,
                       uint32_t count);

@@ -1,20 +1,10 @@
 #include "state/lasterror.h"
 
+#include "base/utf8.h"
 #include "state/identity.h"
 #include "state/keys.h"
 
 enum { VERSION = 1 };
-
-/* The longest beginning of at most LASTERROR_TEXT_MAX bytes that does not end inside a character. */
-static struct bytes cut(struct bytes text)
-{
-    if (text.len <= LASTERROR_TEXT_MAX)
-        return text;
-    size_t len = LASTERROR_TEXT_MAX;
-    for (size_t back = 0; back < 3 && len > 0 && (text.data[len] & 0xc0) == 0x80; back++)
-        len--;
-    return bytes_of(text.data, len);
-}
 
 static struct key key_for(const struct keys *ks, uint64_t queue, uint64_t sequence)
 {
@@ -37,7 +27,7 @@ void lasterror_put(struct keys *ks, uint64_t queue, uint64_t sequence, const str
 {
     struct key k = key_for(ks, queue, sequence);
     struct buffer *v = keys_begin(ks, VERSION);
-    put_text(v, cut(l->text), LASTERROR_TEXT_MAX);
+    put_text(v, utf8_cut(l->text, LASTERROR_TEXT_MAX), LASTERROR_TEXT_MAX);
     buffer_varint(v, l->status);
     put_text(v, l->source, IDENTITY_NAME_MAX);
     put_text(v, l->reason, LASTERROR_REASON_MAX);

@@ -1,6 +1,7 @@
 #include "library/batch.h"
 
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "library/call.h"
 #include "library/encode.h"
 #include "library/operation.h"
@@ -253,6 +254,13 @@ int batch_send(struct hato_client *c, struct hato_call *call, const char *queue,
 
 /* ---------------------------------------------------------------- settlements */
 
+/* The byte behind the limit tells whether a character goes across it. */
+static void put_error(struct buffer *key, const char *error)
+{
+    struct bytes cut = utf8_cut(bytes_of(error, strnlen(error, NACK_ERROR_MAX + 1)), NACK_ERROR_MAX);
+    put_bytes(key, NACK_ERROR, cut.data, cut.len);
+}
+
 static void put_settlement(struct buffer *key, const struct settlement *s)
 {
     if (s->operation->request == HATO__REQUEST__OP_EXTEND)
@@ -261,7 +269,7 @@ static void put_settlement(struct buffer *key, const struct settlement *s)
         return;
     put_number(key, NACK_DELAY, s->delay_ms);
     if (s->error != NULL && s->error[0] != '\0')
-        put_bytes(key, NACK_ERROR, s->error, strnlen(s->error, NACK_ERROR_MAX));
+        put_error(key, s->error);
     put_number(key, NACK_STATUS, s->status);
     put_number(key, NACK_UNCOUNTED, s->uncounted);
 }

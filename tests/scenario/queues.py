@@ -189,6 +189,16 @@ def purge(s, c):
     s.equal("and not what comes after", bodies(c.receive(q, 10)), [b"new"])
 
 
+def long_errors(s, c):
+    q = make(c, "verbose")
+    c.send(q, b"x")
+    for error, kept in (("x" * 2000, "x" * 1024), ("€" * 1000, "€" * 341), ("a" + "é" * 1000, "a" + "é" * 511)):
+        one, = c.receive(q, wait_ms=60000)
+        c.call("nack", queue=q, receipts=[one["receipt"]], error=error)
+        s.equal(f"an error of {len(error.encode())} bytes is cut at a whole character",
+                c.call("peek", queue=q)["messages"][0]["last_error"], kept)
+
+
 def dead_letters(s, c):
     q = make(c, "dying", dead_letter_queue="dead", max_receives=2)
     message_id, = c.send(q, {"body": b"x", "attributes": [{"name": "k", "text": "v"}]})
@@ -310,7 +320,7 @@ def accounts(s, c, b):
 with scenario() as scene:
     broker = scene.broker()
     with native.Connection(broker.port) as client:
-        for part in (delays, visibility, order, deduplication, priorities, fairness, retention, limits, purge, dead_letters,
+        for part in (delays, visibility, order, deduplication, priorities, fairness, retention, limits, purge, long_errors, dead_letters,
                      slow_redrive, halted_groups, many_queues):
             part(scene, client)
         for part in (lost_dead_letter_queue, long_polls, streams, accounts):

@@ -107,6 +107,36 @@ START_TEST(long_text_is_checked_to_its_last_byte)
 }
 END_TEST
 
+START_TEST(text_is_cut_at_a_whole_character)
+{
+    static const char *texts[] = {"abcdef", "h\xc3\xa9llo", "\xe2\x82\xac\xe2\x82\xac",
+                                  "\xf0\x9f\x95\x8a\xf0\x9f\x95\x8a", ""};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct bytes text = bytes_text(texts[i]);
+        for (size_t max = 0; max <= text.len + 1; max++) {
+            struct bytes cut = utf8_cut(text, max);
+            ck_assert_uint_le(cut.len, max);
+            ck_assert(cut.data == text.data);
+            ck_assert(utf8_valid(cut));
+            if (cut.len < text.len) { /* one character more would be too much */
+                uint32_t point;
+                size_t next = utf8_next(bytes_of(text.data + cut.len, text.len - cut.len), &point);
+                ck_assert_uint_gt(cut.len + next, max);
+            }
+        }
+    }
+}
+END_TEST
+
+START_TEST(what_is_no_text_is_cut_as_well)
+{
+    uint8_t odd[16];
+    memset(odd, 0x80, sizeof odd);
+    ck_assert_uint_eq(utf8_cut(bytes_of(odd, sizeof odd), 10).len, 7);
+    ck_assert_uint_eq(utf8_cut(bytes_of(odd, sizeof odd), 2).len, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("utf8");
@@ -117,6 +147,8 @@ int main(void)
     tcase_add_test(c, xml_text_has_no_control_characters_and_no_noncharacters);
     tcase_add_test(c, a_zero_byte_is_utf8_but_not_xml_and_empty_text_is_both);
     tcase_add_test(c, long_text_is_checked_to_its_last_byte);
+    tcase_add_test(c, text_is_cut_at_a_whole_character);
+    tcase_add_test(c, what_is_no_text_is_cut_as_well);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -120,6 +120,25 @@ START_TEST(a_kept_reply_of_a_shared_request_has_its_own_memory)
 }
 END_TEST
 
+START_TEST(the_error_of_a_nack_is_cut_at_a_whole_character)
+{
+    struct harness *h = harness_open(answer_well, NULL);
+    char error[4000];
+    struct outcome o = {0};
+    struct hato_bytes receipt = receipt_of("r0");
+    struct hato_nack_options options = {.error = error};
+    for (size_t i = 0; i < sizeof error - 1; i += 3)
+        memcpy(error + i, "\xe2\x82\xac", 3);
+    error[sizeof error - 1] = '\0';
+    hato_nack(h->client, "jobs", &receipt, 1, &options, record, &o);
+    RUN_UNTIL(h, o.times > 0);
+    ck_assert_uint_eq(h->seen_count, 1);
+    ck_assert_uint_eq(h->seen[0].error_len, 1023);
+    ck_assert(h->seen[0].error_is_text);
+    harness_close(h);
+}
+END_TEST
+
 START_TEST(settlements_share_a_request_when_they_say_the_same)
 {
     struct harness *h = harness_open(answer_well, NULL);
@@ -545,6 +564,7 @@ int main(void)
     tcase_add_test(tc, a_request_holds_at_most_a_thousand_messages_and_the_limit_of_bytes);
     tcase_add_test(tc, one_message_that_is_refused_does_not_fail_the_others);
     tcase_add_test(tc, a_kept_reply_of_a_shared_request_has_its_own_memory);
+    tcase_add_test(tc, the_error_of_a_nack_is_cut_at_a_whole_character);
     tcase_add_test(tc, settlements_share_a_request_when_they_say_the_same);
     tcase_add_test(tc, codes_of_a_shared_settlement_go_to_the_calls_they_belong_to);
     tcase_add_test(tc, replies_in_any_order_find_their_calls);

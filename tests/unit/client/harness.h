@@ -2,6 +2,7 @@
 #ifndef HATO_TESTS_CLIENT_HARNESS_H
 #define HATO_TESTS_CLIENT_HARNESS_H
 
+#include "base/utf8.h"
 #include "client/broker_double.h"
 
 enum { HARNESS_SEEN_MAX = 4096, HARNESS_TIMEOUT_S = 900 };
@@ -30,6 +31,8 @@ struct seen {
     uint64_t settled_below;
     uint64_t number; /* credit of a stream, delay of a nack, visibility of an extend */
     bool uncounted;
+    size_t error_len; /* of a nack */
+    bool error_is_text;
     char queue[32];
     char first[64]; /* body or receipt of the first item */
 };
@@ -83,6 +86,8 @@ static inline void see_fields(struct seen *s, const Hato__Request *r)
         see_binary(s, r->nack->n_receipts, r->nack->receipts);
         s->number = r->nack->delay_ms;
         s->uncounted = r->nack->uncounted;
+        s->error_len = strlen(r->nack->error);
+        s->error_is_text = utf8_valid(bytes_text(r->nack->error));
     } else if (r->op_case == HATO__REQUEST__OP_EXTEND) {
         queue = r->extend->queue;
         see_binary(s, r->extend->n_receipts, r->extend->receipts);

@@ -38,6 +38,32 @@ START_TEST(a_damaged_error_record_is_not_written_over_by_the_next_error)
 }
 END_TEST
 
+START_TEST(an_error_that_is_too_long_is_cut_at_a_whole_character)
+{
+    char error[2 * ENTRY_ERROR_MAX];
+    struct buffer payload = {0};
+    struct entry_writer w;
+    struct entry_lease lease = {1, 1};
+    for (size_t i = 0; i + 3 <= sizeof error; i += 3)
+        memcpy(error + i, "\xe2\x82\xac", 3);
+    struct entry_settle nack = {.queue = queue, .error = bytes_of(error, sizeof error), .count = 1};
+    entry_open(&w, &payload, 1, 1);
+    entry_add_nack(&w, &nack, &lease);
+    entry_close(&w);
+    struct entry_reader r;
+    struct entry_command c;
+    struct entry_settle read;
+    bool more;
+    ck_assert_int_eq(entry_read(&r, buffer_view(&payload), NULL), ERR_OK);
+    ck_assert_int_eq(entry_next(&r, &c, &more, NULL), ERR_OK);
+    ck_assert_int_eq(entry_read_settle(COMMAND_NACK, c.payload, &read, NULL), ERR_OK);
+    ck_assert_uint_eq(read.error.len, 1023);
+    ck_assert_mem_eq(read.error.data, error, read.error.len);
+    ck_assert_uint_eq(entry_lease_next(&read).lease, 1);
+    buffer_close(&payload);
+}
+END_TEST
+
 START_TEST(a_stale_receipt_cannot_delete_a_redelivered_message)
 {
     rig_send(&rig, queue, (struct rig_message){.body = "x"});
@@ -188,6 +214,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         a_damaged_error_record_is_not_written_over_by_the_next_error,
+        an_error_that_is_too_long_is_cut_at_a_whole_character,
         a_stale_receipt_cannot_delete_a_redelivered_message,
         a_late_ack_counts_until_another_receive,
         the_same_receipt_twice_in_one_command_acks_once,
