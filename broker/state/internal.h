@@ -42,6 +42,7 @@ enum {
     PROMOTED_CHUNKS_MAX = 4096,         /* of a queue: delayed chunks made ready ahead of being received */
     QUEUES_MAX = 1000000,               /* of one shard */
     TICK_STEPS_MAX = 10000,             /* things that fall due in one entry */
+    TICK_STEPS_MIN = 1000,              /* what a sweep may take whatever else is due */
     CACHED_BYTES_MAX = 4 * 1024 * 1024, /* never-received chunks kept in memory, of one shard */
 };
 #define DURATION_MS_MAX (UINT64_C(7) * 24 * 3600 * 1000)     /* of a lease, or a nack's delay */

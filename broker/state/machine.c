@@ -245,21 +245,30 @@ static int tick_queue(struct machine *m, struct queue *q, uint32_t *steps_left, 
     return code == ERR_OK && *steps_left > 0 ? retention_fresh(m, q, steps_left, e) : code;
 }
 
+static int tick_queues(struct machine *m, uint32_t *steps_left, struct error *e)
+{
+    int code = ERR_OK;
+    const struct heap_node *n;
+    while (code == ERR_OK && *steps_left > 0 && (n = heap_first(&m->timers)) != NULL && n->key <= m->clock_ms) {
+        struct queue *q = CONTAINER_OF(n, struct queue, timer);
+        heap_remove(&m->timers, &q->timer); /* back when the entry ends: once an entry is enough */
+        queue_mark(m, q);
+        code = tick_queue(m, q, steps_left, e);
+    }
+    return code;
+}
+
+/* What somebody waits for comes first; a sweep has time, but is never put off for good. */
 static int tick(struct machine *m, struct error *e)
 {
     uint32_t steps_left = TICK_STEPS_MAX;
     producer_forget(m->producers, &m->keys, m->clock_ms, FORGET_PRODUCERS_MAX);
     int code = move_redrives(m, e);
     if (code == ERR_OK)
-        code = sweep_step(m, &steps_left, e);
-    const struct heap_node *n;
-    while (code == ERR_OK && steps_left > 0 && (n = heap_first(&m->timers)) != NULL && n->key <= m->clock_ms) {
-        struct queue *q = CONTAINER_OF(n, struct queue, timer);
-        heap_remove(&m->timers, &q->timer); /* back when the entry ends: once an entry is enough */
-        queue_mark(m, q);
-        code = tick_queue(m, q, &steps_left, e);
-    }
-    return code;
+        code = tick_queues(m, &steps_left, e);
+    if (steps_left < TICK_STEPS_MIN)
+        steps_left = TICK_STEPS_MIN;
+    return code == ERR_OK ? sweep_step(m, &steps_left, e) : code;
 }
 
 uint64_t machine_next_due_ms(const struct machine *m)

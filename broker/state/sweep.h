@@ -7,7 +7,7 @@
 /* All chunks of the queue with a number (without the class bit) below `below` are to go. */
 void sweep_add(struct machine *m, uint64_t queue, uint64_t below);
 
-/* At the start of an entry. */
+/* At the start of an entry, after what is due. */
 int sweep_step(struct machine *m, uint32_t *steps_left, struct error *e);
 
 int sweep_load_all(struct machine *m, struct error *e);

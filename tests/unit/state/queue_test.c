@@ -1,6 +1,8 @@
 /* Queues made, changed, limited, emptied and deleted; listings. */
 #include "state/rig.h"
 
+enum { BACKLOG = 5000 };
+
 static struct rig rig;
 static uint64_t queue;
 
@@ -176,6 +178,55 @@ START_TEST(a_purge_takes_everything_at_once_and_nothing_sent_after_it)
 }
 END_TEST
 
+/* So many that their chunks take more than a few entries to sweep. */
+static void purge_many(void)
+{
+    struct rig_message *in = memory_zero(BACKLOG, sizeof *in);
+    char(*groups)[16] = memory_zero(BACKLOG, sizeof *groups);
+    for (size_t i = 0; i < BACKLOG; i++) { /* a chunk each */
+        snprintf(groups[i], sizeof groups[i], "%zu", i);
+        in[i] = (struct rig_message){.body = "x", .group = groups[i]};
+    }
+    rig_add_send(&rig, queue, in, BACKLOG, 0, 0);
+    rig_commit(&rig);
+    ck_assert_uint_eq(rig_purge(&rig, queue), BACKLOG);
+    memory_free(in);
+    memory_free(groups);
+}
+
+START_TEST(what_is_due_in_other_queues_does_not_wait_for_a_sweep)
+{
+    uint64_t other = rig_create(&rig, RIG_NAME("other"), NULL);
+    rig_send(&rig, other, (struct rig_message){.body = "leased"});
+    rig_receive_one(&rig, other, 1000);
+    rig_send(&rig, other, (struct rig_message){.body = "delayed", .delay_ms = 1000});
+    purge_many();
+    rig_advance(&rig, 1000);
+    ck_assert_uint_eq(rig_keys(&rig, KEY_SWEEP), 1);
+    ck_assert_uint_eq(rig_counts(&rig, other).ready, 2);
+    ck_assert(rig_has_effect(&rig, EFFECT_READY, other));
+}
+END_TEST
+
+START_TEST(a_sweep_goes_on_while_more_is_due_than_an_entry_can_do)
+{
+    uint64_t other = rig_create(&rig, RIG_NAME("other"), NULL);
+    for (int i = 0; i < 3; i++)
+        rig_send_many(&rig, other, NULL, 10000);
+    purge_many();
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.has_retention_ms = 1;
+    s.retention_ms = 1000;
+    rig_set(&rig, other, &s);
+    size_t chunks = rig_keys(&rig, KEY_CHUNK);
+    size_t live = (rig_counts(&rig, other).ready + 63) / 64;
+    rig_advance(&rig, 1000);
+    ck_assert_uint_gt(rig_counts(&rig, other).ready, 0);
+    size_t expired = live - (rig_counts(&rig, other).ready + 63) / 64;
+    ck_assert_uint_lt(rig_keys(&rig, KEY_CHUNK) + expired, chunks);
+}
+END_TEST
+
 START_TEST(a_purge_between_other_commands_of_its_entry_keeps_their_order)
 {
     fill(queue);
@@ -320,6 +371,8 @@ int main(void)
         a_malformed_message_is_refused_and_its_neighbours_are_stored,
         provenance_from_a_client_and_long_names_are_refused,
         a_purge_takes_everything_at_once_and_nothing_sent_after_it,
+        what_is_due_in_other_queues_does_not_wait_for_a_sweep,
+        a_sweep_goes_on_while_more_is_due_than_an_entry_can_do,
         a_purge_between_other_commands_of_its_entry_keeps_their_order,
         a_deleted_queue_is_gone_and_its_name_makes_another,
         a_queue_made_used_and_deleted_in_one_entry_leaves_nothing,
