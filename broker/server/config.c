@@ -1,7 +1,6 @@
 #include "server/config.h"
 
 #include <ctype.h>
-#include <ini.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/memory.h"
 #include "net/crypto.h"
 #include "net/stream.h"
+#include "server/config_file.h"
 #include "state/identity.h"
 
 enum kind { TEXT, NUMBER, SIZE, SWITCH, LEVEL, FORMAT };
@@ -164,53 +164,55 @@ static int set(struct config *c, const struct setting *s, const char *value, str
 
 /* ---------------------------------------------------------------- the three sources */
 
+static bool for_flags_alone(const struct setting *s)
+{
+    return s->at == AT(help) || s->at == AT(version);
+}
+
 struct reading {
     struct config *config;
-    struct error *error;
+    bool given[SETTINGS];
 };
 
-static int on_line(void *user, const char *section, const char *name, const char *value)
+static int on_line(void *user, const char *name, const char *value, struct error *e)
 {
     struct reading *r = user;
     const struct setting *s = find(name, strlen(name));
-    (void)section;
-    if (s == NULL || s->at == AT(config) || s->at == AT(help) || s->at == AT(version)) {
-        error_field(r->error, ERR_INVALID, name, "there is no setting '%s'; hatod --help lists them", name);
-        return 0;
-    }
-    return set(r->config, s, value, r->error) == ERR_OK;
+    if (s == NULL || for_flags_alone(s) || s->at == AT(config))
+        return error_field(e, ERR_INVALID, name, "there is no setting '%.60s'; hatod --help lists them", name);
+    if (r->given[s - settings])
+        return error_field(e, ERR_INVALID, name, "'%s' is given twice", name);
+    r->given[s - settings] = true;
+    return set(r->config, s, value, e);
 }
 
 static int read_file(struct config *c, struct error *e)
 {
-    struct reading r = {c, e};
-    int rc = ini_parse(c->config, on_line, &r);
-    if (rc == 0)
-        return ERR_OK;
-    if (rc < 0)
-        return error_field(e, ERR_IO, "config", "cannot read %s", c->config);
-    if (e->code == ERR_OK)
-        error_field(e, ERR_INVALID, "config", "not of the form name = value");
-    return error_wrap(e, "%s, line %d", c->config, rc);
+    struct reading r = {.config = c};
+    return config_file_read(c->config, on_line, &r, e);
 }
 
-static int read_environment(struct config *c, char **environment, struct error *e)
+/* The setting that HATO_... names; NULL: the variable is not the broker's, as HATO_SERVER. */
+static const struct setting *find_variable(const char *variable, size_t len)
+{
+    char name[48];
+    if (len < 5 || len > sizeof name || strncmp(variable, "HATO_", 5) != 0)
+        return NULL;
+    for (size_t i = 5; i < len; i++)
+        name[i - 5] = variable[i] == '_' ? '-' : (char)tolower((unsigned char)variable[i]);
+    const struct setting *s = find(name, len - 5);
+    return s;
+}
+
+static int read_environment(struct config *c, char **environment, bool only_config, struct error *e)
 {
     for (char **v = environment; *v != NULL; v++) {
-        if (strncmp(*v, "HATO_", 5) != 0)
+        size_t len = strcspn(*v, "=");
+        const struct setting *s = find_variable(*v, len);
+        if (s == NULL || (*v)[len] == '\0' || (only_config && s->at != AT(config)))
             continue;
-        const char *equals = strchr(*v, '=');
-        if (equals == NULL || equals - *v > 40)
-            continue;
-        char name[48];
-        size_t len = (size_t)(equals - *v) - 5;
-        for (size_t i = 0; i < len; i++)
-            name[i] = (*v)[5 + i] == '_' ? '-' : (char)tolower((unsigned char)(*v)[5 + i]);
-        const struct setting *s = find(name, len);
-        if (s == NULL) /* HATO_SERVER and others are not the broker's */
-            continue;
-        if (set(c, s, equals + 1, e) != ERR_OK)
-            return error_wrap(e, "environment variable %.*s", (int)(equals - *v), *v);
+        if (set(c, s, *v + len + 1, e) != ERR_OK)
+            return error_wrap(e, "environment variable %.*s", (int)len, *v);
     }
     return ERR_OK;
 }
@@ -244,13 +246,13 @@ static int read_flags(struct config *c, int argc, char **argv, bool only_config,
 
 int config_load(struct config *c, int argc, char **argv, char **environment, struct error *e)
 {
-    int rc = read_flags(c, argc, argv, true, e);
-    if (rc == ERR_OK && c->config[0] == '\0' && getenv("HATO_CONFIG") != NULL)
-        set_text(&c->config, getenv("HATO_CONFIG"));
+    int rc = read_environment(c, environment, true, e);
+    if (rc == ERR_OK)
+        rc = read_flags(c, argc, argv, true, e);
     if (rc == ERR_OK && c->config[0] != '\0')
         rc = read_file(c, e);
     if (rc == ERR_OK)
-        rc = read_environment(c, environment, e);
+        rc = read_environment(c, environment, false, e);
     if (rc == ERR_OK)
         rc = read_flags(c, argc, argv, false, e);
     if (rc == ERR_OK)
