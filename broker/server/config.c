@@ -201,7 +201,7 @@ static const struct setting *find_variable(const char *variable, size_t len)
     for (size_t i = 5; i < len; i++)
         name[i - 5] = variable[i] == '_' ? '-' : (char)tolower((unsigned char)variable[i]);
     const struct setting *s = find(name, len - 5);
-    return s;
+    return s != NULL && !for_flags_alone(s) ? s : NULL;
 }
 
 static int read_environment(struct config *c, char **environment, bool only_config, struct error *e)

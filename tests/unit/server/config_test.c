@@ -160,9 +160,10 @@ START_TEST(the_environment_may_name_the_file)
 }
 END_TEST
 
-START_TEST(variables_that_are_for_others_are_left_alone)
+START_TEST(variables_that_are_for_flags_alone_or_for_others_are_left_alone)
 {
-    char *environment[] = {(char *)"HATO_SERVER=there:1", (char *)"HATO_NODE=7", NULL};
+    char *environment[] = {(char *)"HATO_VERSION=1.2", (char *)"HATO_HELP=1", (char *)"HATO_SERVER=there:1",
+                           (char *)"HATO_NODE=7", NULL};
     ck_assert_int_eq(load(environment, NULL), ERR_OK);
     ck_assert(!config.version);
     ck_assert(!config.help);
@@ -185,7 +186,7 @@ int main(void)
     tcase_add_test(tc, a_file_that_can_not_be_read_is_named);
     tcase_add_test(tc, flags_win_over_the_environment_and_that_over_the_file);
     tcase_add_test(tc, the_environment_may_name_the_file);
-    tcase_add_test(tc, variables_that_are_for_others_are_left_alone);
+    tcase_add_test(tc, variables_that_are_for_flags_alone_or_for_others_are_left_alone);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
