@@ -1,5 +1,5 @@
-/* Metrics in Prometheus's text format. Queues and functions are labelled by name, a function on each loop that has queues of it by
- * the loop as well. METRICS_QUEUES_MAX queues and METRICS_FUNCTIONS_MAX functions, once for each loop, have series at most, so that
+/* Metrics in Prometheus's text format. Queues and functions are labelled by name, account and region, a function on each loop that
+ * has queues of it by the loop as well. METRICS_QUEUES_MAX queues and METRICS_FUNCTIONS_MAX functions, once for each loop, have series at most, so that
  * a scrape of a broker with very many stays small: hato_queues counts all, and what was left out has a series of its own. A shard's
  * queues are looked at in slices. */
 #include "base/map.h"
@@ -84,20 +84,19 @@ struct metrics *metrics_create(struct http *http)
     return m;
 }
 
-static const char *last_part(const char *full)
+/* Labels that tell a queue or function, of its full name "account:region:name". They are of a plain character set: nothing to
+ * escape. */
+enum { LABELS_MAX = IDENTITY_NAME_MAX + 64 };
+
+static void make_labels(char out[LABELS_MAX], const char *what, const char *full)
 {
-    const char *colon = strrchr(full, ':');
-    return colon != NULL ? colon + 1 : full;
+    const char *region = strchr(full, ':') + 1;
+    const char *name = strrchr(full, ':') + 1;
+    snprintf(out, LABELS_MAX, "%s=\"%s\",account=\"%.*s\",region=\"%.*s\"", what, name, (int)(region - 1 - full), full,
+             (int)(name - 1 - region), region);
 }
 
-/* Names are of a plain character set: nothing to escape. */
-static void put_queue(struct metrics *m, int family, const char *name, const char *account, double value)
-{
-    buffer_printf(&m->queues[family], "%s{queue=\"%s\",account=\"%.12s\"} %.17g\n", queue_families[family].name, name,
-                  account, value);
-}
-
-static void put_counts(struct metrics *m, const struct machine *machine, const struct queue_view *q)
+static void put_counts(struct metrics *m, const struct machine *machine, const struct queue_view *q, const char *labels)
 {
     uint64_t oldest = machine_queue_oldest_ms(machine, q->id);
     const struct queue_counts *c = &q->counts;
@@ -109,33 +108,27 @@ static void put_counts(struct metrics *m, const struct machine *machine, const s
         (double)c->expired_total,  (double)c->moving,      (double)c->halted_groups,
     };
     for (int i = 0; i < QUEUE_FAMILIES; i++)
-        put_queue(m, i, last_part(q->name), q->name, values[i]);
+        buffer_printf(&m->queues[i], "%s{%s} %.17g\n", queue_families[i].name, labels, values[i]);
 }
 
-static void put_waited(struct metrics *m, const struct machine *machine, const struct queue_view *q)
+static void put_waited(struct metrics *m, const struct machine *machine, const struct queue_view *q, const char *labels)
 {
     struct queue_waited w;
     machine_queue_waited(machine, q->id, &w);
     if (w.total == 0)
         return;
     struct buffer *out = &m->waited;
-    const char *name = last_part(q->name);
     uint64_t sum = 0;
     for (int i = 0; i < WAITED_BUCKETS; i++) {
         sum += w.counts[i];
+        buffer_printf(out, "hato_queue_wait_seconds_bucket{%s,le=", labels);
         if (i == WAITED_BUCKETS - 1)
-            buffer_printf(out,
-                          "hato_queue_wait_seconds_bucket{queue=\"%s\",account=\"%.12s\",le=\"+Inf\"} %" PRIu64 "\n",
-                          name, q->name, sum);
+            buffer_printf(out, "\"+Inf\"} %" PRIu64 "\n", sum);
         else
-            buffer_printf(out,
-                          "hato_queue_wait_seconds_bucket{queue=\"%s\",account=\"%.12s\",le=\"%.10g\"} %" PRIu64 "\n",
-                          name, q->name, (double)(UINT64_C(1) << i) / 1000, sum);
+            buffer_printf(out, "\"%.10g\"} %" PRIu64 "\n", (double)(UINT64_C(1) << i) / 1000, sum);
     }
-    buffer_printf(out, "hato_queue_wait_seconds_sum{queue=\"%s\",account=\"%.12s\"} %.17g\n", name, q->name,
-                  (double)w.sum_ms / 1000);
-    buffer_printf(out, "hato_queue_wait_seconds_count{queue=\"%s\",account=\"%.12s\"} %" PRIu64 "\n", name, q->name,
-                  w.total);
+    buffer_printf(out, "hato_queue_wait_seconds_sum{%s} %.17g\n", labels, (double)w.sum_ms / 1000);
+    buffer_printf(out, "hato_queue_wait_seconds_count{%s} %" PRIu64 "\n", labels, w.total);
 }
 
 static void put_shard(struct metrics *m, unsigned shard, int family, uint64_t value)
@@ -164,9 +157,11 @@ static void put_function(struct slice *v, const char *function)
     uint64_t wait = act.retry_at_ms > m->now_ms ? act.retry_at_ms - m->now_ms : 0;
     const double values[6] = {act.in_flight, act.window,         (double)act.delivered_total, (double)act.failed_total,
                               open,          (double)wait / 1000};
+    char labels[LABELS_MAX];
+    make_labels(labels, "function", function);
     for (int i = 0; i < 6; i++)
-        buffer_printf(&m->functions[i], "%s{function=\"%s\",account=\"%.12s\",loop=\"%d\"} %.17g\n",
-                      function_families[i].name, last_part(function), function, v->seat->number, values[i]);
+        buffer_printf(&m->functions[i], "%s{%s,loop=\"%d\"} %.17g\n", function_families[i].name, labels,
+                      v->seat->number, values[i]);
 }
 
 /* Functions bound on this seat are found through its queues. */
@@ -201,8 +196,10 @@ static bool add_queue(void *ctx, const struct queue_view *q)
     if (m->listed < METRICS_QUEUES_MAX) {
         m->listed++;
         v->cost += LISTED_COST;
-        put_counts(m, v->machine, q);
-        put_waited(m, v->machine, q);
+        char labels[LABELS_MAX];
+        make_labels(labels, "queue", q->name);
+        put_counts(m, v->machine, q, labels);
+        put_waited(m, v->machine, q, labels);
     }
     look_at_binding(v, q->settings->binding_function);
     snprintf(m->after, sizeof m->after, "%s", q->name);

@@ -65,6 +65,27 @@ def numbers(s, b):
         s.equal("every shard is led", {value for name, value in after.items() if name.startswith("hato_shard_leader")}, {1})
 
 
+def same_names_in_two_regions(s, b):
+    for region in ("eu-west-1", "eu-west-2"):
+        with native.Connection(b.port, hello=False) as c:
+            c.call("hello", account="111122223333", region=region)
+            c.call("function_create", name="twin", settings={"url": "http://127.0.0.1:1/"})
+            c.call("queue_create", name="twin")
+            c.send("twin", b"x")
+            c.receive("twin")
+            c.call("bind", queue="twin", function="twin", settings={"paused": True})
+
+    def of(kind):
+        return sorted(name for name in metrics(b) if f'{kind}="twin"' in name and "eu-west" in name)
+
+    s.wait_for("the functions to have series", lambda: len(of("function")) >= 12)
+    ready = [name for name in of("queue") if name.startswith("hato_queue_ready")]
+    s.equal("a queue's name in two regions has a series for each", ready,
+            [f'hato_queue_ready{{queue="twin",account="111122223333",region="{region}"}}' for region in ("eu-west-1", "eu-west-2")])
+    for family, kind in (("hato_queue_wait_seconds_count", "queue"), ("hato_function_window", "function")):
+        s.equal(f"so has {family}", sum(name.startswith(family) for name in of(kind)), 2)
+
+
 def more_queues_than_series(s, b):
     with native.Connection(b.port) as c:
         for number in [c.ask("queue_create", name=f"many-{i}") for i in range(2100)]:
@@ -201,7 +222,7 @@ def flags(s):
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (health, numbers, more_queues_than_series, too_many_pages_at_once, pages_that_nobody_reads, bad_requests):
+    for part in (health, numbers, same_names_in_two_regions, more_queues_than_series, too_many_pages_at_once, pages_that_nobody_reads, bad_requests):
         part(scene, broker)
     log_lines(scene)
     one_port_for_all_loops(scene)
