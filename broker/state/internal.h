@@ -206,6 +206,7 @@ struct queue {
     struct queue_waited *waited;
     struct dedup dedup;
     struct queue *next_dirty;
+    struct queue *next_due; /* during the tick: the next of those that were due */
 };
 
 /* What is left of a purged or deleted queue: chunks below a number, removed bit by bit. Numbers are without the class bit. */

@@ -241,20 +241,27 @@ static int tick_queue(struct machine *m, struct queue *q, uint32_t *steps_left, 
         if (code != ERR_OK)
             return code;
     }
-    int code = *steps_left > 0 ? due_promote(m, q, steps_left, e) : ERR_OK;
-    return code == ERR_OK && *steps_left > 0 ? retention_fresh(m, q, steps_left, e) : code;
+    return *steps_left > 0 ? due_promote(m, q, steps_left, e) : ERR_OK;
 }
 
+/* A backlog that nobody received expires after all that somebody waits for. */
 static int tick_queues(struct machine *m, uint32_t *steps_left, struct error *e)
 {
     int code = ERR_OK;
+    struct queue *first = NULL;
+    struct queue **end = &first;
     const struct heap_node *n;
     while (code == ERR_OK && *steps_left > 0 && (n = heap_first(&m->timers)) != NULL && n->key <= m->clock_ms) {
         struct queue *q = CONTAINER_OF(n, struct queue, timer);
         heap_remove(&m->timers, &q->timer); /* back when the entry ends: once an entry is enough */
         queue_mark(m, q);
         code = tick_queue(m, q, steps_left, e);
+        q->next_due = NULL;
+        *end = q;
+        end = &q->next_due;
     }
+    for (struct queue *q = first; q != NULL && code == ERR_OK && *steps_left > 0; q = q->next_due)
+        code = retention_fresh(m, q, steps_left, e);
     return code;
 }
 

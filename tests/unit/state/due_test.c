@@ -185,6 +185,21 @@ START_TEST(a_backlog_expires_over_some_entries)
 }
 END_TEST
 
+START_TEST(what_is_due_in_other_queues_does_not_wait_for_a_backlog_to_expire)
+{
+    uint64_t other = rig_create(&rig, RIG_NAME("other"), NULL);
+    for (int i = 0; i < 3; i++)
+        rig_send_many(&rig, queue, NULL, 10000);
+    rig_send(&rig, other, (struct rig_message){.body = "leased"});
+    rig_receive_one(&rig, other, 10000);
+    rig_send(&rig, other, (struct rig_message){.body = "delayed", .delay_ms = 10000});
+    set_retention(5000);
+    rig_advance(&rig, 10000);
+    ck_assert_uint_gt(rig_counts(&rig, queue).ready, 10000);
+    ck_assert_uint_eq(rig_counts(&rig, other).ready, 2);
+}
+END_TEST
+
 START_TEST(promotion_waits_for_room_and_goes_on)
 {
     struct rig_message in[100];
@@ -226,6 +241,7 @@ int main(void)
         retention_leaves_what_is_held_until_its_lease_ends,
         retention_of_a_delayed_message_counts_from_when_it_was_due,
         a_backlog_expires_over_some_entries,
+        what_is_due_in_other_queues_does_not_wait_for_a_backlog_to_expire,
         promotion_waits_for_room_and_goes_on,
     };
     return rig_main("state/due", tests, sizeof tests / sizeof tests[0], setup, teardown);
