@@ -41,13 +41,19 @@ static struct push_seat **push_of(const struct desk *d)
 
 /* ---------------------------------------------------------------- opening a seat */
 
+/* Of the native listener, as bound. */
+static int native_port(const struct server *s)
+{
+    return s->desks[0].native.listener.port;
+}
+
 /* Where port 0 was asked for, the first seat's socket says which one it is for all. */
 static void listen_address(const struct server *s, char out[ADDRESS_TEXT])
 {
     if (s->desk_count == 0)
         snprintf(out, ADDRESS_TEXT, "%s", s->options.listen);
     else
-        address_with_port(s->options.listen, server_port(s), out, ADDRESS_TEXT);
+        address_with_port(s->options.listen, native_port(s), out, ADDRESS_TEXT);
 }
 
 static int open_desk(void *ctx, struct seat *seat, struct error *e)
@@ -86,9 +92,9 @@ static int open_desk(void *ctx, struct seat *seat, struct error *e)
 static void tell_ready(struct server *s)
 {
     char native[ADDRESS_TEXT], http[ADDRESS_TEXT] = "";
-    address_with_port(s->options.listen, server_port(s), native, sizeof native);
-    if (server_http_port(s) != 0)
-        address_with_port(s->options.http, server_http_port(s), http, sizeof http);
+    address_with_port(s->options.listen, native_port(s), native, sizeof native);
+    if (s->desks[0].has_http)
+        address_with_port(s->options.http, s->desks[0].http.listener.port, http, sizeof http);
     TRACE(s->options.node.trace, TRACE_INFO, "ready", trace_text("listen", native), trace_text("http", http),
           trace_text("data", s->options.node.data));
 }
@@ -253,14 +259,4 @@ void server_close(struct server *s)
     memory_free(s->desks);
     memory_free(s->native_seats);
     memory_free(s);
-}
-
-int server_port(const struct server *s)
-{
-    return s->desks[0].native.listener.port;
-}
-
-int server_http_port(const struct server *s)
-{
-    return s->desks[0].has_http ? s->desks[0].http.listener.port : 0;
 }

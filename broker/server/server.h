@@ -22,7 +22,5 @@ int server_open(const struct server_options *options, struct server **out, struc
 int server_run(struct server *s, struct error *e); /* until server_stop */
 void server_stop(struct server *s);                /* any thread */
 void server_close(struct server *s);
-int server_port(const struct server *s);      /* of the native listener, as bound */
-int server_http_port(const struct server *s); /* 0 when there is none */
 
 #endif

@@ -34,7 +34,7 @@ HOMES = [
     (r"zstd.*\.h", ["broker/log/"]),
     (r"curl/.*", ["broker/dispatch/", "tests/"]),
     (r"llhttp\.h", ["broker/net/", "bench/"]),
-    (r"jansson\.h", ["broker/protocol/", "broker/dispatch/", "client/cli/", "bench/", "tests/"]),
+    (r"jansson\.h", ["broker/dispatch/", "client/cli/", "bench/", "tests/"]),
     (r"ini\.h", ["broker/server/", "client/cli/"]),
     (r"xxhash\.h", ["broker/base/"]),
     (r"hato_raft\.h", ["broker/consensus/"]),

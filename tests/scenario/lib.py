@@ -81,7 +81,6 @@ class Broker:
         self.arguments = list(arguments)
         self.port, self.http_port = free_ports(2)
         self.peer_port = None  # of one of a cluster
-        self.peer_port = None  # of one of a cluster
         self.process = None
         self.limit_files = None  # open files it may have, when not what this process may
         os.makedirs(self.directory)
