@@ -124,23 +124,25 @@ static void judge_success(const struct answer *a, const struct target *target, c
     }
 }
 
-/* Statuses by which an endpoint, or what stands before it, speaks of its own state. */
-static bool speaks_of_endpoint(uint32_t status)
+static enum verdict verdict_of(uint32_t status)
 {
     switch (status) {
-    case 429: /* too many requests */
-    case 502: /* bad gateway */
-    case 503: /* unavailable */
+    case 410:
+        return VERDICT_GONE;
+    case 502: /* bad gateway: what a proxy says when what is behind it is down, or broke off over this request */
     case 504: /* gateway timeout */
-    case 521: /* the same, as content networks say it: down, unreachable, too slow, TLS */
+    case 524: /* the same, as content networks say it */
+        return VERDICT_SILENT;
+    case 429: /* too many requests */
+    case 503: /* unavailable */
+    case 521: /* content networks': down, unreachable, too slow to connect, TLS */
     case 522:
     case 523:
-    case 524:
     case 525:
     case 526:
-        return true;
+        return VERDICT_TROUBLE;
     default:
-        return false;
+        return VERDICT_FAILED;
     }
 }
 
@@ -168,8 +170,6 @@ void answer_judge(const struct answer *a, const struct target *target, const str
     }
     if (a->status >= 200 && a->status <= 299)
         judge_success(a, target, messages, count, failed, out);
-    else if (a->status == 410)
-        say_status(out, VERDICT_GONE, a);
     else
-        say_status(out, speaks_of_endpoint(a->status) ? VERDICT_TROUBLE : VERDICT_FAILED, a);
+        say_status(out, verdict_of(a->status), a);
 }

@@ -36,7 +36,8 @@ enum verdict {
     VERDICT_DELIVERED, /* ack; or what `failed` says, message by message */
     VERDICT_FAILED,    /* the messages' fault: counted, and retried with a delay that grows */
     VERDICT_TROUBLE,   /* the endpoint's: uncounted, at once, in the old place; window and breaker react */
-    VERDICT_SILENT,    /* either's: no whole answer to these messages. The caller knows whether others got one */
+    VERDICT_SILENT,    /* either's: no whole answer to these messages, or a proxy (a status) got none. The caller knows
+                          whether others did */
     VERDICT_GONE       /* as trouble, and the endpoint says it will not come back */
 };
 

@@ -178,10 +178,10 @@ static void learn(struct job *j, enum verdict verdict, uint64_t told_ms)
         break;
     case VERDICT_SILENT:
         window_trouble(&e->window, j->request);
-        /* It answers others: it is not down. */
-        if (!j->probe && e->answers > j->answers_before)
+        /* It answers others, and asks for no pause: it is not down. */
+        if (!j->probe && e->answers > j->answers_before && told_ms == 0)
             break;
-        breaker_trouble(&e->breaker, j->probe, now, 0, &d->random);
+        breaker_trouble(&e->breaker, j->probe, now, told_ms, &d->random);
         break;
     case VERDICT_TROUBLE:
         window_trouble(&e->window, j->request);

@@ -141,12 +141,21 @@ static void settle_delivered(struct job *j, const struct judgement *verdict, uin
         fail(j, which, 0, status, verdict->error);
 }
 
-/* How long a message without an answer lets others go first: beyond the next probe, so that it has another message. */
+/* How long a message without an answer lets others go first: beyond the next probe, so that it has another message. Not
+ * beyond one that a proxy's Retry-After put off for long: the endpoint may be well before, and its settings changed. */
 static uint64_t silent_delay_ms(const struct job *j)
 {
     const struct breaker *b = &j->lease->endpoint->breaker;
     uint64_t now = timers_now_ms(&j->dispatcher->timers);
-    return JOB_SILENT_MS + (b->state == BREAKER_OPEN && b->retry_at_ms > now ? b->retry_at_ms - now : 0);
+    uint64_t left = b->state == BREAKER_OPEN && b->retry_at_ms > now ? b->retry_at_ms - now : 0;
+    return JOB_SILENT_MS + (left < BREAKER_WAIT_MAX_MS ? left : BREAKER_WAIT_MAX_MS);
+}
+
+static enum suspect_sign sign_of(const struct answer *a)
+{
+    if (a->status >= 300)
+        return SUSPECT_GATEWAY;
+    return a->end == ANSWER_TIMED_OUT ? SUSPECT_TIMED_OUT : SUSPECT_BROKEN;
 }
 
 /* Those whose own fault it is that there was no answer are counted; the others are not. */
@@ -154,11 +163,11 @@ static void settle_silent(struct job *j, const char *error, uint32_t status)
 {
     struct endpoint *e = j->lease->endpoint;
     bool *guilty = arena_alloc(&j->arena, j->count * sizeof *guilty);
-    bool timed_out = j->exchange.answer.end == ANSWER_TIMED_OUT;
+    enum suspect_sign sign = sign_of(&j->exchange.answer);
     bool any = false;
     for (uint32_t i = 0; i < j->count; i++) {
         guilty[i] = suspects_silent(&e->suspects, j->lease->binding->queue, j->messages[i].source->token.sequence,
-                                    j->answers_before, e->answers, timed_out);
+                                    j->answers_before, e->answers, sign);
         any |= guilty[i];
         j->failed[i] = true;
     }

@@ -29,16 +29,32 @@ static struct suspect *add(struct suspects *s)
     return one;
 }
 
+static bool is_guilty(struct suspect *one, uint64_t answers, enum suspect_sign sign)
+{
+    bool others_answered = answers > one->answers;
+    switch (sign) {
+    case SUSPECT_BROKEN:
+        return others_answered;
+    case SUSPECT_TIMED_OUT:
+        return ++one->timeouts > SUSPECTS_TIMEOUTS || others_answered;
+    case SUSPECT_GATEWAY:
+        break;
+    }
+    if (!others_answered)
+        return false;
+    one->answers = answers;
+    return ++one->gateways > SUSPECTS_GATEWAYS;
+}
+
 bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers,
-                     bool timed_out)
+                     enum suspect_sign sign)
 {
     struct suspect *one = find(s, queue, sequence);
     if (one == NULL) {
         one = add(s);
         *one = (struct suspect){.queue = queue, .sequence = sequence, .answers = before, .known = true};
     }
-    one->timeouts += timed_out;
-    one->guilty |= answers > one->answers || one->timeouts > SUSPECTS_TIMEOUTS;
+    one->guilty |= is_guilty(one, answers, sign);
     return one->guilty;
 }
 

@@ -9,6 +9,10 @@
  * answered) counts against it after SUSPECTS_TIMEOUTS of them; that connections break doesn't: a proxy before an endpoint that
  * is down breaks them, too.
  *
+ * A proxy may also say that it got no answer. It says so as well while some of what is behind it goes down or comes up, to
+ * messages of no fault; so its word counts only where others were answered since the last time that it counted, and
+ * makes guilty after SUSPECTS_GATEWAYS times. While nobody is answered it never does.
+ *
  * Only the last SUSPECTS_MAX are known; a forgotten one is a suspect anew. Pure. */
 #ifndef HATO_DISPATCH_SUSPECTS_H
 #define HATO_DISPATCH_SUSPECTS_H
@@ -16,13 +20,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SUSPECTS_MAX = 256, SUSPECTS_TIMEOUTS = 3 };
+enum { SUSPECTS_MAX = 256, SUSPECTS_TIMEOUTS = 3, SUSPECTS_GATEWAYS = 3 };
+
+enum suspect_sign {
+    SUSPECT_BROKEN,    /* the connection ended without a whole answer */
+    SUSPECT_TIMED_OUT, /* as broken, by our patience */
+    SUSPECT_GATEWAY    /* a proxy says so */
+};
 
 struct suspect {
     uint64_t queue;
     uint64_t sequence;
-    uint64_t answers; /* of the endpoint, when it was suspected first */
+    uint64_t answers; /* of the endpoint, when it was suspected first, or a gateway's word counted last */
     uint32_t timeouts;
+    uint32_t gateways; /* words that counted */
     bool known;
     bool guilty;
 };
@@ -36,10 +47,10 @@ struct suspects {
 
 void suspects_close(struct suspects *s);
 
-/* The message got no answer (`timed_out`: in time) while the endpoint's count of answers went from `before` to `answers`.
- * True: it is the message's fault. */
+/* The message got no answer while the endpoint's count of answers went from `before` to `answers`. True: it is the message's
+ * fault. */
 bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers,
-                     bool timed_out);
+                     enum suspect_sign sign);
 
 /* The message was answered. */
 void suspects_clear(struct suspects *s, uint64_t queue, uint64_t sequence);

@@ -74,6 +74,63 @@ START_TEST(a_message_that_kills_the_function_is_counted_and_holds_nobody_up)
 }
 END_TEST
 
+/* The body "0" kills the worker behind a proxy, which says so. */
+static void answer_as_a_proxy(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    bool kills = r->body.len == 1 && r->body.data[0] == '0';
+    web_reply(r, kills ? f->status : 200, "", "");
+}
+
+START_TEST(a_message_that_kills_the_function_behind_a_proxy_is_counted_in_the_end)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_a_proxy);
+    f.function.format = HATO__FORMAT__RAW;
+    f.status = _i == 0 ? 502 : 504;
+    fixture_start(&f);
+    fixture_fill(&f, 20, "");
+    struct fake_message *m = &f.source->messages[0];
+    while (m->failures < 2) {
+        uint32_t tries = m->failures + m->returns;
+        fake_put(f.source, QUEUE, "", "another");
+        dispatcher_wake(f.d, QUEUE);
+        RUN_UNTIL(&f, f.source->acked == f.source->count - 1 && m->failures + m->returns > tries);
+        ck_assert_uint_lt(f.source->count, 40);
+    }
+    ck_assert_uint_ge(m->returns, 3);
+    ck_assert_uint_eq(m->status, (unsigned)f.status);
+    for (uint32_t i = 1; i < f.source->count; i++)
+        ck_assert_uint_eq(f.source->messages[i].receive_count, 1);
+    fixture_close(&f);
+}
+END_TEST
+
+/* It answers until the endpoint behind it goes down, in the middle of things. */
+static void answer_as_a_proxy_that_loses_its_endpoint(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    web_reply(r, s->requests <= 10 ? 200 : f->status, "", "");
+}
+
+START_TEST(a_proxy_whose_endpoint_goes_down_costs_no_receive_however_often_it_says_so)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_a_proxy_that_loses_its_endpoint);
+    f.function.format = HATO__FORMAT__RAW;
+    f.status = _i == 0 ? 502 : 504;
+    fixture_start(&f);
+    fixture_fill(&f, 12, "");
+    RUN_UNTIL(&f, f.source->acked == 10 && fixture_info(&f).returned_total >= 8);
+    f.web.answer = answer_as_told;
+    f.status = 200;
+    RUN_UNTIL(&f, f.source->acked == 12);
+    for (uint32_t i = 0; i < 12; i++)
+        ck_assert_uint_eq(f.source->messages[i].receive_count, 1);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(a_message_that_is_alone_and_always_times_out_is_counted_after_a_few_tries)
 {
     struct fixture f;
@@ -340,6 +397,8 @@ int main(void)
     tcase_add_test(c, a_silent_endpoint_costs_no_receive);
     tcase_add_test(c, a_message_that_hangs_the_function_while_others_pass_is_counted);
     tcase_add_test(c, a_message_that_kills_the_function_is_counted_and_holds_nobody_up);
+    tcase_add_loop_test(c, a_message_that_kills_the_function_behind_a_proxy_is_counted_in_the_end, 0, 2);
+    tcase_add_loop_test(c, a_proxy_whose_endpoint_goes_down_costs_no_receive_however_often_it_says_so, 0, 2);
     tcase_add_test(c, a_message_that_is_alone_and_always_times_out_is_counted_after_a_few_tries);
     tcase_add_test(c, an_endpoint_that_drops_every_connection_costs_no_receive_however_often);
     tcase_add_test(c, an_answer_that_trickles_is_cut_off_at_the_timeout);
