@@ -1,4 +1,5 @@
 /* hato ack, nack, extend, cancel */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +65,7 @@ static void close_names(struct names *n)
     buffer_close(&n->offsets);
 }
 
-static void read_names(struct run *r, struct names *n)
+static enum exit_code read_names(struct run *r, struct names *n)
 {
     char line[4096];
     for (size_t i = 1; i < r->arguments.count; i++) {
@@ -78,7 +79,10 @@ static void read_names(struct run *r, struct names *n)
             if (len > 0)
                 add_name(n, line, len);
         }
+        if (ferror(stdin))
+            return command_failed(r, "cannot read standard input: %s; nothing was changed", strerror(errno));
     }
+    return EXIT_DONE;
 }
 
 /* ---------------------------------------------------------------- in batches, with a result each */
@@ -177,10 +181,12 @@ static enum exit_code check_receipts(struct run *r, const struct names *names)
 static enum exit_code settle(struct run *r, const char *done)
 {
     struct settling s = {.run = r};
-    read_names(r, &s.names);
-    if (!cancels(r) && check_receipts(r, &s.names) != EXIT_DONE) {
+    s.code = read_names(r, &s.names);
+    if (s.code == EXIT_DONE && !cancels(r))
+        s.code = check_receipts(r, &s.names);
+    if (s.code != EXIT_DONE) {
         close_names(&s.names);
-        return EXIT_USAGE;
+        return s.code;
     }
     if (r->globals.json)
         json_list(&s.json, NULL);

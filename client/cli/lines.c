@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,7 +13,7 @@
 #include "cli/progress.h"
 #include "cli/text.h"
 
-enum { READ_BYTES = 256 * 1024, FAILURES_TOLD = 5 };
+enum { READ_BYTES = 256 * 1024, REASONS_TOLD = 5 };
 static const size_t LINE_MAX_BYTES = 64u << 20;
 static const uint64_t UNDER_WAY_BYTES = 64u << 20; /* well below the client's own limit, whatever the window */
 
@@ -32,13 +33,12 @@ struct lines {
     bool stopped; /* a line failed, the input is not readable, or the user wants no more */
     bool interrupted;
     uv_signal_t interrupt;
-    bool stdin_failed;
     uint32_t under_way;
     uint64_t under_way_bytes;
     uint64_t line; /* number of the last line sent */
     uint64_t sent;
     uint64_t duplicates;
-    uint64_t failed;
+    struct buffer failed; /* the numbers of lines not stored, as uint64_t, in the order told */
     uint64_t bytes;       /* of bodies stored */
     uint64_t input_bytes; /* taken from the input */
     enum exit_code code;
@@ -52,9 +52,14 @@ struct line {
 
 static void go_on(struct lines *s);
 
+static size_t failed_count(const struct lines *s)
+{
+    return s->failed.len / sizeof(uint64_t);
+}
+
 static void tell_failure(struct lines *s, const struct line *l, const struct hato_error *e)
 {
-    if (s->failed > FAILURES_TOLD)
+    if (failed_count(s) > REASONS_TOLD)
         return;
     progress_close(&s->progress);
     enum exit_code code = command_error_at(s->run, e, "line %llu", (unsigned long long)l->number);
@@ -73,7 +78,7 @@ static void on_sent(void *user, const struct hato_reply *reply)
         s->bytes += l->len;
         s->duplicates += reply->sent[0].duplicate;
     } else {
-        s->failed++;
+        buffer_put(&s->failed, &l->number, sizeof l->number);
         s->stopped = true;
         tell_failure(s, l, &reply->error);
     }
@@ -120,9 +125,11 @@ static void on_read(uv_fs_t *req)
     s->reading_now = false;
     if (n > 0) {
         s->input.len += (size_t)n;
-    } else {
+    } else if (n == 0) {
         s->at_end = true;
-        s->stdin_failed = n < 0;
+    } else { /* what is there of a line may be half of it */
+        s->stopped = true;
+        s->code = command_failed(s->run, "cannot read standard input: %s", strerror((int)-n));
     }
     go_on(s);
 }
@@ -162,7 +169,7 @@ static void go_on(struct lines *s)
 static bool over(const struct lines *s)
 {
     bool no_more = s->stopped || (s->at_end && s->at == s->input.len);
-    return no_more && s->under_way == 0 && (!s->reading_now || s->interrupted);
+    return no_more && s->under_way == 0;
 }
 
 /* The first ctrl-c stops reading, and what is under way is waited for; a second one ends the program. */
@@ -174,13 +181,78 @@ static void on_interrupt(uv_signal_t *handle, int number)
     s->stopped = true;
 }
 
-static void tell_end(const struct lines *s)
+/* ---------------------------------------------------------------- the end */
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+struct range {
+    uint64_t first, last;
+};
+
+/* The next range of the sorted numbers from `*at` on; false when there is none. */
+static bool next_range(const struct lines *s, size_t *at, struct range *out)
+{
+    const uint64_t *numbers = (const uint64_t *)(const void *)s->failed.data;
+    if (*at == failed_count(s))
+        return false;
+    out->first = out->last = numbers[(*at)++];
+    while (*at < failed_count(s) && numbers[*at] == out->last + 1)
+        out->last = numbers[(*at)++];
+    return true;
+}
+
+static void tell_end_json(const struct lines *s, uint64_t ms)
+{
+    struct json j = {0};
+    json_object(&j, NULL);
+    json_number(&j, "sent", s->sent);
+    json_number(&j, "duplicates", s->duplicates);
+    json_number(&j, "failed", failed_count(s));
+    json_number(&j, "bytes", s->bytes);
+    json_number(&j, "ms", ms);
+    json_list(&j, "failed_lines");
+    struct range r;
+    for (size_t at = 0; next_range(s, &at, &r);) {
+        json_list(&j, NULL);
+        json_number(&j, NULL, r.first);
+        json_number(&j, NULL, r.last);
+        json_list_end(&j);
+    }
+    json_list_end(&j);
+    json_object_end(&j);
+    json_print(&j);
+    buffer_close(&j.out);
+}
+
+static void tell_failed(const struct lines *s)
+{
+    char count[TEXT_MAX];
+    fprintf(stderr, "hato: %s %s not stored", text_count(failed_count(s), count),
+            failed_count(s) == 1 ? "line was" : "lines were");
+    bool begun = false;
+    struct range r;
+    for (size_t at = 0; next_range(s, &at, &r);) {
+        fprintf(stderr, "%s%llu", begun ? ", " : ": ", (unsigned long long)r.first);
+        begun = true;
+        if (r.last > r.first)
+            fprintf(stderr, "-%llu", (unsigned long long)r.last);
+    }
+    fprintf(stderr, "; reading stopped after line %llu\n", (unsigned long long)s->line);
+}
+
+static void tell_end(struct lines *s)
 {
     uint64_t ms = progress_elapsed_ms(&s->progress);
+    if (failed_count(s) > 0)
+        qsort(s->failed.data, failed_count(s), sizeof(uint64_t), compare);
     if (s->run->globals.json) {
-        printf("{\"sent\":%llu,\"duplicates\":%llu,\"failed\":%llu,\"bytes\":%llu,\"ms\":%llu}\n",
-               (unsigned long long)s->sent, (unsigned long long)s->duplicates, (unsigned long long)s->failed,
-               (unsigned long long)s->bytes, (unsigned long long)ms);
+        tell_end_json(s, ms);
         return;
     }
     char count[TEXT_MAX], size[HUMAN_TEXT_MAX], rate[TEXT_MAX];
@@ -188,9 +260,15 @@ static void tell_end(const struct lines *s)
            (double)ms / 1000, text_count(ms > 0 ? s->sent * 1000 / ms : s->sent, rate));
     if (s->duplicates > 0)
         printf("%s of them were duplicates\n", text_count(s->duplicates, count));
-    if (s->failed > 0)
-        fprintf(stderr, "hato: %s lines were not stored; reading stopped after line %llu\n",
-                text_count(s->failed, count), (unsigned long long)s->line);
+    if (failed_count(s) > 0)
+        tell_failed(s);
+}
+
+static enum exit_code end_code(const struct lines *s)
+{
+    if (s->interrupted)
+        return EXIT_STOPPED;
+    return s->code == EXIT_REFUSED && s->sent > 0 ? EXIT_PARTLY : s->code;
 }
 
 static uint64_t input_size(void)
@@ -211,16 +289,14 @@ enum exit_code lines_send(struct run *r, const char *queue, const struct hato_me
     while (!over(&s))
         uv_run(loop, UV_RUN_ONCE);
     progress_close(&s.progress);
-    if (s.interrupted) {
-        tell_end(&s);
+    tell_end(&s);
+    if (s.reading_now) { /* a read of a pipe that nobody writes to can't be called off */
         fflush(stdout);
-        _exit(EXIT_STOPPED); /* a read of a pipe that nobody writes to can't be called off */
+        _exit((int)end_code(&s));
     }
     uv_close((uv_handle_t *)&s.interrupt, NULL);
     uv_run(loop, UV_RUN_NOWAIT);
     buffer_close(&s.input);
-    if (s.stdin_failed)
-        s.code = command_failed(r, "cannot read standard input");
-    tell_end(&s);
-    return s.code == EXIT_REFUSED && s.sent > 0 ? EXIT_PARTLY : s.code;
+    buffer_close(&s.failed);
+    return end_code(&s);
 }

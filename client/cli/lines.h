@@ -4,8 +4,8 @@
 
 #include "cli/command.h"
 
-/* `like` has all but the body. Stops reading at the first line that is refused, waits for what is under way, and tells
- * what was sent and which lines were not. */
+/* `like` has all but the body. Stops reading at the first line that is refused, waits for what is under way, and tells what was
+ * sent and which lines were not. Ends the program itself when a read of standard input is still under way then. */
 enum exit_code lines_send(struct run *r, const char *queue, const struct hato_message *like, uint32_t window);
 
 #endif

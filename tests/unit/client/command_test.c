@@ -1,6 +1,7 @@
 /* The command line as a whole, against a scripted broker in a process of its own: output, errors, what it ends with. */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -148,42 +149,63 @@ static void slurp(const char *path, char *to, size_t size)
     fclose(f);
 }
 
-/* In a process of its own, as it is run in life. */
-static int run_with(const char *input, const char **argv)
+/* In a process of its own, as it is run in life. Closes `input`. */
+static int run_from(int input, const char **argv)
 {
     char dir[] = "/tmp/hato-test-XXXXXX";
     char paths[3][64];
     ck_assert_ptr_nonnull(mkdtemp(dir));
-    for (int i = 0; i < 3; i++)
-        snprintf(paths[i], sizeof paths[i], "%s/%d", dir, i);
-    FILE *f = fopen(paths[0], "w");
-    fputs(input, f);
-    fclose(f);
     int argc = 0;
     while (argv[argc] != NULL)
         argc++;
+    for (int i = 1; i < 3; i++)
+        snprintf(paths[i], sizeof paths[i], "%s/%d", dir, i);
     pid_t pid = fork();
     if (pid == 0) {
-        const int flags[3] = {O_RDONLY, O_WRONLY | O_CREAT, O_WRONLY | O_CREAT};
-        for (int i = 0; i < 3; i++)
-            dup2(open(paths[i], flags[i], 0600), i);
+        dup2(input, 0);
+        for (int i = 1; i < 3; i++)
+            dup2(open(paths[i], O_WRONLY | O_CREAT, 0600), i);
         int code = command_main(argc, argv);
         fflush(NULL);
         _exit(code);
     }
     int status;
+    close(input);
     waitpid(pid, &status, 0);
     slurp(paths[1], out, sizeof out);
     slurp(paths[2], err, sizeof err);
-    for (int i = 0; i < 3; i++)
+    for (int i = 1; i < 3; i++)
         unlink(paths[i]);
     rmdir(dir);
     ck_assert_msg(WIFEXITED(status), "it was killed: %s", err);
     return WEXITSTATUS(status);
 }
 
-#define RUN(...) run_with("", (const char *[]){"hato", __VA_ARGS__, NULL})
-#define RUN_INPUT(input, ...) run_with(input, (const char *[]){"hato", __VA_ARGS__, NULL})
+static int input_of(const char *text)
+{
+    char path[] = "/tmp/hato-test-XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    unlink(path);
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+/* Can be read so far, then reading fails. */
+static int broken_input(const char *text)
+{
+    int ends[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    ck_assert_int_eq(write(ends[1], text, strlen(text)), (ssize_t)strlen(text));
+    ck_assert_int_eq(write(ends[0], "never read", 10), 10);
+    close(ends[1]);
+    return ends[0];
+}
+
+#define RUN_FROM(input, ...) run_from(input, (const char *[]){"hato", __VA_ARGS__, NULL})
+#define RUN_INPUT(input, ...) RUN_FROM(input_of(input), __VA_ARGS__)
+#define RUN(...) RUN_INPUT("", __VA_ARGS__)
 
 START_TEST(every_command_has_help_with_an_example)
 {
@@ -227,6 +249,50 @@ START_TEST(lines_stop_at_one_that_is_refused_and_name_it)
     ck_assert_int_eq(RUN_INPUT("one\nrefuse\nthree\n", "send", "jobs", "--lines", "--window", "1"), EXIT_PARTLY);
     ck_assert_ptr_nonnull(strstr(err, "line 2: the queue is full"));
     ck_assert_ptr_nonnull(strstr(out, "sent 1 messages"));
+}
+END_TEST
+
+START_TEST(lines_that_were_not_stored_are_all_told)
+{
+    ck_assert_int_eq(
+        RUN_INPUT("refuse\nrefuse\nrefuse\nfour\nrefuse\nsix\nrefuse\nrefuse\n", "send", "jobs", "--lines"),
+        EXIT_PARTLY);
+    ck_assert_msg(strstr(err, "6 lines were not stored: 1-3, 5, 7-8; reading stopped after line 8\n") != NULL, "%s",
+                  err);
+    ck_assert_int_eq(RUN_INPUT("refuse\ntwo\nrefuse\nrefuse\n", "send", "jobs", "--lines", "--json"), EXIT_PARTLY);
+    ck_assert_msg(strstr(out, "{\"sent\":1,\"duplicates\":0,\"failed\":3,\"bytes\":3,") == out, "%s", out);
+    ck_assert_msg(strstr(out, ",\"failed_lines\":[[1,1],[3,4]]}") != NULL, "%s", out);
+}
+END_TEST
+
+START_TEST(a_line_that_is_refused_ends_the_sending_though_the_input_goes_on)
+{
+    int ends[2];
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(write(ends[1], "one\nrefuse\n", 11), 11);
+    ck_assert_int_eq(RUN_FROM(ends[0], "send", "jobs", "--lines"), EXIT_PARTLY); /* the other end is open */
+    ck_assert_ptr_nonnull(strstr(err, "line 2: the queue is full"));
+    ck_assert_ptr_nonnull(strstr(out, "sent 1 messages"));
+    close(ends[1]);
+}
+END_TEST
+
+START_TEST(input_that_can_not_be_read_to_its_end_ends_with_six)
+{
+    const char *const commands[] = {"ack", "nack", "cancel"};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        ck_assert_int_eq(RUN_FROM(broken_input("AAAA\nAA"), commands[i], "jobs", "-"), EXIT_LOCAL);
+        ck_assert_str_eq(out, "");
+        ck_assert_ptr_nonnull(strstr(err, "cannot read standard input: Connection reset by peer; nothing was changed"));
+    }
+    ck_assert_int_eq(RUN_FROM(broken_input(""), "extend", "jobs", "-", "--visibility", "1m", "--json"), EXIT_LOCAL);
+    ck_assert_str_eq(out, "");
+    ck_assert_ptr_nonnull(strstr(err, "\"code\":\"local\""));
+    ck_assert_int_eq(RUN_FROM(broken_input("half"), "send", "jobs", "-"), EXIT_LOCAL);
+    ck_assert_str_eq(out, "");
+    ck_assert_int_eq(RUN_FROM(broken_input("one\ntw"), "send", "jobs", "--lines"), EXIT_LOCAL);
+    ck_assert_ptr_nonnull(strstr(err, "cannot read standard input: Connection reset by peer"));
+    ck_assert_msg(strstr(out, "sent 1 messages (3B)") != NULL, "half a line was sent: %s", out);
 }
 END_TEST
 
@@ -331,7 +397,7 @@ static struct {
 
 START_TEST(options_that_contradict_each_other_are_refused_naming_both)
 {
-    ck_assert_int_eq(run_with("", contradictions[_i].argv), EXIT_USAGE);
+    ck_assert_int_eq(run_from(input_of(""), contradictions[_i].argv), EXIT_USAGE);
     for (size_t i = 0; contradictions[_i].named[i] != NULL; i++)
         ck_assert_msg(strstr(err, contradictions[_i].named[i]) != NULL, "no %s in: %s", contradictions[_i].named[i],
                       err);
@@ -441,6 +507,9 @@ int main(void)
     tcase_add_test(tc, sent_messages_are_told_by_id);
     tcase_add_test(tc, lines_are_sent_each_and_counted);
     tcase_add_test(tc, lines_stop_at_one_that_is_refused_and_name_it);
+    tcase_add_test(tc, lines_that_were_not_stored_are_all_told);
+    tcase_add_test(tc, a_line_that_is_refused_ends_the_sending_though_the_input_goes_on);
+    tcase_add_test(tc, input_that_can_not_be_read_to_its_end_ends_with_six);
     tcase_add_test(tc, a_refusal_ends_with_one_and_says_why);
     tcase_add_test(tc, some_of_several_refused_ends_with_five);
     tcase_add_test(tc, nothing_to_reach_ends_with_three_and_says_what_to_do);
