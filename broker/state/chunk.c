@@ -273,6 +273,7 @@ void chunk_open(struct machine *m, struct chunk *c)
     c->state = CHUNK_OPEN;
     c->touched = true;
     list_append(&c->lane->open, &c->open);
+    pick_update(c->lane);
     chunk_mark(m, c);
     lane_mark(m, c->lane, !c->lane->stored);
     queue_mark(m, q);

@@ -27,9 +27,15 @@ void due_put(struct machine *m, struct chunk *c, uint64_t bits, uint64_t until_m
     queue_mark(m, c->queue);
 }
 
+/* What halted and leased groups have ready is not about to be received: it may not keep others waiting, but for the memory it takes. */
+static bool due_full(const struct queue *q)
+{
+    return q->open_ready - q->open_blocked >= PROMOTED_CHUNKS_MAX || q->open_blocked >= BLOCKED_CHUNKS_MAX;
+}
+
 uint64_t due_next_ms(const struct queue *q)
 {
-    return q->open_ready >= PROMOTED_CHUNKS_MAX ? NEVER : q->due_from_ms;
+    return due_full(q) ? NEVER : q->due_from_ms;
 }
 
 /* What of a chunk was waiting under a due key: some of it may have been cancelled since. */
@@ -71,7 +77,7 @@ int due_promote(struct machine *m, struct queue *q, uint32_t *steps_left, struct
             code = value_corrupt(key, "the key is malformed", e);
             break;
         }
-        if (n[1] > m->clock_ms || q->open_ready >= PROMOTED_CHUNKS_MAX || *steps_left == 0) {
+        if (n[1] > m->clock_ms || due_full(q) || *steps_left == 0) {
             q->due_from_ms = n[1];
             break;
         }

@@ -40,6 +40,7 @@ enum {
     RECEIVE_MESSAGES_MAX = 10000,       /* of one receive command; more is cut to this */
     GROUPS_MAX = 1000000,               /* active lanes of one queue */
     PROMOTED_CHUNKS_MAX = 4096,         /* of a queue: delayed chunks made ready ahead of being received */
+    BLOCKED_CHUNKS_MAX = 131072,        /* of a queue: chunks with ready messages of blocked lanes, while delays end */
     QUEUES_MAX = 1000000,               /* of one shard */
     TICK_STEPS_MAX = 10000,             /* things that fall due in one entry */
     TICK_STEPS_MIN = 1000,              /* what a sweep may take whatever else is due */
@@ -138,6 +139,7 @@ struct lane {
     uint64_t last_due_ms; /* FIFO: while some wait, later ones are due no earlier, so that order is kept */
     uint32_t listed;      /* chunks in head and tail */
     uint32_t refs;        /* chunks in memory that point here */
+    uint32_t blocked;     /* its part of queue.open_blocked */
     uint32_t place;       /* in its priority's heap plus one; 0: not eligible */
     uint8_t priority;
     uint64_t halted_ms; /* since when it is halted; 0: it is not */
@@ -190,6 +192,7 @@ struct queue {
     uint64_t fresh_from[2];    /* no fresh chunk of the class has a lower number */
     uint64_t cold_fresh;       /* fresh chunks that lost messages, so that they have a cold touch record */
     uint64_t open_ready;       /* open chunks with ready bits */
+    uint64_t open_blocked;     /* those of them whose lane is blocked */
     uint64_t held;             /* messages in holds; part of counts.delayed */
     bool fifo;
     bool dirty;             /* in machine.dirty_queues */

@@ -94,8 +94,17 @@ static bool eligible(const struct lane *l)
     return !lane_blocked(l) && lane_has_ready(l);
 }
 
+static void count_blocked(struct lane *l)
+{
+    uint32_t blocked = lane_blocked(l) ? (uint32_t)tree_count(&l->ready) : 0;
+    l->queue->open_blocked += blocked;
+    l->queue->open_blocked -= l->blocked;
+    l->blocked = blocked;
+}
+
 void pick_update(struct lane *l)
 {
+    count_blocked(l);
     struct pick *p = l->queue->pick;
     if (p == NULL)
         return;

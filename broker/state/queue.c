@@ -200,7 +200,7 @@ static void forget_messages(struct queue *q)
 {
     struct queue_counts *c = &q->counts;
     c->ready = c->in_flight = c->delayed = c->bytes = c->halted_groups = 0;
-    q->waiting = q->held = q->open_ready = q->cold_fresh = 0;
+    q->waiting = q->held = q->open_ready = q->open_blocked = q->cold_fresh = 0;
     q->due_from_ms = NEVER;
     for (int i = 0; i < 2; i++) {
         q->fresh_chunks[i] = 0;

@@ -248,6 +248,91 @@ START_TEST(a_group_goes_on_when_the_last_message_it_halted_at_is_gone)
 }
 END_TEST
 
+/* `count` groups of one message each, all of them halted. */
+static void halt_many(size_t count)
+{
+    struct rig_message *in = memory_zero(count, sizeof *in);
+    char(*groups)[16] = memory_zero(count, sizeof *groups);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(groups[i], sizeof groups[i], "halted %zu", i);
+        in[i] = (struct rig_message){.body = "x", .group = groups[i]};
+    }
+    set_halt(1);
+    rig_add_send(&rig, queue, in, count, 0, 0);
+    rig_commit(&rig);
+    rig_receive(&rig, queue, (uint32_t)count, 0);
+    ck_assert_uint_eq(rig_counts(&rig, queue).halted_groups, count);
+    memory_free(in);
+    memory_free(groups);
+}
+
+START_TEST(however_many_groups_are_halted_the_delays_of_others_end)
+{
+    halt_many(5000);
+    rig_send(&rig, queue, (struct rig_message){.body = "later", .group = "a", .delay_ms = 1000});
+    rig_flush(&rig);
+    rig_crash(&rig);
+    ck_assert_uint_eq(machine_next_due_ms(rig.m), rig.now_ms + 1000);
+    rig_advance(&rig, 1000);
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    rig_expect_body(&rig, got.ref, "later");
+}
+END_TEST
+
+START_TEST(delayed_messages_of_groups_in_flight_do_not_keep_others_waiting)
+{
+    const size_t count = 5000;
+    struct rig_message *in = memory_zero(count, sizeof *in);
+    rig_send(&rig, queue, (struct rig_message){.body = "held", .group = "a"});
+    struct received held = rig_receive_one(&rig, queue, 60000);
+    for (size_t i = 0; i < count; i++) /* a chunk each */
+        in[i] = (struct rig_message){.body = "x", .group = "a", .delay_ms = 1 + i};
+    rig_add_send(&rig, queue, in, count, 0, 0);
+    rig_commit(&rig);
+    rig_send(&rig, queue, (struct rig_message){.body = "later", .group = "b", .delay_ms = 10000});
+    rig_advance(&rig, 10000);
+    rig_commit(&rig);
+    ck_assert_uint_eq(rig_counts(&rig, queue).delayed, 0);
+    ck_assert_int_eq(rig_ack(&rig, queue, &held), ERR_OK);
+    rig_receive(&rig, queue, 2 * count, 1000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, count + 1);
+    memory_free(in);
+}
+END_TEST
+
+START_TEST(a_halted_group_takes_a_bounded_number_of_delayed_messages_into_memory)
+{
+    const size_t count = 45000;
+    struct rig_message *in = memory_zero(count, sizeof *in);
+    halt_many(1);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < count; i++)
+            in[i] = (struct rig_message){.body = "x", .group = "halted 0", .delay_ms = 1 + (uint64_t)round * count + i};
+        rig_add_send(&rig, queue, in, count, 0, 0);
+        rig_commit(&rig);
+    }
+    rig.now_ms += 3 * count;
+    for (int i = 0; i < 100; i++)
+        rig_commit(&rig);
+    ck_assert_uint_gt(rig_counts(&rig, queue).delayed, 0);
+    ck_assert_uint_gt(machine_next_due_ms(rig.m), rig.now_ms); /* no spinning while there is no room */
+    resume("halted 0", ERR_OK);
+    for (size_t got = 0; got < 3 * count + 1;) {
+        const struct received *some = rig_receive(&rig, queue, 10000, 1000);
+        size_t n = rig_reply(&rig)->count;
+        struct entry_lease *l = memory_zero(n, sizeof *l);
+        ck_assert_uint_gt(n, 0);
+        for (size_t i = 0; i < n; i++)
+            l[i] = rig_lease(&some[i]);
+        entry_add_ack(rig_writer(&rig), queue, l, (uint32_t)n);
+        rig_commit(&rig);
+        memory_free(l);
+        got += n;
+    }
+    memory_free(in);
+}
+END_TEST
+
 START_TEST(a_receive_that_is_taken_back_is_none_to_halt_at)
 {
     set_halt(1);
@@ -312,6 +397,9 @@ int main(void)
         a_group_goes_on_when_its_messages_may_be_received_more_often,
         a_queue_that_halts_no_more_lets_all_its_groups_go_on,
         a_group_goes_on_when_the_last_message_it_halted_at_is_gone,
+        however_many_groups_are_halted_the_delays_of_others_end,
+        delayed_messages_of_groups_in_flight_do_not_keep_others_waiting,
+        a_halted_group_takes_a_bounded_number_of_delayed_messages_into_memory,
         a_receive_that_is_taken_back_is_none_to_halt_at,
         the_receives_of_a_message_put_off_count_anew_when_its_group_is_resumed,
         the_receives_of_a_message_in_flight_count_anew_when_its_group_is_resumed,
