@@ -203,7 +203,7 @@ static void settings_lines(const struct hato_queue_settings *s)
     line_limit("most in flight", s->max_in_flight);
     line_duration("receive wait", s->receive_wait_ms);
     line_text("dead-letter queue", s->dead_letter);
-    if (s->dead_letter != NULL && s->dead_letter[0] != '\0')
+    if ((s->dead_letter != NULL && s->dead_letter[0] != '\0') || s->on_exhausted == HATO_HALT_GROUP)
         line_count("max receives", s->max_receives);
     fifo_lines(s);
     binding_lines(s);

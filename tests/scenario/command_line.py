@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import struct
@@ -39,6 +40,10 @@ def queues(s, b):
     shown = b.json("queue", "show", "jobs")
     s.equal("queue show tells the same, and what messages waited", (shown["settings"], shown["waited"]["count"]),
             (changed["settings"], 0))
+    b.hato("queue", "create", "halting.fifo", "--on-exhausted", "halt-group", "--max-receives", 3)
+    shown = {line.strip() for line in b.hato("queue", "show", "halting.fifo").splitlines()}
+    s.check("show tells after how many receives a group halts", any(re.fullmatch("max receives +3", line) for line in shown), shown)
+    b.hato("queue", "delete", "halting.fifo", "--yes")
     s.contains("for people there is a table", b.hato("queue", "list"), "READY  IN FLIGHT  DELAYED")
     s.equal("--names is a name a line, with --json a list of them", (b.hato("queue", "list", "--names"),
             b.json("queue", "list", "--names")), ("jobs\njobs-dead\n", ["jobs", "jobs-dead"]))
