@@ -32,8 +32,10 @@
  * noticed within silence_max_ms of the first answer or delivery that is missed, and counts as lost.
  *
  * BATCHING. Sends to one queue of one turn of the loop leave as one request, likewise acks, nacks and extends; all of a
- * turn leave with one write. Calls of one client for one queue and of one kind take effect in the order made; any other
- * call (show, purge, receive, ...) takes effect after all sends and settlements made before it. */
+ * turn leave with one write. Sends, acks, nacks and extends of one client for one queue
+ * take effect in the order made within their kind, a cancel after all of them that were made before it. Any other call (create,
+ * set, bind, delete, show, receive, ...) leaves after them, but may not know yet of what is not answered, and a send may overtake it:
+ * wait for its reply where that matters, as for that of hato_queue_create before the first send. */
 #ifndef HATO_H
 #define HATO_H
 
@@ -193,12 +195,12 @@ struct hato_bytes {
 
 enum hato_attribute_type {
     HATO_TEXT = 0,
-    HATO_NUMBER = 1, /* decimal text, so that no precision is lost */
+    HATO_NUMBER = 1, /* decimal text of at most 64 characters, so that no precision is lost */
     HATO_BINARY = 2
 };
 
 struct hato_attribute {
-    const char *name; /* 1 to 256 of A-Z a-z 0-9 _ - . */
+    const char *name; /* 1 to 256 of A-Z a-z 0-9 _ - . ; not starting with "hato.", "AWS." or "Amazon." */
     enum hato_attribute_type type;
     const void *value; /* `value_len` bytes; in replies a zero byte follows them */
     size_t value_len;
@@ -372,6 +374,8 @@ HATO_API struct hato_call *hato_peek(struct hato_client *client, const char *que
 /* ---------------------------------------------------------------- queues */
 
 enum hato_queue_kind { HATO_STANDARD = 0, HATO_FIFO = 1 };
+/* What becomes of a message that used up its receives: it goes to the dead-letter queue (without one it stays), or, in FIFO
+ * queues only, its group stops there until hato_group_resume, or until it is gone (hato_cancel, redrive, purge, retention). */
 enum hato_exhausted { HATO_DEAD_LETTER = 0, HATO_HALT_GROUP = 1 };
 enum hato_deduplication_scope { HATO_SCOPE_QUEUE = 0, HATO_SCOPE_GROUP = 1 };
 
@@ -436,7 +440,7 @@ struct hato_queue_settings {
     uint64_t receive_wait_ms;   /* of a receive that names none; 0 to 1 hour; default 0 */
     const char *dead_letter;    /* queue; "" removes it; one that is not there is made along, with the defaults and a
                                    retention of 14 days, and so by a dead letter that finds it deleted */
-    uint32_t max_receives;      /* 1 to 1,000,000; default 10 when there is a dead-letter queue */
+    uint32_t max_receives; /* 1 to 1,000,000; default 10; counts where there is a dead-letter queue or groups halt */
     enum hato_exhausted on_exhausted;
     bool content_deduplication;       /* SHA-256 of the body where no deduplication id is given */
     uint64_t deduplication_window_ms; /* 1 s to 7 days; default 5 minutes */
