@@ -12,17 +12,16 @@ static void hello(struct op *op)
     const struct native *n = s->ns->native;
     const char *account = h->account[0] != '\0' ? h->account : n->account;
     const char *region = h->region[0] != '\0' ? h->region : n->region;
-    if (identity_check_account(bytes_text(account), "account", &op->error) != ERR_OK ||
+    if (s->begun)
+        op_fail(op, ERR_CONFLICT, "hello",
+                "hello is the first request of a connection, said once: open another connection for another account or "
+                "region");
+    if (op->error.code != ERR_OK || identity_check_account(bytes_text(account), "account", &op->error) != ERR_OK ||
         identity_check_region(bytes_text(region), "region", &op->error) != ERR_OK) {
         op_answer(op);
         return;
     }
-    if (s->greeted) {
-        op_fail(op, ERR_CONFLICT, "hello", "hello was said already on this connection");
-        op_answer(op);
-        return;
-    }
-    s->greeted = true;
+    s->begun = true;
     s->prefix_len = (size_t)snprintf(s->prefix, sizeof s->prefix, "%s:%s:", account, region);
     Hato__HelloReply body = HATO__HELLO_REPLY__INIT;
     Hato__Reply reply = HATO__REPLY__INIT;
@@ -158,5 +157,6 @@ bool native_dispatch(struct session *s, struct bytes frame)
     if (!native_look(frame, &id, &number, &body))
         return false;
     atomic_fetch_add_explicit(&s->ns->native->requests_total, 1, memory_order_relaxed);
+    s->begun = s->begun || number != HATO__REQUEST__OP_HELLO;
     return route_take(s, id, number, body, frame, &good) ? good : native_start(s, id, number, body, frame);
 }

@@ -27,8 +27,8 @@ struct session {
     struct routes *routes; /* to other nodes; NULL before the first request that may be theirs */
     bool routed;           /* requests may go on to other nodes; not so where one passed them on to this one */
     bool preface;          /* seen */
-    bool greeted;
-    bool gone; /* the connection is closed */
+    bool begun; /* a hello was taken, or something else was asked: its prefix stays, whatever seat reads it */
+    bool gone;  /* the connection is closed */
     bool paused;
     atomic_bool behind; /* the peer does not read what it is sent; set and cleared at home, read anywhere */
     struct list parked; /* parcels of streams that wait for the peer to read */

@@ -145,6 +145,24 @@ def hello_code(b, account):
         return c.code("hello", account=account)
 
 
+def late_hellos(s, b):
+    with native.Connection(b.port, hello=False) as c:
+        s.equal("a hello that was refused may be said again",
+                (c.code("hello", account="12"), c.code("hello", account="111122223333")), (native.INVALID, native.OK))
+        s.equal("but one is enough", c.code("hello", account="111122224444"), native.CONFLICT)
+        c.call("queue_create", name="of-the-first")
+        arn = c.call("queue_show", name="of-the-first")["arn"]
+        s.check("and the first one holds", ":111122223333:" in arn, arn)
+    for before in (("ping", {}), ("queue_show", {"name": "none"}), ("stream_credit", {"stream": 7, "credit": 1})):
+        with native.Connection(b.port, hello=False) as c:
+            c.ask(before[0], **before[1])
+            s.equal(f"after a {before[0]} it is too late for a hello",
+                    c.code("hello", account="111122223333"), native.CONFLICT)
+            c.call("queue_create", name="of-the-default")
+            arn = c.call("queue_show", name="of-the-default")["arn"]
+            s.check("and the connection is still that of the broker's own account", ":000000000000:" in arn, arn)
+
+
 def messages(s, b):
     with native.Connection(b.port) as c:
         c.call("queue_create", name="messages")
@@ -297,7 +315,7 @@ with scenario() as scene:
     broker = scene.broker()
     bystander = Bystander(broker.port)
     bystander.start()
-    for part in (prefaces, frames, unknown, names, messages, batches, receipts, more_streams_than_allowed):
+    for part in (prefaces, frames, unknown, names, late_hellos, messages, batches, receipts, more_streams_than_allowed):
         part(scene, broker)
     before = broker.json("status")["memory_bytes"]
     random_bytes(scene, broker)
