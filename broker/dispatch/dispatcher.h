@@ -78,7 +78,7 @@ int dispatcher_create(struct dispatcher **out, uv_loop_t *loop, const struct sou
  * by then. `closed` may be NULL. */
 void dispatcher_close(struct dispatcher *d, void (*closed)(void *arg), void *arg);
 
-/* Leases nothing more; what is out goes on to its end. For an orderly stop: then wait until dispatcher_busy is false,
+/* Leases nothing more, and returns what comes of leases asked for; requests that are out go on to their end. For an orderly stop: then wait until dispatcher_busy is false,
  * for as long as there is patience, and close. */
 void dispatcher_drain(struct dispatcher *d);
 bool dispatcher_busy(const struct dispatcher *d); /* a request is out or a lease is under way */

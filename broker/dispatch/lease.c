@@ -84,7 +84,8 @@ static bool still_wanted(const struct lease *l)
 {
     const struct endpoint *e = l->endpoint;
     const struct binding *b = l->binding;
-    return !e->dispatcher->closing && b->bound && !b->paused && b->endpoint == e && e->target != NULL &&
+    const struct dispatcher *d = e->dispatcher;
+    return !d->closing && !d->draining && b->bound && !b->paused && b->endpoint == e && e->target != NULL &&
            (l->probe || e->breaker.state == BREAKER_CLOSED) && requests_of(l) <= l->reserved;
 }
 

@@ -103,9 +103,10 @@ static void start_page(struct http_seat *hs, struct http_connection *c, bool met
     struct page *p = memory_zero(1, sizeof *p);
     p->hs = hs;
     p->connection = c;
-    p->ready = atomic_load(&hs->http->serving);
+    int phase = atomic_load(&hs->http->phase);
+    p->ready = phase == HTTP_SERVES;
     if (!p->ready)
-        buffer_printf(&p->out, "clients are not served yet\n");
+        buffer_printf(&p->out, "%s\n", phase == HTTP_STARTS ? "clients are not served yet" : "the node stops");
     if (metrics) {
         p->metrics = metrics_create(hs->http);
         hs->metrics_pages++;

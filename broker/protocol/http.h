@@ -11,13 +11,19 @@ enum {
     HTTP_METRICS_UNREAD_MAX = 32 * 1024 * 1024, /* bytes of pages that nobody has read yet */
 };
 
+enum http_phase {
+    HTTP_STARTS,
+    HTTP_SERVES, /* the native protocol is listened for */
+    HTTP_STOPS
+};
+
 /* One for each node. */
 struct http {
     struct node *node;
     struct native *native;
     const struct native_services *services;
     uint32_t connections_max;
-    atomic_bool serving; /* the native protocol is listened for; set by the owner */
+    atomic_int phase; /* enum http_phase; set by the owner */
 };
 
 struct http_seat {

@@ -12,13 +12,13 @@
 #include "server/config_file.h"
 #include "state/identity.h"
 
-enum kind { TEXT, NUMBER, SIZE, SWITCH, LEVEL, FORMAT };
+enum kind { TEXT, NUMBER, SIZE, DURATION, SWITCH, LEVEL, FORMAT };
 
 struct setting {
     const char *name;
     enum kind kind;
     size_t at;
-    uint64_t least, most; /* of a NUMBER or SIZE */
+    uint64_t least, most; /* of a NUMBER, SIZE or DURATION (ms) */
     const char *argument;
     const char *help;
 };
@@ -26,6 +26,8 @@ struct setting {
 #define AT(member) offsetof(struct config, member)
 #define GIB (UINT64_C(1) << 30)
 #define MIB (UINT64_C(1) << 20)
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+#define DRAIN_MS (UINT64_C(8) * 1000) /* containers are commonly killed 10 s after they were asked to stop */
 
 static const struct setting settings[] = {
     {"data", TEXT, AT(data), 0, 0, "DIR", "where everything is kept; made when missing (./data)"},
@@ -47,6 +49,8 @@ static const struct setting settings[] = {
      "functions may be on private addresses (always so on loopback)"},
     {"endpoint-ca", TEXT, AT(endpoint_ca), 0, 0, "FILE",
      "certificates (PEM) that functions over https may have, besides those the system trusts"},
+    {"drain-timeout", DURATION, AT(drain_timeout), 0, DAY_MS, "TIME",
+     "when stopping, how long to wait for functions to answer (8s)"},
     {"peers", TEXT, AT(peers), 0, 0, "N=HOST:PORT,...", "all nodes of the cluster, this one among them (none)"},
     {"listen-peer", TEXT, AT(listen_peer), 0, 0, "HOST:PORT", "for other nodes (this node's in --peers)"},
     {"advertise", TEXT, AT(advertise), 0, 0, "HOST:PORT", "where clients reach this node (--listen)"},
@@ -68,7 +72,7 @@ static void set_text(char **field, const char *value)
 
 void config_defaults(struct config *c)
 {
-    *c = (struct config){.node = 1, .disk_reserve = 256 * MIB};
+    *c = (struct config){.node = 1, .disk_reserve = 256 * MIB, .drain_timeout = DRAIN_MS};
     c->log_level = TRACE_INFO;
     c->log_format = TRACE_LOGFMT;
     set_text(&c->data, "./data");
@@ -103,6 +107,8 @@ static char *limit_text(const struct setting *s, uint64_t v, char out[HUMAN_TEXT
 {
     if (s->kind == SIZE)
         return human_size_text(v, out);
+    if (s->kind == DURATION)
+        return human_duration_text(v, out);
     snprintf(out, HUMAN_TEXT_MAX, "%llu", (unsigned long long)v);
     return out;
 }
@@ -111,8 +117,8 @@ static int parse_number(const struct setting *s, const char *value, uint64_t *ou
 {
     char least[HUMAN_TEXT_MAX], most[HUMAN_TEXT_MAX];
     bool good = true;
-    if (s->kind == SIZE) {
-        int rc = human_size(value, out, e);
+    if (s->kind != NUMBER) {
+        int rc = s->kind == SIZE ? human_size(value, out, e) : human_duration(value, out, e);
         if (rc != ERR_OK)
             return error_wrap(e, "--%s", s->name);
     } else {
@@ -123,7 +129,7 @@ static int parse_number(const struct setting *s, const char *value, uint64_t *ou
     if (good && *out >= s->least && *out <= s->most)
         return ERR_OK;
     return error_field(e, ERR_INVALID, s->name, "--%s takes %s%s to %s, not '%.60s'", s->name,
-                       s->kind == SIZE ? "" : "a whole number, ", limit_text(s, s->least, least),
+                       s->kind == NUMBER ? "a whole number, " : "", limit_text(s, s->least, least),
                        limit_text(s, s->most, most), value);
 }
 
@@ -151,6 +157,7 @@ static int set(struct config *c, const struct setting *s, const char *value, str
         return ERR_OK;
     case NUMBER:
     case SIZE:
+    case DURATION:
         return parse_number(s, value, at, e);
     case SWITCH:
         return parse_switch(s, value, at, e);

@@ -57,6 +57,7 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
         .region = c->region,
         .endpoint_ca = c->endpoint_ca,
         .allow_private = loopback || c->allow_private,
+        .drain_ms = c->drain_timeout,
     };
     if (c->peer_cert[0] != '\0')
         o.node.peer_tls = (struct tls_files){.certificate = c->peer_cert, .key = c->peer_key, .ca = c->peer_ca};

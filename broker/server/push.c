@@ -22,9 +22,15 @@ struct push_seat {
     struct settler settler;
     struct map functions; /* full name -> known_function */
     struct idmap bound;   /* queue id -> itself, for leading(false) */
+    uv_timer_t drain;     /* looks whether it is done, while it drains */
+    uint64_t drain_until; /* of the loop's time */
+    void (*drained)(void *ctx);
+    void *drained_ctx;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
+
+enum { DRAIN_LOOK_MS = 10 };
 
 static struct shard *shard_of(struct push_seat *p, uint64_t queue)
 {
@@ -263,6 +269,7 @@ int push_open(struct push_seat **out, struct seat *seat, const struct push_optio
         return rc;
     }
     settler_open(&p->settler, &seat->loop.uv, node_birth(seat->node)->shards, submit, p);
+    ASSERT(uv_timer_init(&seat->loop.uv, &p->drain) == 0);
     *out = p;
     return ERR_OK;
 }
@@ -275,9 +282,9 @@ static void free_function(struct known_function *f)
     memory_free(f);
 }
 
-static void on_settler_closed(void *arg)
+static void on_drain_closed(uv_handle_t *handle)
 {
-    struct push_seat *p = arg;
+    struct push_seat *p = CONTAINER_OF(handle, struct push_seat, drain);
     size_t at = 0;
     struct known_function *f;
     while ((f = map_next(&p->functions, &at)) != NULL)
@@ -290,6 +297,12 @@ static void on_settler_closed(void *arg)
     closed(ctx);
 }
 
+static void on_settler_closed(void *arg)
+{
+    struct push_seat *p = arg;
+    uv_close((uv_handle_t *)&p->drain, on_drain_closed);
+}
+
 static void on_dispatcher_closed(void *arg)
 {
     struct push_seat *p = arg;
@@ -300,7 +313,30 @@ void push_close(struct push_seat *p, void (*closed)(void *ctx), void *ctx)
 {
     p->closed = closed;
     p->closed_ctx = ctx;
+    uv_timer_stop(&p->drain);
     dispatcher_close(p->dispatcher, on_dispatcher_closed, p);
+}
+
+static void on_drain(uv_timer_t *timer)
+{
+    struct push_seat *p = CONTAINER_OF(timer, struct push_seat, drain);
+    bool busy = dispatcher_busy(p->dispatcher) || settler_busy(&p->settler);
+    if (busy && uv_now(timer->loop) < p->drain_until)
+        return;
+    if (busy)
+        TRACE(node_options(p->seat->node)->trace, TRACE_WARN,
+              "requests to functions are given up: they took longer than --drain-timeout");
+    uv_timer_stop(timer);
+    p->drained(p->drained_ctx);
+}
+
+void push_drain(struct push_seat *p, uint64_t patience_ms, void (*drained)(void *ctx), void *ctx)
+{
+    p->drain_until = uv_now(&p->seat->loop.uv) + patience_ms;
+    p->drained = drained;
+    p->drained_ctx = ctx;
+    dispatcher_drain(p->dispatcher);
+    uv_timer_start(&p->drain, on_drain, 0, DRAIN_LOOK_MS);
 }
 
 /* ---------------------------------------------------------------- what the node says */

@@ -15,7 +15,10 @@ struct push_options {
 };
 
 int push_open(struct push_seat **out, struct seat *seat, const struct push_options *options, struct error *e);
-/* Requests that are out end or are cancelled, their messages go back; then `closed`, and the memory is freed. */
+/* Sends no more requests, and waits for those that are out, until what they say is settled, but no longer than `patience_ms`;
+ * then `drained`, never inside this call, and not at all when the seat is closed before. Once. */
+void push_drain(struct push_seat *p, uint64_t patience_ms, void (*drained)(void *ctx), void *ctx);
+/* Requests that are out are cancelled, their messages go back; then `closed`, and the memory is freed. */
 void push_close(struct push_seat *p, void (*closed)(void *ctx), void *ctx);
 
 /* The node's hooks, on this seat. */

@@ -13,6 +13,7 @@ struct desk {
     struct native_seat native;
     struct http_seat http;
     bool has_native, has_http;
+    struct mail drain;
     unsigned open; /* parts not closed yet, when stopping */
 };
 
@@ -27,6 +28,7 @@ struct server {
     struct native_seat **native_seats;
     unsigned desk_count;
     atomic_uint serving; /* desks that clients can come to */
+    atomic_uint drained; /* desks that wait for no function any more */
 };
 
 static struct desk *desk_of(struct server *s, const struct seat *seat)
@@ -110,11 +112,29 @@ static void ready_desk(void *ctx, struct seat *seat)
     }
     if (atomic_fetch_add(&s->serving, 1) + 1 < s->desk_count)
         return;
-    atomic_store(&s->http.serving, true);
-    tell_ready(s);
+    int starts = HTTP_STARTS;
+    if (atomic_compare_exchange_strong(&s->http.phase, &starts, HTTP_SERVES))
+        tell_ready(s);
 }
 
 /* ---------------------------------------------------------------- closing a seat */
+
+static void desk_drained(void *ctx)
+{
+    struct desk *d = ctx;
+    struct server *s = d->server;
+    if (atomic_fetch_add(&s->drained, 1) + 1 == s->desk_count)
+        node_stop(s->node);
+}
+
+/* Before the node stops: its shards give up leading at once, and could settle nothing. A node that stops by itself does not wait. */
+static void drain_desk(struct mail *mail)
+{
+    struct desk *d = CONTAINER_OF(mail, struct desk, drain);
+    struct push_seat *push = *push_of(d);
+    if (push != NULL)
+        push_drain(push, d->server->options.drain_ms, desk_drained, d);
+}
 
 static void part_closed(struct desk *d)
 {
@@ -246,7 +266,11 @@ int server_run(struct server *s, struct error *e)
 
 void server_stop(struct server *s)
 {
-    node_stop(s->node);
+    atomic_store(&s->http.phase, HTTP_STOPS);
+    for (unsigned i = 0; i < s->desk_count; i++) {
+        s->desks[i].drain.run = drain_desk;
+        loop_post(&s->desks[i].seat->loop, &s->desks[i].drain);
+    }
 }
 
 void server_close(struct server *s)

@@ -15,12 +15,15 @@ struct server_options {
     const char *region;
     const char *endpoint_ca;        /* a PEM file of certificates that endpoints may have; "" for the system's only */
     bool allow_private;             /* functions may have private addresses */
+    uint64_t drain_ms;              /* how long server_stop waits for requests to functions that are out */
     struct files_share connections; /* at most */
 };
 
 int server_open(const struct server_options *options, struct server **out, struct error *e);
 int server_run(struct server *s, struct error *e); /* until server_stop */
-void server_stop(struct server *s);                /* any thread */
+/* Any thread, once. First no more requests are sent to functions, and those that are out are waited for: clients are served
+ * meanwhile, and /readyz says no. */
+void server_stop(struct server *s);
 void server_close(struct server *s);
 
 #endif

@@ -144,3 +144,11 @@ bool settler_behind(const struct settler *r, uint16_t shard)
 {
     return !list_empty(&r->by_shard[shard].kept);
 }
+
+bool settler_busy(const struct settler *r)
+{
+    bool busy = !list_empty(&r->out);
+    for (unsigned i = 0; i <= r->shards; i++)
+        busy |= settler_behind(r, (uint16_t)i);
+    return busy;
+}

@@ -72,6 +72,9 @@ void settler_add(struct settler *r, const struct settlement *s);
 /* What became of one that was taken: `code` as of its reply. It is the settler's again, or gone. */
 void settler_settled(struct settling *s, int code);
 
+/* Whether something is still to be said, or on its way. */
+bool settler_busy(const struct settler *r);
+
 /* Whether something of the shard is to be said again: it should not be asked for more messages. */
 bool settler_behind(const struct settler *r, uint16_t shard);
 

@@ -302,6 +302,7 @@ def wrong(s, b):
 def flags_of_the_broker(s, b):
     wanted = [(["--shards", "0"], "--shards takes a whole number, 1 to 256, not '0'"), (["--shards", "5x"], "1 to 256"),
               (["--shards", "99999999999999999999"], "1 to 256"), (["--log-window", "1MiB"], "--log-window takes 64MiB to 1TiB"),
+              (["--drain-timeout", "5"], "--drain-timeout: "), (["--drain-timeout", "2d"], "--drain-timeout takes 0s to 1d, not '2d'"),
               (["--disk-reserve", "5x"], "--disk-reserve: "), (["--account", "12"], "--account: the account is 12 digits"),
               (["--region", "\u00e9"], 'not "\u00e9"'), (["--log-level", "loud"], "--log-level: "), (["--listen", "x"], "--listen: "),
               (["--bogus"], "--bogus"), (["--data"], "--data DIR"), (["--insecure=maybe"], "--insecure takes true or false")]

@@ -171,6 +171,23 @@ START_TEST(draining_leases_nothing_more_and_ends_when_requests_do)
 }
 END_TEST
 
+START_TEST(what_is_leased_when_draining_begins_goes_back_unsent)
+{
+    struct fixture f;
+    fixture_open(&f, answer_as_told);
+    fixture_start(&f);
+    f.source->hold = true;
+    fixture_fill(&f, 10, "");
+    RUN_UNTIL(&f, f.source->asked_count == 1);
+    dispatcher_drain(f.d);
+    fake_let_go(f.source);
+    RUN_UNTIL(&f, !dispatcher_busy(f.d));
+    ck_assert_uint_eq(f.source->messages[9].returns, 1);
+    ck_assert_uint_eq(f.web.requests, 0);
+    fixture_close(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("dispatcher");
@@ -185,6 +202,7 @@ int main(void)
     tcase_add_test(c, closing_waits_for_leases_that_were_asked_for);
     tcase_add_test(c, closing_while_the_breaker_is_open_or_a_batch_waits_leaves_nothing_behind);
     tcase_add_test(c, draining_leases_nothing_more_and_ends_when_requests_do);
+    tcase_add_test(c, what_is_leased_when_draining_begins_goes_back_unsent);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -127,6 +127,20 @@ START_TEST(what_an_overloaded_shard_refused_is_said_again_in_order)
 }
 END_TEST
 
+START_TEST(it_is_busy_until_all_is_taken_and_settled)
+{
+    ck_assert(!settler_busy(&settler));
+    shards.busy[2] = true;
+    add(SETTLEMENT_ACK, 2, 1);
+    ck_assert(settler_busy(&settler));
+    shards.busy[2] = false;
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert(settler_busy(&settler));
+    settle(ERR_OK);
+    ck_assert(!settler_busy(&settler));
+}
+END_TEST
+
 START_TEST(one_overloaded_shard_does_not_hold_up_the_others)
 {
     shards.busy[1] = true;
@@ -224,6 +238,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, what_a_shard_takes_is_said_at_once_and_leaves_no_timer);
     tcase_add_test(c, what_an_overloaded_shard_refused_is_said_again_in_order);
+    tcase_add_test(c, it_is_busy_until_all_is_taken_and_settled);
     tcase_add_test(c, one_overloaded_shard_does_not_hold_up_the_others);
     tcase_add_test(c, any_other_refusal_is_final);
     tcase_add_test(c, what_a_full_store_refused_is_said_again_but_for_extensions);
