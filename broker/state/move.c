@@ -242,20 +242,29 @@ int command_settled(struct machine *m, const struct entry_command *c, struct rep
 
 /* ---------------------------------------------------------------- redrives */
 
-static int redrive_chunk(void *ctx, uint64_t queue, uint64_t from, uint64_t end, bool *found, uint64_t *number,
-                         uint64_t *live, uint64_t *free, struct error *e)
+/* A redrive's step through its queue. */
+struct redriving {
+    struct machine *m;
+    struct queue *queue;
+    struct walk walk;
+};
+
+static void redrive_walk_open(void *ctx, uint64_t queue, uint64_t from, uint64_t end)
 {
-    struct machine *m = ctx;
-    struct queue *q = queue_by_id(m, queue);
-    *found = false;
-    if (q == NULL)
-        return ERR_OK;
-    struct walk w;
+    struct redriving *r = ctx;
+    r->queue = queue_by_id(r->m, queue);
+    ASSERT(r->queue != NULL); /* a redrive goes with its queue */
+    walk_open(&r->walk, r->m, r->queue, from, end);
+}
+
+static int redrive_walk_next(void *ctx, bool *found, uint64_t *number, uint64_t *live, uint64_t *free, struct error *e)
+{
+    struct redriving *r = ctx;
     int code = ERR_OK;
-    walk_open(&w, m, q, from, end);
-    for (; code == ERR_OK && walk_valid(&w) && !*found; walk_next(&w)) {
+    *found = false;
+    for (; code == ERR_OK && walk_valid(&r->walk) && !*found; walk_next(&r->walk)) {
         struct chunk *c;
-        code = chunk_load(m, q, walk_number(&w), &c, e);
+        code = chunk_load(r->m, r->queue, walk_number(&r->walk), &c, e);
         if (code != ERR_OK || c == NULL)
             continue;
         *found = true;
@@ -263,13 +272,18 @@ static int redrive_chunk(void *ctx, uint64_t queue, uint64_t from, uint64_t end,
         *live = c->live;
         *free = c->ready;
     }
-    int closed = walk_close(&w, code == ERR_OK ? e : NULL);
-    return code != ERR_OK ? code : closed;
+    return code;
+}
+
+static int redrive_walk_close(void *ctx, struct error *e)
+{
+    struct redriving *r = ctx;
+    return walk_close(&r->walk, e);
 }
 
 static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, struct error *e)
 {
-    struct machine *m = ctx;
+    struct machine *m = ((struct redriving *)ctx)->m;
     struct queue *q = queue_by_id(m, queue);
     ASSERT(q != NULL && destination.len <= IDENTITY_NAME_MAX);
     uint8_t name[IDENTITY_NAME_MAX]; /* the view may not outlive the reads below */
@@ -287,8 +301,15 @@ static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct byt
 
 int move_redrives(struct machine *m, struct error *e)
 {
-    const struct redrive_ops ops = {.ctx = m, .chunk = redrive_chunk, .move = redrive_move};
-    return redrive_step(m->redrives, &m->keys, m->outbox, m->clock_ms, &ops, e);
+    struct redriving r = {.m = m};
+    const struct redrive_ops ops = {
+        .ctx = &r,
+        .open = redrive_walk_open,
+        .next = redrive_walk_next,
+        .close = redrive_walk_close,
+        .move = redrive_move,
+    };
+    return redrive_step(m->redrives, &m->keys, m->outbox, m->clock_ms, m->index, &ops, e);
 }
 
 int command_redrive_start(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)

@@ -371,9 +371,9 @@ struct step {
     const struct redrive_ops *ops;
     struct redrive *redrive;
     uint64_t queue;
-    uint64_t left; /* messages that may still be moved */
+    uint64_t may;   /* messages that may still be moved */
+    uint32_t steps; /* chunks and messages that may still be looked at */
     uint64_t moved;
-    uint64_t looked; /* chunks */
 };
 
 static bool contains(struct bytes text, const char *what)
@@ -415,47 +415,62 @@ static int take_message(struct step *s, uint64_t sequence, bool is_free, struct 
     memcpy(name, to.data, to.len); /* it is in a buffer that the move may use */
     s->redrive->moved++;
     s->moved++;
-    s->left--;
+    s->may--;
     return s->ops->move(s->ops->ctx, s->queue, sequence, bytes_of(name, to.len), e);
+}
+
+static bool goes_on(const struct step *s)
+{
+    return s->may > 0 && s->steps > 0;
 }
 
 static int take_chunk(struct step *s, uint64_t chunk, uint64_t live, uint64_t free_bits, struct error *e)
 {
-    int code = ERR_OK;
-    for (uint64_t bits = live; bits != 0 && s->left > 0 && code == ERR_OK; bits &= bits - 1) {
+    uint64_t bits = live;
+    for (; bits != 0 && goes_on(s); bits &= bits - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(bits);
         uint64_t sequence = chunk * SLOTS + slot;
-        if (sequence >= s->redrive->cursor)
-            code = take_message(s, sequence, free_bits >> slot & 1, e);
+        if (sequence < s->redrive->cursor)
+            continue;
+        s->steps--;
+        int code = take_message(s, sequence, free_bits >> slot & 1, e);
+        if (code != ERR_OK)
+            return code;
     }
-    return code;
+    if (bits == 0)
+        s->redrive->cursor = (chunk + 1) * SLOTS;
+    return ERR_OK;
 }
 
 /* Goes on until the step's share is used up or nothing is left, which `*over` says. */
-static int run_step(struct step *s, bool *over, struct error *e)
+static int take_chunks(struct step *s, bool *over, struct error *e)
 {
     *over = false;
-    for (; s->left > 0 && s->looked < REDRIVE_LOOK; s->looked++) {
-        struct redrive *d = s->redrive;
-        bool found = false;
+    while (goes_on(s)) {
         uint64_t chunk = 0;
         uint64_t live = 0;
         uint64_t free_bits = 0;
-        int code =
-            s->ops->chunk(s->ops->ctx, s->queue, d->cursor / SLOTS, d->end, &found, &chunk, &live, &free_bits, e);
+        bool found = false;
+        s->steps--;
+        int code = s->ops->next(s->ops->ctx, &found, &chunk, &live, &free_bits, e);
+        if (code == ERR_OK && found)
+            code = take_chunk(s, chunk, live, free_bits, e);
         if (code != ERR_OK)
             return code;
         if (!found) {
             *over = true;
             return ERR_OK;
         }
-        code = take_chunk(s, chunk, live, free_bits, e);
-        if (code != ERR_OK)
-            return code;
-        if (s->left > 0)
-            d->cursor = (chunk + 1) * SLOTS;
     }
     return ERR_OK;
+}
+
+static int run_step(struct step *s, bool *over, struct error *e)
+{
+    s->ops->open(s->ops->ctx, s->queue, s->redrive->cursor / SLOTS, s->redrive->end);
+    int code = take_chunks(s, over, e);
+    int closed = s->ops->close(s->ops->ctx, code == ERR_OK ? e : NULL);
+    return code != ERR_OK ? code : closed;
 }
 
 /* From when the rate's account is counted: what a pause saved up is worth a second at most. */
@@ -468,8 +483,6 @@ static uint64_t allowed(const struct redrive *d, uint64_t now_us, const struct o
 {
     uint64_t pending = outbox_pending(o);
     uint64_t most = pending >= REDRIVE_OUTSTANDING ? 0 : REDRIVE_OUTSTANDING - pending;
-    if (most > REDRIVE_STEP)
-        most = REDRIVE_STEP;
     if (d->rate == 0.0)
         return most;
     double by_rate = (double)(now_us - account_from(d, now_us)) * d->rate / (double)SECOND_US;
@@ -477,10 +490,10 @@ static uint64_t allowed(const struct redrive *d, uint64_t now_us, const struct o
 }
 
 static int step_one(struct redrives *r, struct keys *ks, const struct history *h, uint64_t now_ms, uint64_t may,
-                    const struct redrive_ops *ops, struct error *e)
+                    uint32_t steps, const struct redrive_ops *ops, struct error *e)
 {
     struct redrive *d = newest(h);
-    struct step s = {.keys = ks, .ops = ops, .redrive = d, .queue = h->queue, .left = may};
+    struct step s = {.keys = ks, .ops = ops, .redrive = d, .queue = h->queue, .may = may, .steps = steps};
     bool over = false;
     int code = run_step(&s, &over, e);
     if (code != ERR_OK)
@@ -493,16 +506,40 @@ static int step_one(struct redrives *r, struct keys *ks, const struct history *h
     return ERR_OK;
 }
 
-int redrive_step(struct redrives *r, struct keys *ks, struct outbox *o, uint64_t now_ms, const struct redrive_ops *ops,
-                 struct error *e)
+/* Those whose turn it is: of the due ones, in a circle, the first that are not before a place that changes with `turn`. */
+static size_t choose(const struct redrives *r, uint64_t now_ms, uint64_t turn,
+                     const struct history *out[REDRIVE_SIDE_BY_SIDE])
 {
-    int code = ERR_OK;
+    size_t due = 0;
     uint64_t queue = 0;
-    for (const struct history *h = tree_first(&r->running, &queue); h != NULL && code == ERR_OK;
+    for (const struct history *h = tree_first(&r->running, &queue); h != NULL;
+         h = tree_after(&r->running, queue, &queue))
+        due += newest(h)->next_us <= now_ms * 1000;
+    if (due == 0)
+        return 0;
+    size_t first = (size_t)(bytes_hash(bytes_of(&turn, sizeof turn), 0) % due);
+    size_t at = 0;
+    for (const struct history *h = tree_first(&r->running, &queue); h != NULL;
          h = tree_after(&r->running, queue, &queue)) {
-        uint64_t may = newest(h)->next_us <= now_ms * 1000 ? allowed(newest(h), now_ms * 1000, o) : 0;
+        if (newest(h)->next_us > now_ms * 1000)
+            continue;
+        size_t place = (at++ + due - first) % due;
+        if (place < REDRIVE_SIDE_BY_SIDE)
+            out[place] = h;
+    }
+    return due < REDRIVE_SIDE_BY_SIDE ? due : REDRIVE_SIDE_BY_SIDE;
+}
+
+int redrive_step(struct redrives *r, struct keys *ks, struct outbox *o, uint64_t now_ms, uint64_t turn,
+                 const struct redrive_ops *ops, struct error *e)
+{
+    const struct history *chosen[REDRIVE_SIDE_BY_SIDE];
+    size_t count = choose(r, now_ms, turn, chosen);
+    int code = ERR_OK;
+    for (size_t i = 0; i < count && code == ERR_OK; i++) {
+        uint64_t may = allowed(newest(chosen[i]), now_ms * 1000, o);
         if (may > 0)
-            code = step_one(r, ks, h, now_ms, may, ops, e);
+            code = step_one(r, ks, chosen[i], now_ms, may, (uint32_t)(REDRIVE_STEPS / count), ops, e);
     }
     return code;
 }

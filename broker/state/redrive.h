@@ -3,8 +3,11 @@
  *
  * A redrive looks at what was in the queue when it began, in order of chunk number. A message that is leased or
  * delayed, whose last error doesn't contain the reason asked for, or whose source nobody knows, is skipped. It moves as
- * fast as its rate allows in machine time (bursts of at most a second's worth), at most REDRIVE_STEP a step, and waits
- * while REDRIVE_OUTSTANDING items are in the outbox.
+ * fast as its rate allows in machine time (bursts of at most a second's worth), and waits while REDRIVE_OUTSTANDING items
+ * are in the outbox.
+ *
+ * All redrives of a shard share what an entry may spend on them: up to REDRIVE_SIDE_BY_SIDE of those that are due, beginning
+ * with another one each time, take equal parts of REDRIVE_STEPS.
  *
  * Loop thread. */
 #ifndef HATO_STATE_REDRIVE_H
@@ -24,8 +27,8 @@ struct redrives;
 
 enum {
     REDRIVE_KEPT = 10,
-    REDRIVE_STEP = 1000, /* messages moved in one step */
-    REDRIVE_LOOK = 1000, /* chunks looked at in one step */
+    REDRIVE_STEPS = 1000, /* chunks and messages looked at in one entry, by all redrives */
+    REDRIVE_SIDE_BY_SIDE = 16,
     REDRIVE_OUTSTANDING = 10000,
     REDRIVE_ID_LEN = 16,
     REDRIVE_REASON_MAX = 1024,
@@ -35,10 +38,12 @@ enum {
 /* What the queue's owner does for a redrive. An error code other than 0 stops the shard. */
 struct redrive_ops {
     void *ctx;
-    /* The first chunk of the queue that is not below `from`, is below `end`, and has a live message: its number, the
-     * bits of those that are alive and those that are free to move (neither leased nor delayed). */
-    int (*chunk)(void *ctx, uint64_t queue, uint64_t from, uint64_t end, bool *found, uint64_t *chunk, uint64_t *live,
-                 uint64_t *free, struct error *e);
+    /* Begins to go over the queue's chunks from number `from` to before `end`. */
+    void (*open)(void *ctx, uint64_t queue, uint64_t from, uint64_t end);
+    /* The next one that has a live message: its number, the bits of those that are alive and those that are free to move
+     * (neither leased nor delayed). */
+    int (*next)(void *ctx, bool *found, uint64_t *chunk, uint64_t *live, uint64_t *free, struct error *e);
+    int (*close)(void *ctx, struct error *e);
     /* Takes the message out of the queue and puts it into the outbox for `destination` (a full name). */
     int (*move)(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, struct error *e);
 };
@@ -58,9 +63,10 @@ int redrive_start(struct redrives *r, struct keys *ks, uint64_t queue, struct by
 int redrive_cancel(struct redrives *r, struct keys *ks, uint64_t queue, struct bytes id, uint64_t now_ms,
                    struct error *e);
 
-/* At the start of an entry: one step of each redrive that is due. */
-int redrive_step(struct redrives *r, struct keys *ks, struct outbox *o, uint64_t now_ms, const struct redrive_ops *ops,
-                 struct error *e);
+/* At the start of an entry: those that are due go on. `turn` is another number with each entry, and the same on all
+ * replicas: who begins depends on it. */
+int redrive_step(struct redrives *r, struct keys *ks, struct outbox *o, uint64_t now_ms, uint64_t turn,
+                 const struct redrive_ops *ops, struct error *e);
 uint64_t redrive_next_due_ms(const struct redrives *r,
                              const struct outbox *o); /* UINT64_MAX: none, or the outbox is full */
 

@@ -390,6 +390,66 @@ START_TEST(a_redrive_keeps_the_order_of_a_fifo_group)
 }
 END_TEST
 
+/* Queues with a running redrive of which nothing moves: none of their messages has the reason. */
+static void redrive_in_vain(uint64_t *queues, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, RIG_NAME("many%02zu"), i);
+        queues[i] = rig_create(&rig, name, NULL);
+        for (int k = 0; k < 30; k++)
+            rig_send_many(&rig, queues[i], k % 2 == 0 ? NULL : "g", 64);
+    }
+    for (size_t i = 0; i < count; i++) {
+        Hato__Log__RedriveStart c = HATO__LOG__REDRIVE_START__INIT;
+        c.has_queue = 1;
+        c.queue = queues[i];
+        c.destination = (char *)(uintptr_t)RIG_NAME("jobs");
+        c.reason = (char *)(uintptr_t) "no such error";
+        rig_add(&rig, COMMAND_REDRIVE_START, &c.base);
+    }
+    rig_commit(&rig);
+}
+
+static uint64_t looked_at(const uint64_t *queues, size_t count, uint64_t *least)
+{
+    uint64_t sum = 0;
+    *least = UINT64_MAX;
+    for (size_t i = 0; i < count; i++) {
+        struct redrive_view v;
+        ck_assert_uint_eq(machine_redrives(rig.m, queues[i], &v, 1), 1);
+        ck_assert_uint_eq(v.moved, 0);
+        sum += v.skipped;
+        *least = v.skipped < *least ? v.skipped : *least;
+    }
+    return sum;
+}
+
+START_TEST(all_redrives_together_take_no_more_of_an_entry_than_one)
+{
+    enum { QUEUES = 40, MESSAGES = 30 * 64 };
+    uint64_t queues[QUEUES];
+    uint64_t least = 0;
+    redrive_in_vain(queues, QUEUES);
+    uint64_t before = 0;
+    size_t entries = 0;
+    for (; before < QUEUES * MESSAGES; entries++) {
+        rig_commit(&rig);
+        uint64_t sum = looked_at(queues, QUEUES, &least);
+        ck_assert_uint_gt(sum, before);
+        ck_assert_uint_le(sum - before, 1000);
+        if (entries == 50) /* of about 80: each had its turns */
+            ck_assert_uint_gt(least, MESSAGES / 4);
+        before = sum;
+    }
+    ck_assert_uint_gt(entries, 50);
+    rig_commit(&rig);
+    ck_assert_uint_gt(machine_next_due_ms(rig.m), rig.now_ms);
+    rig_crash(&rig);
+    ck_assert_uint_eq(looked_at(queues, QUEUES, &least), QUEUES * MESSAGES);
+}
+END_TEST
+
 START_TEST(a_message_that_moves_counts_as_alive_until_it_has_arrived)
 {
     rig_send(&rig, queue, (struct rig_message){.body = "x"});
@@ -428,6 +488,7 @@ int main(void)
         what_a_redrive_brought_is_not_taken_back_by_another,
         a_redrive_may_take_only_those_with_a_reason,
         a_redrive_keeps_the_order_of_a_fifo_group,
+        all_redrives_together_take_no_more_of_an_entry_than_one,
         a_message_that_moves_counts_as_alive_until_it_has_arrived,
     };
     return rig_main("state/move", tests, sizeof tests / sizeof tests[0], setup, teardown);

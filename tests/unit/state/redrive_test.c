@@ -20,24 +20,45 @@ struct rig {
     uint64_t moved;
     uint64_t last;
     char destination[200];
+    bool going; /* over chunks, from `at` to before `end` */
+    uint64_t at;
+    uint64_t end;
+    uint64_t turn;
 };
 
-static int next_chunk(void *ctx, uint64_t queue, uint64_t from, uint64_t end, bool *found, uint64_t *chunk,
-                      uint64_t *live, uint64_t *free_bits, struct error *e)
+static void open_chunks(void *ctx, uint64_t queue, uint64_t from, uint64_t end)
+{
+    struct rig *rig = ctx;
+    (void)queue;
+    ck_assert(!rig->going);
+    rig->going = true;
+    rig->at = from;
+    rig->end = end;
+}
+
+static int next_chunk(void *ctx, bool *found, uint64_t *chunk, uint64_t *live, uint64_t *free_bits, struct error *e)
 {
     struct rig *rig = ctx;
     (void)e;
-    (void)queue;
+    ck_assert(rig->going);
     *found = false;
-    for (uint64_t c = from; c < end && c < CHUNKS; c++) {
-        if (rig->live[c] == 0)
+    for (; rig->at < rig->end && rig->at < CHUNKS && !*found; rig->at++) {
+        if (rig->live[rig->at] == 0)
             continue;
         *found = true;
-        *chunk = c;
-        *live = rig->live[c];
-        *free_bits = rig->live[c] & ~rig->held[c];
-        break;
+        *chunk = rig->at;
+        *live = rig->live[rig->at];
+        *free_bits = rig->live[rig->at] & ~rig->held[rig->at];
     }
+    return ERR_OK;
+}
+
+static int close_chunks(void *ctx, struct error *e)
+{
+    struct rig *rig = ctx;
+    (void)e;
+    ck_assert(rig->going);
+    rig->going = false;
     return ERR_OK;
 }
 
@@ -98,8 +119,9 @@ static int start(struct rig *rig, const char *destination, const char *reason, d
 static void step(struct rig *rig)
 {
     struct error e = {0};
-    struct redrive_ops ops = {.ctx = rig, .chunk = next_chunk, .move = move};
-    ck_assert_msg(redrive_step(rig->r, &rig->k.keys, rig->o, rig->now, &ops, &e) == ERR_OK, "%s", e.message);
+    struct redrive_ops ops = {.ctx = rig, .open = open_chunks, .next = next_chunk, .close = close_chunks, .move = move};
+    ck_assert_msg(redrive_step(rig->r, &rig->k.keys, rig->o, rig->now, rig->turn++, &ops, &e) == ERR_OK, "%s",
+                  e.message);
     keyspace_commit(&rig->k);
 }
 
@@ -134,7 +156,8 @@ START_TEST(all_messages_move_in_order_and_then_it_is_over)
     ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK);
     ck_assert_uint_le(redrive_next_due_ms(rig.r, rig.o), rig.now);
     step(&rig);
-    ck_assert_uint_eq(rig.moved, REDRIVE_STEP);
+    ck_assert_uint_ge(rig.moved, REDRIVE_STEPS * SLOTS / (SLOTS + 1) - 1); /* a chunk takes a step too */
+    ck_assert_uint_lt(rig.moved, REDRIVE_STEPS);
     ck_assert_str_eq(rig.destination, OTHER);
     reopen(&rig);
     step(&rig);
@@ -267,7 +290,7 @@ START_TEST(it_waits_while_too_much_is_on_its_way)
     settle_all(&rig);
     ck_assert_uint_le(redrive_next_due_ms(rig.r, rig.o), rig.now);
     step(&rig);
-    ck_assert_uint_eq(rig.moved, REDRIVE_OUTSTANDING + REDRIVE_STEP);
+    ck_assert_uint_gt(rig.moved, REDRIVE_OUTSTANDING);
     rig_close(&rig);
 }
 END_TEST
