@@ -217,7 +217,8 @@ static void read_answer(struct exchange *x, CURLcode result)
         snprintf(x->reason, sizeof x->reason, "the answers of all functions together would exceed %zu bytes",
                  x->transport->received_max);
     else if (x->blocked[0] != '\0' && result == CURLE_COULDNT_CONNECT)
-        snprintf(x->reason, sizeof x->reason, "address %s is private and not among those allowed", x->blocked);
+        snprintf(x->reason, sizeof x->reason, "address %s is private and not among those of --allow-endpoints",
+                 x->blocked);
     else
         snprintf(x->reason, sizeof x->reason, "%s", x->error[0] != '\0' ? x->error : curl_easy_strerror(result));
     x->retry_after = status >= 300 ? header_of(x, "retry-after") : NULL;

@@ -47,6 +47,8 @@ static const struct setting settings[] = {
     {"insecure", SWITCH, AT(insecure), 0, 0, NULL, "serve other machines without credentials"},
     {"allow-private", SWITCH, AT(allow_private), 0, 0, NULL,
      "functions may be on private addresses (always so on loopback)"},
+    {"allow-endpoints", TEXT, AT(allow_endpoints), 0, 0, "CIDR,...",
+     "private addresses that functions may be on, e.g. 10.1.0.0/16,fd00::/8 (none)"},
     {"endpoint-ca", TEXT, AT(endpoint_ca), 0, 0, "FILE",
      "certificates (PEM) that functions over https may have, besides those the system trusts"},
     {"drain-timeout", DURATION, AT(drain_timeout), 0, DAY_MS, "TIME",
@@ -80,6 +82,7 @@ void config_defaults(struct config *c)
     set_text(&c->http, "127.0.0.1:9324");
     set_text(&c->account, "000000000000");
     set_text(&c->region, "us-east-1");
+    set_text(&c->allow_endpoints, "");
     set_text(&c->endpoint_ca, "");
     set_text(&c->config, "");
     char **const empty[] = {&c->cluster,   &c->peers,    &c->listen_peer, &c->advertise,
@@ -289,8 +292,28 @@ static int check_endpoint_ca(const struct config *c, struct error *e)
     return error_wrap(e, "--endpoint-ca");
 }
 
+int config_endpoints(const struct config *c, struct address_policy *out, struct error *e)
+{
+    bool loopback = false;
+    address_is_loopback(c->listen, &loopback, NULL);
+    *out = (struct address_policy){.allow_private = loopback || c->allow_private};
+    const char *at = c->allow_endpoints;
+    bool more = at[0] != '\0';
+    int rc = ERR_OK;
+    while (more && rc == ERR_OK) {
+        size_t len = strcspn(at, ",");
+        char *range = memory_string(at, len);
+        rc = address_policy_allow(out, range, e);
+        memory_free(range);
+        more = at[len] != '\0';
+        at += len + 1;
+    }
+    return rc == ERR_OK ? rc : error_wrap(e, "--allow-endpoints");
+}
+
 int config_check(const struct config *c, struct error *e)
 {
+    struct address_policy policy;
     int rc = identity_check_account(bytes_text(c->account), "account", e);
     if (rc != ERR_OK)
         return error_wrap(e, "--account");
@@ -303,6 +326,8 @@ int config_check(const struct config *c, struct error *e)
         rc = check_exposure(c, "http", c->http, e);
     if (rc == ERR_OK)
         rc = check_endpoint_ca(c, e);
+    if (rc == ERR_OK)
+        rc = config_endpoints(c, &policy, e);
     if (rc == ERR_OK)
         rc = config_check_peers(c, e);
     if (rc == ERR_OK && c->data[0] == '\0')
@@ -324,7 +349,7 @@ void config_help(FILE *out)
         char flag[48];
         snprintf(flag, sizeof flag, "--%s%s%s", settings[i].name, settings[i].argument != NULL ? " " : "",
                  settings[i].argument != NULL ? settings[i].argument : "");
-        fprintf(out, "  %-24s %s\n", flag, settings[i].help);
+        fprintf(out, "  %-26s %s\n", flag, settings[i].help);
     }
     fputs("\nEvery flag can also be set in the file of --config (\"log-window = 2GiB\") and in the environment\n"
           "(HATO_LOG_WINDOW=2GiB); flags win over the environment, the environment over the file.\n\n"

@@ -6,10 +6,11 @@
 #include <stdio.h>
 
 #include "base/trace.h"
+#include "dispatch/address.h"
 #include "server/server.h"
 
 struct config {
-    char *data, *listen, *http, *account, *region, *endpoint_ca, *config;
+    char *data, *listen, *http, *account, *region, *endpoint_ca, *allow_endpoints, *config;
     char *cluster, *peers, *listen_peer, *advertise, *peer_cert, *peer_key, *peer_ca;
     uint64_t node, shards, loops;
     uint64_t log_window, log_segment, disk_reserve, cache;
@@ -29,6 +30,9 @@ int config_load(struct config *c, int argc, char **argv, char **environment, str
 /* config_peers.c: settings that follow from --peers where they are not given. */
 void config_settle_peers(struct config *c);
 int config_check_peers(const struct config *c, struct error *e);
+
+/* The addresses that functions may have. Errors: ERR_INVALID or ERR_LIMIT, naming the flag. */
+int config_endpoints(const struct config *c, struct address_policy *out, struct error *e);
 
 /* What must hold between settings: for instance credentials outside of loopback. */
 int config_check(const struct config *c, struct error *e);

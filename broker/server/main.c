@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "net/stream.h"
 #include "server/config.h"
 #include "server/server.h"
 
@@ -35,8 +34,6 @@ static unsigned default_loops(void)
 
 static int serve(const struct config *c, struct trace *trace, struct stopper *stopper, struct error *e)
 {
-    bool loopback = false;
-    address_is_loopback(c->listen, &loopback, NULL);
     struct server_options o = {
         .node = {.data = c->data,
                  .node = c->node,
@@ -56,9 +53,11 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
         .account = c->account,
         .region = c->region,
         .endpoint_ca = c->endpoint_ca,
-        .allow_private = loopback || c->allow_private,
         .drain_ms = c->drain_timeout,
     };
+    int rc = config_endpoints(c, &o.endpoints, e);
+    if (rc != ERR_OK)
+        return rc;
     if (c->peer_cert[0] != '\0')
         o.node.peer_tls = (struct tls_files){.certificate = c->peer_cert, .key = c->peer_key, .ca = c->peer_ca};
     uint64_t files = files_raise();
@@ -66,7 +65,7 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
     TRACE(trace, TRACE_INFO, "starting", trace_text("version", HATO_BROKER_VERSION), trace_text("data", c->data),
           trace_u64("loops", o.node.loops), trace_u64("open_files", files),
           trace_u64("connections_max", o.connections.native));
-    int rc = server_open(&o, &stopper->server, e);
+    rc = server_open(&o, &stopper->server, e);
     if (rc != ERR_OK)
         return rc;
     pthread_t thread;

@@ -262,7 +262,7 @@ int push_open(struct push_seat **out, struct seat *seat, const struct push_optio
     struct dispatcher_options d = {.clock = clock_real(), .loop = (unsigned)seat->number};
     d.seed = clock_monotonic_ns(&d.clock);
     d.ca = options->ca[0] != '\0' ? options->ca : NULL;
-    d.policy.allow_private = options->allow_private;
+    d.policy = *options->policy;
     int rc = dispatcher_create(&p->dispatcher, &seat->loop.uv, &ops, p, &d, e);
     if (rc != ERR_OK) {
         memory_free(p);

@@ -10,8 +10,8 @@ struct push_seat;
 struct quota;
 
 struct push_options {
-    const char *ca;     /* certificates to trust besides the system's; "" for none */
-    bool allow_private; /* functions on private addresses: the broker itself is on loopback, or it was told so */
+    const char *ca;                      /* certificates to trust besides the system's; "" for none */
+    const struct address_policy *policy; /* which addresses functions may have; copied */
 };
 
 int push_open(struct push_seat **out, struct seat *seat, const struct push_options *options, struct error *e);

@@ -85,7 +85,7 @@ static int open_desk(void *ctx, struct seat *seat, struct error *e)
             return error_wrap(e, "--http");
         d->has_http = true;
     }
-    struct push_options push = {.allow_private = s->options.allow_private, .ca = s->options.endpoint_ca};
+    struct push_options push = {.policy = &s->options.endpoints, .ca = s->options.endpoint_ca};
     s->functions.node = seat->node;
     return push_open(push_of(d), seat, &push, e);
 }

@@ -3,6 +3,7 @@
 #define HATO_SERVER_SERVER_H
 
 #include "cluster/node.h"
+#include "dispatch/address.h"
 #include "net/files.h"
 
 struct server;
@@ -13,10 +14,10 @@ struct server_options {
     const char *http;         /* "" for none */
     const char *account;
     const char *region;
-    const char *endpoint_ca;        /* a PEM file of certificates that endpoints may have; "" for the system's only */
-    bool allow_private;             /* functions may have private addresses */
-    uint64_t drain_ms;              /* how long server_stop waits for requests to functions that are out */
-    struct files_share connections; /* at most */
+    const char *endpoint_ca;         /* a PEM file of certificates that endpoints may have; "" for the system's only */
+    struct address_policy endpoints; /* which addresses functions may have */
+    uint64_t drain_ms;               /* how long server_stop waits for requests to functions that are out */
+    struct files_share connections;  /* at most */
 };
 
 int server_open(const struct server_options *options, struct server **out, struct error *e);

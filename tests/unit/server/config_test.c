@@ -171,6 +171,44 @@ START_TEST(variables_that_are_for_flags_alone_or_for_others_are_left_alone)
 }
 END_TEST
 
+static void expect_bad_endpoints(const char *flag, const char *part)
+{
+    struct address_policy policy;
+    char *environment[] = {NULL};
+    ck_assert_int_eq(load(environment, flag), ERR_OK);
+    ck_assert_int_eq(config_endpoints(&config, &policy, &e), ERR_INVALID);
+    ck_assert_msg(strstr(e.message, "--allow-endpoints: ") == e.message, "%s", e.message);
+    ck_assert_msg(strstr(e.message, part) != NULL, "%s", e.message);
+}
+
+START_TEST(endpoints_are_allowed_by_ranges_of_addresses)
+{
+    struct address_policy policy;
+    char *environment[] = {NULL};
+    ck_assert_int_eq(load(environment, "--listen=0.0.0.0:1"), ERR_OK);
+    ck_assert_int_eq(config_endpoints(&config, &policy, &e), ERR_OK);
+    ck_assert(!policy.allow_private);
+    ck_assert_uint_eq(policy.allowed_count, 0);
+    ck_assert_int_eq(load(environment, "--allow-endpoints=10.1.0.0/16,fd00::/8,192.168.1.7"), ERR_OK);
+    ck_assert_int_eq(config_endpoints(&config, &policy, &e), ERR_OK);
+    ck_assert_uint_eq(policy.allowed_count, 3);
+    ck_assert_uint_eq(policy.allowed[0].bits, 96 + 16);
+    ck_assert_uint_eq(policy.allowed[1].bits, 8);
+    ck_assert_uint_eq(policy.allowed[2].bits, 128);
+    expect_bad_endpoints("--allow-endpoints=10.1.0.0/16,example.com", "\"example.com\" is not an address");
+    expect_bad_endpoints("--allow-endpoints=10.1.0.0/16,", "\"\" is not an address");
+    expect_bad_endpoints("--allow-endpoints=10.1.0.0/8", "bits set beyond");
+}
+END_TEST
+
+START_TEST(on_loopback_endpoints_may_be_anywhere)
+{
+    struct address_policy policy;
+    ck_assert_int_eq(config_endpoints(&config, &policy, &e), ERR_OK);
+    ck_assert(policy.allow_private);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("server/config");
@@ -187,6 +225,8 @@ int main(void)
     tcase_add_test(tc, flags_win_over_the_environment_and_that_over_the_file);
     tcase_add_test(tc, the_environment_may_name_the_file);
     tcase_add_test(tc, variables_that_are_for_flags_alone_or_for_others_are_left_alone);
+    tcase_add_test(tc, endpoints_are_allowed_by_ranges_of_addresses);
+    tcase_add_test(tc, on_loopback_endpoints_may_be_anywhere);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
