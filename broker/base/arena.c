@@ -56,6 +56,14 @@ char *arena_text(struct arena *a, const void *data, size_t len)
     return text;
 }
 
+size_t arena_bytes(const struct arena *a)
+{
+    size_t bytes = 0;
+    for (const struct arena_block *b = a->head; b != NULL; b = b->next)
+        bytes += b->size;
+    return bytes;
+}
+
 static void free_from(struct arena_block *b)
 {
     while (b != NULL) {

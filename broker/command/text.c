@@ -16,7 +16,7 @@ static int check_one(const char *field, struct bytes text, struct error *e)
     return ERR_OK;
 }
 
-static int check_at(const ProtobufCMessageDescriptor *d, struct bytes raw, int depth, struct error *e)
+static int check_at(const ProtobufCMessageDescriptor *d, struct bytes raw, int depth, size_t *fields, struct error *e)
 {
     struct cursor c = cursor_open(raw);
     struct wire_field f;
@@ -24,6 +24,9 @@ static int check_at(const ProtobufCMessageDescriptor *d, struct bytes raw, int d
     if (depth == TEXT_DEPTH_MAX)
         return error_set(e, ERR_INVALID, "messages within messages are deeper than %d", TEXT_DEPTH_MAX);
     while (rc == ERR_OK && wire_next(&c, &f)) {
+        if (++*fields > TEXT_FIELDS_MAX)
+            return error_set(e, ERR_TOO_LARGE, "a request has at most %d fields, those of messages within it included",
+                             TEXT_FIELDS_MAX);
         const ProtobufCFieldDescriptor *field =
             f.type == WIRE_BYTES ? protobuf_c_message_descriptor_get_field(d, f.number) : NULL;
         if (field == NULL)
@@ -31,12 +34,13 @@ static int check_at(const ProtobufCMessageDescriptor *d, struct bytes raw, int d
         if (field->type == PROTOBUF_C_TYPE_STRING)
             rc = check_one(field->name, f.bytes, e);
         else if (field->type == PROTOBUF_C_TYPE_MESSAGE)
-            rc = check_at(field->descriptor, f.bytes, depth + 1, e);
+            rc = check_at(field->descriptor, f.bytes, depth + 1, fields, e);
     }
     return rc;
 }
 
 int text_check(const ProtobufCMessageDescriptor *d, struct bytes raw, struct error *e)
 {
-    return check_at(d, raw, 0, e);
+    size_t fields = 0;
+    return check_at(d, raw, 0, &fields, e);
 }

@@ -12,6 +12,9 @@
 
 enum {
     NATIVE_FRAME_MAX = 68 * 1024 * 1024,
+    NATIVE_RELAYED_MORE = 16, /* that another node may add to a request that it passes on: its own number for it */
+    NATIVE_REQUEST_MAX = 1024 * 1024,      /* of a frame of any request but Send; the largest settings take a fifth */
+    NATIVE_REQUEST_FIELDS_MAX = 1000,      /* of Request itself, in any frame; and of Send beside its messages */
     NATIVE_MESSAGE_MAX = 64 * 1024 * 1024, /* ceiling of every queue */
     NATIVE_REQUESTS_MAX = 65536,           /* of one connection, under way; beyond: it is not read */
     /* of them streams and receives that may wait: few enough for the others to bring a connection that is not read back below the

@@ -94,25 +94,25 @@ bool native_look(struct bytes frame, uint64_t *id, uint32_t *number, struct byte
 {
     struct cursor c = cursor_open(frame);
     struct wire_field f;
+    size_t fields = 0;
     *id = 0;
     *number = 0;
-    while (wire_next(&c, &f)) {
+    while (fields <= NATIVE_REQUEST_FIELDS_MAX && wire_next(&c, &f)) {
         if (f.number == REQUEST_ID && f.type == WIRE_VARINT) {
             *id = f.value;
-        } else if (f.type == WIRE_BYTES && (is_known(f.number) || !is_known(*number))) {
+            continue;
+        }
+        fields++;
+        if (f.type == WIRE_BYTES && (is_known(f.number) || !is_known(*number))) {
             *number = f.number;
             *body = f.bytes;
         }
     }
-    return !c.failed && *id != 0;
+    return !c.failed && *id != 0 && fields <= NATIVE_REQUEST_FIELDS_MAX;
 }
 
-static void start(struct op *op, uint32_t number, struct bytes frame)
+static void start(struct op *op, uint32_t number)
 {
-    if (text_check(&hato__request__descriptor, frame, &op->error) != ERR_OK) {
-        op_answer(op);
-        return;
-    }
     if (number < OPERATIONS && operations[number] != NULL && op->request->op_case == number) {
         operations[number](op);
         return;
@@ -136,6 +136,8 @@ bool native_start(struct session *s, uint64_t id, uint32_t number, struct bytes 
         return false;
     }
     op->request = request;
+    if (arena_bytes(&op->arena) > op->arena.block)
+        op_weigh(op, arena_bytes(&op->arena) - op->arena.block);
     if (request->op_case == HATO__REQUEST__OP_STREAM_CREDIT) {
         native_stream_credit(s, request->stream_credit);
         op_free(op);
@@ -143,9 +145,28 @@ bool native_start(struct session *s, uint64_t id, uint32_t number, struct bytes 
         native_stream_close(s, request->stream_close);
         op_free(op);
     } else {
-        start(op, number, frame);
+        start(op, number);
     }
     return true;
+}
+
+/* What unpacking it would cost is known before. */
+static int check_frame(uint32_t number, struct bytes frame, struct error *e)
+{
+    if (number == REQUEST_SEND)
+        return ERR_OK; /* read field by field */
+    if (frame.len > NATIVE_REQUEST_MAX)
+        return error_set(e, ERR_TOO_LARGE,
+                         "this request has %zu bytes; all but Send have at most %d: do what it asks in several",
+                         frame.len, NATIVE_REQUEST_MAX);
+    return text_check(&hato__request__descriptor, frame, e);
+}
+
+static void refuse(struct session *s, uint64_t id, const struct error *why)
+{
+    struct op *op = op_create(s, id, 0);
+    op->error = *why;
+    op_answer(op);
 }
 
 bool native_dispatch(struct session *s, struct bytes frame)
@@ -157,6 +178,11 @@ bool native_dispatch(struct session *s, struct bytes frame)
     if (!native_look(frame, &id, &number, &body))
         return false;
     atomic_fetch_add_explicit(&s->ns->native->requests_total, 1, memory_order_relaxed);
+    struct error why = {0};
+    if (!s->passed_on && check_frame(number, frame, &why) != ERR_OK) {
+        refuse(s, id, &why);
+        return true;
+    }
     s->begun = s->begun || number != HATO__REQUEST__OP_HELLO;
     return route_take(s, id, number, body, frame, &good) ? good : native_start(s, id, number, body, frame);
 }

@@ -99,7 +99,8 @@ bool op_may_wait(struct op *op)
 {
     struct session *s = op->session;
     if (op->frame_bytes > NATIVE_WAITING_FRAME_MAX)
-        op_fail(op, ERR_TOO_LARGE, "", "a request that waits takes %d bytes at most, this one has %zu",
+        op_fail(op, ERR_TOO_LARGE, "",
+                "a request that waits takes %d bytes at most, this one, with what it is decoded to, %zu",
                 NATIVE_WAITING_FRAME_MAX, op->frame_bytes);
     else if (s->waiting >= NATIVE_WAITING_MAX)
         op_fail(op, ERR_LIMIT, "",

@@ -15,21 +15,38 @@ struct sending {
     uint32_t given;              /* messages in the request */
 };
 
+/* Stops where it is too much. */
+static int count_messages(struct bytes raw, uint32_t *count, struct error *e)
+{
+    struct cursor c = cursor_open(raw);
+    struct wire_field f;
+    uint32_t others = 0;
+    while (*count <= CHECK_BATCH_MAX && others <= NATIVE_REQUEST_FIELDS_MAX && wire_next(&c, &f)) {
+        bool message = f.number == SEND_MESSAGES && f.type == WIRE_BYTES;
+        *count += message;
+        others += !message;
+    }
+    if (c.failed)
+        return error_field(e, ERR_INVALID, "send", "the send is not well-formed");
+    if (others > NATIVE_REQUEST_FIELDS_MAX)
+        return error_field(e, ERR_TOO_LARGE, "send", "a send has at most %d fields beside its messages",
+                           NATIVE_REQUEST_FIELDS_MAX);
+    if (*count > CHECK_BATCH_MAX)
+        return error_field(e, ERR_INVALID, "messages", "messages has more than %d entries; it must have 1 to %d",
+                           CHECK_BATCH_MAX, CHECK_BATCH_MAX);
+    return check_count(*count, "messages", e);
+}
+
 static int read_send(struct op *op, struct sending *x, struct bytes raw)
 {
     struct cursor c = cursor_open(raw);
     struct wire_field f;
-    struct bytes name = {(const uint8_t *)"", 0};
+    struct bytes name = bytes_text("");
     uint32_t count = 0;
-    while (wire_next(&c, &f))
-        count += f.number == SEND_MESSAGES && f.type == WIRE_BYTES;
-    if (c.failed)
-        return error_field(&op->error, ERR_INVALID, "send", "the send is not well-formed");
-    int rc = check_count(count, "messages", &op->error);
+    int rc = count_messages(raw, &count, &op->error);
     if (rc != ERR_OK)
         return rc;
     x->messages = arena_alloc(&op->arena, count * sizeof *x->messages);
-    c = cursor_open(raw);
     while (wire_next(&c, &f)) {
         if (f.number == SEND_QUEUE && f.type == WIRE_BYTES)
             name = f.bytes;

@@ -123,7 +123,7 @@ static size_t on_data(struct stream *stream, struct bytes in)
     while (!s->gone && !stream->closing && cursor_left(&c) >= FRAME_HEAD && !has_too_much(s)) {
         struct cursor head = c;
         uint32_t len = cursor_u32(&head);
-        if (len == 0 || len > NATIVE_FRAME_MAX) {
+        if (len == 0 || len > NATIVE_FRAME_MAX + (s->passed_on ? NATIVE_RELAYED_MORE : 0)) {
             refuse_connection(s, ERR_PROTOCOL,
                               len == 0 ? "a frame of length 0 was sent; a frame has at least 1 byte"
                                        : "a frame is longer than the largest allowed (68 MiB)");
@@ -237,7 +237,7 @@ void native_seat_adopt(struct native_seat *ns, struct stream *from, struct bytes
         memory_free(s);
         return;
     }
-    s->preface = true;
+    s->preface = s->passed_on = true;
     add_session(s);
     atomic_fetch_add_explicit(&ns->native->connections_total, 1, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&ns->native->connections, 1, memory_order_relaxed) >= ns->native->connections_max)

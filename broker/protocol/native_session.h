@@ -26,6 +26,7 @@ struct session {
     uint64_t op_bytes;
     struct routes *routes; /* to other nodes; NULL before the first request that may be theirs */
     bool routed;           /* requests may go on to other nodes; not so where one passed them on to this one */
+    bool passed_on;        /* by another node, for a client of its own: that node has checked the frames */
     bool preface;          /* seen */
     bool begun; /* a hello was taken, or something else was asked: its prefix stays, whatever seat reads it */
     bool gone;  /* the connection is closed */

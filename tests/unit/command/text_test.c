@@ -53,6 +53,22 @@ START_TEST(what_is_not_utf8_is_found_and_its_field_named)
 }
 END_TEST
 
+START_TEST(fields_are_counted_at_any_depth)
+{
+    struct buffer peek = {0};
+    for (int i = 0; i < TEXT_FIELDS_MAX - 2; i++)
+        wire_put_varint(&peek, 14, 1); /* unknown */
+    ck_assert_int_eq(check_peek(bytes_text("jobs"), bytes_text("g")), ERR_OK);
+    buffer_clear(&raw);
+    wire_put_varint(&raw, 1, 7);
+    wire_put_bytes(&raw, REQUEST_PEEK, buffer_view(&peek));
+    ck_assert_int_eq(text_check(&hato__request__descriptor, buffer_view(&raw), &e), ERR_OK);
+    wire_put_varint(&raw, 99, 1);
+    ck_assert_int_eq(text_check(&hato__request__descriptor, buffer_view(&raw), &e), ERR_TOO_LARGE);
+    buffer_close(&peek);
+}
+END_TEST
+
 START_TEST(bytes_fields_and_unknown_fields_may_hold_anything)
 {
     struct buffer ack = {0};
@@ -74,6 +90,7 @@ int main(void)
     tcase_add_test(t, a_zero_byte_deep_inside_is_found_and_its_field_named);
     tcase_add_test(t, what_is_not_utf8_is_found_and_its_field_named);
     tcase_add_test(t, bytes_fields_and_unknown_fields_may_hold_anything);
+    tcase_add_test(t, fields_are_counted_at_any_depth);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
