@@ -164,7 +164,8 @@ static void add_row(struct table *t, const struct hato_queue *q)
     table_cell(t, "%s", q->settings.function != NULL ? q->settings.function : "");
 }
 
-/* Pages are printed as they come: with very many queues nothing is held but a page. */
+/* Pages are printed as they come: with very many queues nothing is held but a page. With --json the list is held, so that it is
+ * printed whole or not at all. */
 static enum exit_code list(struct run *r)
 {
     const struct list_values *v = r->values;
