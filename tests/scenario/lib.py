@@ -69,6 +69,10 @@ class Failure(Exception):
     """Ends the scenario: what follows could not be told from its consequences."""
 
 
+class Skipped(Exception):
+    """Ends the scenario: this machine lacks what the rest needs, which the message names. Counted apart."""
+
+
 class Broker:
     """One hatod. Its directory outlives it until the scenario ends."""
 
@@ -380,6 +384,8 @@ def scenario():
             yield s
         except Failure as problem:
             s.check("the scenario goes to its end", False, problem)
+        except Skipped as lacking:
+            s.check(f"the scenario goes to its end # SKIP {lacking}", True)
         except Exception:  # pylint: disable=broad-except
             s.check("the scenario goes to its end", False, traceback.format_exc())
     finally:
