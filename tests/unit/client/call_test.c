@@ -393,8 +393,10 @@ START_TEST(a_call_that_is_not_answered_times_out_alone)
 {
     struct harness *h = harness_open(answer_nothing, NULL);
     struct outcome o[2] = {0};
-    hato_call_timeout(send_text(h, "jobs", "short", &o[0]), 20);
+    struct hato_call *call = send_text(h, "jobs", "short", &o[0]);
     send_text(h, "jobs", "long", &o[1]);
+    RUN_UNTIL(h, h->seen_count == 1);
+    hato_call_timeout(call, 1);
     RUN_UNTIL(h, o[0].times > 0);
     ck_assert_int_eq(o[0].code, HATO_TIMEOUT);
     ck_assert_uint_eq(o[1].times, 0);
@@ -418,8 +420,11 @@ START_TEST(an_answer_after_the_timeout_is_ignored)
     struct harness *h = harness_open(answer_nothing, NULL);
     struct outcome late = {0};
     struct outcome next = {0};
-    hato_call_timeout(hato_ping(h->client, record, &late), 10);
-    RUN_UNTIL(h, late.times > 0 && h->seen_count > 0);
+    struct hato_call *call = hato_ping(h->client, record, &late);
+    RUN_UNTIL(h, h->seen_count == 1);
+    hato_call_timeout(call, 1);
+    RUN_UNTIL(h, late.times > 0);
+    ck_assert_int_eq(late.code, HATO_TIMEOUT);
     double_empty(h->broker.last, h->seen[0].id);
     hato_ping(h->client, record, &next);
     RUN_UNTIL(h, h->seen_count == 2);

@@ -129,7 +129,13 @@ static inline void on_connection_change(void *user, bool connected, const struct
     copy_text(h->lost_message, sizeof h->lost_message, error->message, strlen(error->message));
 }
 
-/* `options` may be NULL; server, pauses and the connection's callback are filled in, and silence is borne unless told else. */
+static inline uint64_t patience(uint64_t given_ms)
+{
+    return given_ms != 0 ? given_ms : HARNESS_TIMEOUT_S * UINT64_C(1000);
+}
+
+/* `options` may be NULL; server, pauses and the connection's callback are filled in. What the test says nothing of may last as
+ * long as the machine likes. */
 static inline struct harness *harness_open(double_request on_request, const struct hato_options *options)
 {
     struct harness *h = calloc(1, sizeof *h);
@@ -137,7 +143,9 @@ static inline struct harness *harness_open(double_request on_request, const stru
     double_open(&h->broker, &h->loop, on_request, h);
     struct hato_options o = options != NULL ? *options : (struct hato_options){0};
     o.server = o.server != NULL ? o.server : h->broker.address;
-    o.silence_max_ms = o.silence_max_ms != 0 ? o.silence_max_ms : HARNESS_TIMEOUT_S * UINT64_C(1000);
+    o.timeout_ms = patience(o.timeout_ms);
+    o.connect_timeout_ms = patience(o.connect_timeout_ms);
+    o.silence_max_ms = patience(o.silence_max_ms);
     o.reconnect_min_ms = 1;
     o.reconnect_max_ms = 4;
     o.on_connection = on_connection_change;

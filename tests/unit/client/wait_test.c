@@ -6,7 +6,7 @@ static struct harness *open_waiting(double_request on_request)
     struct harness *h = calloc(1, sizeof *h);
     uv_loop_init(&h->loop);
     double_open(&h->broker, &h->loop, on_request, h);
-    struct hato_options options = {.server = h->broker.address, .timeout_ms = 30000};
+    struct hato_options options = {.server = h->broker.address, .timeout_ms = patience(0)};
     h->client = hato_client_create(NULL, &options, NULL, 0);
     ck_assert_ptr_nonnull(h->client);
     /* the double goes over to the client's loop, which is the one that hato_wait runs */
