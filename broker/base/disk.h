@@ -37,7 +37,7 @@ struct disk_file {
 };
 
 struct disk {
-    int (*make_dir)(struct disk *d, const char *path, struct error *e); /* fine when it is there */
+    int (*make_dir)(struct disk *d, const char *path, struct error *e); /* lasting; fine when it is there */
     int (*open)(struct disk *d, const char *path, unsigned flags, struct disk_file **out, struct error *e);
     void (*close)(struct disk_file *f);
     int (*size)(struct disk_file *f, uint64_t *out, struct error *e);

@@ -22,14 +22,6 @@ static int fd_of(const struct disk_file *f)
     return ((const struct real_file *)f)->fd;
 }
 
-static int real_make_dir(struct disk *d, const char *path, struct error *e)
-{
-    (void)d;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return disk_error(e, errno, "make directory", path);
-    return ERR_OK;
-}
-
 static int real_open(struct disk *d, const char *path, unsigned flags, struct disk_file **out, struct error *e)
 {
     int mode = O_RDWR | O_CLOEXEC;
@@ -174,6 +166,22 @@ static int real_sync_dir(struct disk *d, const char *path, struct error *e)
     int number = fsync(fd) == 0 ? 0 : errno;
     close(fd);
     return number == 0 ? ERR_OK : disk_sync_error(e, number, "sync directory", path);
+}
+
+/* The name itself has to last, so its parent is synced. One that is there may be younger than the last crash, or lie in a directory
+ * that is not ours to open. */
+static int real_make_dir(struct disk *d, const char *path, struct error *e)
+{
+    bool made = mkdir(path, 0700) == 0;
+    if (!made && errno == ENOENT)
+        return error_set(e, ERR_IO, "make directory %s: the directory it should be in does not exist", path);
+    if (!made && errno != EEXIST)
+        return disk_error(e, errno, "make directory", path);
+    char parent[DISK_PATH_MAX];
+    if (snprintf(parent, sizeof parent, "%s/..", path) >= (int)sizeof parent)
+        return disk_error(e, ENAMETOOLONG, "make directory", path);
+    int code = real_sync_dir(d, parent, made ? e : NULL);
+    return made ? code : ERR_OK;
 }
 
 static int real_space(struct disk *d, const char *path, uint64_t *free_bytes, struct error *e)

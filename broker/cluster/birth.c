@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/disk.h"
 #include "base/sha256.h"
 #include "cluster/slip.h"
 #include "state/machine.h"
@@ -103,9 +103,10 @@ static bool has(const char *dir, const char *name)
 
 int birth_load(const char *dir, const struct birth *wanted, struct birth *out, struct error *e)
 {
-    if (mkdir(dir, 0750) != 0 && errno != EEXIST)
-        return error_set(e, ERR_IO, "cannot make the data directory %s: %s", dir, strerror(errno));
-    int rc = read_birth(dir, out, e);
+    int rc = disk_real()->make_dir(disk_real(), dir, e);
+    if (rc != ERR_OK)
+        return error_wrap(e, "the data directory");
+    rc = read_birth(dir, out, e);
     if (rc == ERR_NOT_FOUND) {
         if (has(dir, "log"))
             return error_set(e, ERR_CORRUPT, "%s has a log but no hato.node: restore the data directory from a backup",

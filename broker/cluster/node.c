@@ -41,6 +41,8 @@ static int open_storage(struct node *n, struct error *e)
     struct log_options log = {.disk = n->disk, .dir = path, .seed = node_random(), .threaded = true, .compress = true};
     log.segment_bytes = n->options.segment_bytes;
     log.window_bytes = n->options.window_bytes;
+    uint64_t segments = 2 * log.segment_bytes;
+    log.free_bytes_min = n->options.disk_reserve > segments ? n->options.disk_reserve : segments;
     int rc = log_open(&log, &n->log, e);
     if (rc == ERR_EXISTS)
         return error_set(e, ERR_EXISTS, "another broker runs on %s: stop it, or choose another --data",
@@ -196,7 +198,7 @@ void node_space(const struct node *n, struct node_space *out)
     out->log_bytes = log_bytes(n->log);
     out->store_bytes = atomic_load(&n->store_bytes);
     out->free_bytes = atomic_load(&n->free_bytes);
-    out->accepts_sends = atomic_load(&n->accepts_sends);
+    out->accepts_sends = atomic_load(&n->accepts_sends) && log_has_room(n->log);
 }
 
 /* ---------------------------------------------------------------- looking at it */

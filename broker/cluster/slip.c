@@ -1,7 +1,6 @@
 #include "cluster/slip.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/disk.h"
 
 static int path_of(const char *dir, const char *name, char path[PATH_MAX], struct error *e)
 {
@@ -46,16 +46,6 @@ int slip_read(const char *dir, const char *name, char text[SLIP_MAX], struct err
     return ERR_OK;
 }
 
-static int sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int rc = fsync(fd);
-    close(fd);
-    return rc;
-}
-
 int slip_write(const char *dir, const char *name, const char *text, struct error *e)
 {
     char path[PATH_MAX];
@@ -71,7 +61,7 @@ int slip_write(const char *dir, const char *name, const char *text, struct error
              fflush(f) == 0 && fsync(fileno(f)) == 0;
     if (f != NULL)
         ok = fclose(f) == 0 && ok;
-    if (!ok || rename(fresh, path) != 0 || sync_dir(dir) != 0)
+    if (!ok || rename(fresh, path) != 0)
         return error_set(e, ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    return ERR_OK;
+    return disk_real()->sync_dir(disk_real(), dir, e);
 }

@@ -178,6 +178,11 @@ bool log_has_room(const struct log *log)
     return atomic_load_explicit(&log->room, memory_order_relaxed);
 }
 
+int log_free_bytes(struct log *log, uint64_t *out, struct error *e)
+{
+    return log->disk->space(log->disk, log->dir, out, e);
+}
+
 bool log_above_window(const struct log *log)
 {
     return atomic_load_explicit(&log->above_window, memory_order_relaxed);
@@ -314,27 +319,12 @@ static int start_threads(struct log *log, struct error *e)
     return error_set(e, ERR_INTERNAL, "the log's upkeep thread cannot be started");
 }
 
-/* The directory's own name must outlive a power cut too. */
-static int make_dir(struct log *log, struct error *e)
-{
-    int code = log->disk->make_dir(log->disk, log->dir, e);
-    if (code != ERR_OK)
-        return code;
-    char parent[DISK_PATH_MAX];
-    memcpy(parent, log->dir, sizeof parent);
-    char *slash = strrchr(parent, '/');
-    if (slash == NULL)
-        return log->disk->sync_dir(log->disk, ".", e);
-    slash[slash == parent] = '\0';
-    return log->disk->sync_dir(log->disk, parent, e);
-}
-
 static int open_files(struct log *log, struct error *e)
 {
     char path[DISK_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/LOCK", log->dir);
     ASSERT(n > 0 && (size_t)n < sizeof path);
-    int code = make_dir(log, e);
+    int code = log->disk->make_dir(log->disk, log->dir, e);
     if (code == ERR_OK)
         code = log->disk->lock(log->disk, path, &log->lock_file, e);
     return code == ERR_OK ? log_recover(log, e) : code;

@@ -255,13 +255,28 @@ static void pack_accept(struct forward *f)
     f->payload.len = len;
 }
 
+/* A body that is gone is damage, unless another leader brought the messages over while it was read and they are settled by now. */
+static bool settled_meanwhile(struct forward *f, int code)
+{
+    struct shard *s = f->source;
+    struct arena arena = {0};
+    struct outbox_item *items = NULL;
+    size_t count = 0;
+    bool is = code == ERR_NOT_FOUND &&
+              machine_outbox(s->machine, f->target, 0, 1, &arena, &items, &count, NULL) == ERR_OK &&
+              (count == 0 || items[0].sequence > f->first);
+    arena_close(&arena);
+    return is;
+}
+
 static void on_bodies(struct fetch *fetch, int code, const struct error *e)
 {
     struct forward *f = CONTAINER_OF(fetch, struct forward, fetch);
     struct shard *s = f->source;
     if (code != ERR_OK || !s->leads) {
+        bool damaged = code != ERR_OK && s->leads && !settled_meanwhile(f, code);
         end_round(f, true);
-        if (s->leads)
+        if (damaged)
             shard_stop(s, e);
         return;
     }

@@ -148,10 +148,24 @@ static void look_after(struct shard *s, const struct raft_peer *peer)
     raft_report_snapshot(s->raft, peer->node, false);
 }
 
+/* Nodes come and go, and there are only so many feeds. */
+static void forget_others(struct shard *s, const struct raft_peer *peers, size_t count)
+{
+    for (size_t i = 0; i < SHARD_FEEDS_MAX; i++) {
+        struct feed *f = &s->feeds[i];
+        bool peer = f->working;
+        for (size_t k = 0; k < count && !peer; k++)
+            peer = peers[k].node == f->node;
+        if (!peer)
+            *f = (struct feed){0};
+    }
+}
+
 void shard_offer_tick(struct shard *s)
 {
     struct raft_peer peers[RAFT_PEERS_MAX];
     size_t count = s->elected ? raft_peers(s->raft, peers, RAFT_PEERS_MAX) : 0;
+    forget_others(s, peers, count);
     for (size_t i = 0; i < count && count > 1; i++)
         look_after(s, &peers[i]);
     if (s->offer != NULL && ++s->offer->idle_ticks > OFFER_IDLE_TICKS && s->offer->users == 0)

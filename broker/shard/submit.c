@@ -45,7 +45,7 @@ int shard_send(struct shard *s, struct command *c, const struct entry_send *send
     int rc = admit(s, bytes, e);
     if (rc != ERR_OK)
         return rc;
-    if (!s->accept_sends)
+    if (!s->accept_sends || !log_has_room(s->options.log))
         return error_set(
             e, ERR_STORAGE_FULL,
             "the disk is nearly full: new messages are refused until there is space; receive and ack go on");

@@ -9,6 +9,9 @@
 /* A round a second has to keep up with what the disk can take; a smaller one is not worth the flush that follows it. */
 enum { SPILL_ROUND_BYTES = 1024 * 1024 * 1024, DEAD_RANGES = 16 };
 
+/* Files get smaller as the disk fills up: the log needs what is free for acks, and each file lets some of the log go. */
+enum { SPILL_FREE_PART = 4, SPILL_FILE_BYTES_MIN = 64 * 1024 };
+
 struct spill {
     struct work work;
     struct shard *shard;
@@ -75,12 +78,26 @@ static int spill_entry(struct spill *sp, struct store_bulk *bulk, struct living 
     return rc;
 }
 
+/* How large the next file may be. */
+static int file_budget(struct spill *sp, uint64_t *out)
+{
+    uint64_t free_bytes;
+    int rc = log_free_bytes(sp->log, &free_bytes, &sp->error);
+    if (rc != ERR_OK)
+        return rc;
+    *out = free_bytes / SPILL_FREE_PART < sp->file_bytes ? free_bytes / SPILL_FREE_PART : sp->file_bytes;
+    if (*out < SPILL_FILE_BYTES_MIN && *out < sp->file_bytes)
+        return error_set(&sp->error, ERR_STORAGE_FULL, "only %llu bytes are free on the disk, they are left to the log",
+                         (unsigned long long)free_bytes);
+    return ERR_OK;
+}
+
 /* One file of bodies; sp->next is the first that found no room in it, if any. */
-static int spill_file(struct spill *sp, struct living *l)
+static int spill_file(struct spill *sp, struct living *l, uint64_t budget)
 {
     struct store_bulk *bulk = NULL;
     int rc = store_bulk_open(sp->store, STORE_BODIES, &bulk, &sp->error);
-    while (rc == ERR_OK && sp->more && store_bulk_bytes(bulk) < sp->file_bytes) {
+    while (rc == ERR_OK && sp->more && store_bulk_bytes(bulk) < budget) {
         uint64_t index = sp->next.index;
         while (rc == ERR_OK && sp->more && sp->next.index == index) {
             living_add(l, sp->next);
@@ -95,14 +112,22 @@ static int spill_file(struct spill *sp, struct living *l)
     return rc;
 }
 
+/* A round on a disk with little space ends with its first file, so that the log lets go of what that has. */
 static int spill_all(struct spill *sp)
 {
     struct living living = {0};
+    bool ample = true;
     int rc = machine_spill_next(sp->list, &sp->next, &sp->more, &sp->error);
-    while (rc == ERR_OK && sp->more) {
-        rc = spill_file(sp, &living);
+    if (rc == ERR_OK && !sp->more)
+        sp->reached = sp->last;
+    while (rc == ERR_OK && sp->more && ample) {
+        uint64_t budget = 0;
+        rc = file_budget(sp, &budget);
+        if (rc == ERR_OK)
+            rc = spill_file(sp, &living, budget);
         if (rc == ERR_OK)
             sp->reached = sp->more ? sp->next.index - 1 : sp->last;
+        ample = budget == sp->file_bytes;
     }
     memory_free(living.refs);
     return rc;
@@ -142,17 +167,14 @@ static void spill_done(struct work *w)
         machine_dead_again(s->machine, sp->dead[i][0], sp->dead[i][1]);
     s->spilling = false;
     shard_work_done(s);
-    uint64_t reached = sp->code == ERR_OK ? sp->last : sp->reached;
-    if (reached > s->spilled)
-        s->spilled = reached; /* a disk that is full halfway must not get the same files again with each try */
-    if (sp->code == ERR_OK) {
-        compact(s);
-    } else if (sp->code == ERR_STORAGE_FULL || sp->code == ERR_IO) {
+    if (sp->reached > s->spilled)
+        s->spilled = sp->reached; /* what was written before a failure is not written again */
+    compact(s);
+    if (sp->code == ERR_STORAGE_FULL || sp->code == ERR_IO)
         TRACE(s->options.trace, TRACE_WARN, "spilling failed, will try again", trace_u64("shard", s->options.number),
               trace_text("error", sp->error.message));
-    } else {
+    else if (sp->code != ERR_OK)
         shard_stop(s, &sp->error);
-    }
     memory_free(sp);
 }
 

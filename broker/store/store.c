@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/disk.h"
 #include "base/memory.h"
 #include "store/internal.h"
 
@@ -85,8 +86,9 @@ static int check_files(const char *dir, struct error *e)
 
 static int prepare_dir(const char *dir, struct error *e)
 {
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-        return error_set(e, ERR_IO, "cannot make the store's directory %s: %s", dir, strerror(errno));
+    int code = disk_real()->make_dir(disk_real(), dir, e);
+    if (code != ERR_OK)
+        return code;
     struct stat info;
     if (stat(dir, &info) != 0 || !S_ISDIR(info.st_mode))
         return error_set(e, ERR_IO, "%s is not a directory; the store needs one", dir);

@@ -237,12 +237,17 @@ START_TEST(what_a_full_disk_refused_is_written_when_there_is_room_again)
     open_shard();
     uint64_t queue = make_queue("000000000000:us-east-1:q");
     sim_disk_fail(disk, SIM_DISK_WRITE, 0, 0, ERR_STORAGE_FULL);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         start_send(&a[i], queue);
-        step();
+    step();
+    for (int i = 0; i < 3; i++) {
         tick();
         ck_assert_int_eq(a[i].code, -1);
     }
+    struct answer late = waiting();
+    struct bytes message = bytes_of("\x0a\x01x", 3);
+    struct entry_send send = {.queue = queue, .count = 1};
+    ck_assert_int_eq(shard_send(shard, &late.command, &send, &message, NULL), ERR_STORAGE_FULL);
     sim_disk_heal(disk);
     for (int i = 0; i < 5; i++) {
         log_check_space(log_);
