@@ -58,9 +58,9 @@ char *arena_text(struct arena *a, const void *data, size_t len)
 
 size_t arena_bytes(const struct arena *a)
 {
-    size_t bytes = 0;
-    for (const struct arena_block *b = a->head; b != NULL; b = b->next)
-        bytes += b->size;
+    size_t bytes = a->used;
+    for (const struct arena_block *b = a->head; b != NULL && b->next != NULL; b = b->next)
+        bytes += b->next->size;
     return bytes;
 }
 

@@ -16,7 +16,7 @@ struct arena {
 void *arena_alloc(struct arena *a, size_t size); /* 16-byte aligned, uninitialised */
 void *arena_copy(struct arena *a, const void *data, size_t size);
 char *arena_text(struct arena *a, const void *data, size_t len); /* copies and terminates */
-size_t arena_bytes(const struct arena *a);                       /* that its blocks hold, used or not */
+size_t arena_bytes(const struct arena *a);                       /* taken, what is left over in full blocks included */
 void arena_reset(struct arena *a);                               /* forgets all, keeps one block */
 void arena_close(struct arena *a);                               /* frees all */
 

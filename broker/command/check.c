@@ -107,13 +107,33 @@ static int name_attribute(struct bytes name, int rc, struct error *e)
     return rc;
 }
 
-static int check_attribute(struct bytes raw, struct bytes *name, struct error *e)
+struct seen {
+    struct bytes names[CHECK_ATTRIBUTES_MAX];
+    size_t count;
+    size_t fields; /* of the message and its attributes */
+    uint64_t delay_ms, not_before_ms;
+    bool no_delay;
+};
+
+/* Each is stored, and costs whoever decodes it some 100 bytes. */
+static int count_field(struct seen *seen, struct error *e)
+{
+    if (++seen->fields <= CHECK_FIELDS_MAX)
+        return ERR_OK;
+    return error_field(e, ERR_INVALID, "messages", "a message has at most %d fields, those of its attributes included",
+                       CHECK_FIELDS_MAX);
+}
+
+static int check_attribute(struct bytes raw, struct bytes *name, struct seen *seen, struct error *e)
 {
     struct cursor c = cursor_open(raw);
     struct wire_field f;
     bool has_value = false;
     *name = bytes_of(raw.data, 0);
     while (wire_next(&c, &f)) {
+        int rc = count_field(seen, e);
+        if (rc != ERR_OK)
+            return rc;
         if (f.number > ATTRIBUTE_SUFFIX)
             continue;
         if (f.type != WIRE_BYTES)
@@ -121,7 +141,7 @@ static int check_attribute(struct bytes raw, struct bytes *name, struct error *e
         if (f.number == ATTRIBUTE_NAME)
             *name = f.bytes;
         has_value = has_value || (f.number >= ATTRIBUTE_TEXT && f.number <= ATTRIBUTE_BINARY);
-        int rc = check_attribute_field(&f, e);
+        rc = check_attribute_field(&f, e);
         if (rc != ERR_OK)
             return name_attribute(*name, rc, e);
     }
@@ -188,19 +208,12 @@ enum {
     MESSAGE_PROVENANCE = 15,
 };
 
-struct seen {
-    struct bytes names[CHECK_ATTRIBUTES_MAX];
-    size_t count;
-    uint64_t delay_ms, not_before_ms;
-    bool no_delay;
-};
-
 static int check_next_attribute(struct bytes raw, struct seen *seen, struct error *e)
 {
     if (seen->count == CHECK_ATTRIBUTES_MAX)
         return error_field(e, ERR_INVALID, "attributes", "a message has at most %d attributes", CHECK_ATTRIBUTES_MAX);
     struct bytes name;
-    int rc = check_attribute(raw, &name, e);
+    int rc = check_attribute(raw, &name, seen, e);
     if (rc != ERR_OK)
         return rc;
     for (size_t i = 0; i < seen->count; i++)
@@ -273,11 +286,13 @@ int check_message(struct bytes raw, struct error *e)
     struct cursor c = cursor_open(raw);
     struct wire_field f;
     struct seen seen;
-    seen.count = 0;
+    seen.count = seen.fields = 0;
     seen.delay_ms = seen.not_before_ms = 0;
     seen.no_delay = false;
     while (wire_next(&c, &f)) {
-        int rc = check_field(&f, &seen, e);
+        int rc = count_field(&seen, e);
+        if (rc == ERR_OK)
+            rc = check_field(&f, &seen, e);
         if (rc != ERR_OK)
             return rc;
     }

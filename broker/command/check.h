@@ -16,6 +16,8 @@ enum {
     CHECK_DEDUPLICATION_ID_MAX = 128,
     CHECK_PRIORITY_MAX = 7,
     CHECK_TRACEPARENT_LEN = 55,
+    CHECK_FIELDS_MAX =
+        320, /* of a message, those of its attributes included: with all of these some are left for later versions */
     CHECK_BATCH_MAX = 1000,
     CHECK_WAIT_MAX_MS = 3600 * 1000,
     CHECK_CREDIT_MAX = 100000,

@@ -61,11 +61,9 @@ static void take_messages(struct job *j, const struct source_message *from, uint
     j->failed = arena_alloc(&j->arena, count * sizeof *j->failed);
     memset(j->failed, 0, count * sizeof *j->failed);
     j->count = 0;
-    j->bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (message_decode(&j->messages[j->count], &from[i], &j->arena)) {
             j->count++;
-            j->bytes += from[i].message.len;
         } else {
             const struct source_nack nack = {.delay_ms = j->target->retry_max_ms,
                                              .error = bytes_text("the message can't be decoded")};
@@ -73,6 +71,7 @@ static void take_messages(struct job *j, const struct source_message *from, uint
             j->lease->endpoint->failed_total++;
         }
     }
+    j->bytes = arena_bytes(&j->arena); /* many small fields are far more than the bytes they came as */
 }
 
 /* The signature is of the body, so its headers come last; but a request must not go without them. */

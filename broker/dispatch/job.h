@@ -36,7 +36,7 @@ struct job {
     uint64_t request;        /* the window's number */
     uint64_t answers_before; /* of the endpoint */
     uint64_t started_ms;     /* wall clock */
-    uint64_t bytes;          /* held on top of the batch */
+    uint64_t bytes;          /* held on top of the batch: what it was decoded to, and the request */
     bool probe;
 };
 

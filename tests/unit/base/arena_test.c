@@ -19,6 +19,21 @@ static bool holds_only(const uint8_t *piece, size_t size, uint8_t value)
     return true;
 }
 
+START_TEST(an_arena_knows_what_was_taken_of_it)
+{
+    struct arena a = {.block = 4096};
+    ck_assert_uint_eq(arena_bytes(&a), 0);
+    arena_alloc(&a, 1000);
+    ck_assert_uint_eq(arena_bytes(&a), 1008);
+    arena_alloc(&a, LARGE);
+    ck_assert_uint_eq(arena_bytes(&a), 4096 + LARGE);
+    arena_alloc(&a, 10);
+    ck_assert_uint_eq(arena_bytes(&a), 4096 + LARGE + 16);
+    arena_close(&a);
+    ck_assert_uint_eq(arena_bytes(&a), 0);
+}
+END_TEST
+
 START_TEST(pieces_are_aligned_and_do_not_overlap)
 {
     struct arena a = {0};
@@ -75,6 +90,7 @@ int main(void)
 {
     Suite *s = suite_create("arena");
     TCase *c = tcase_create("arena");
+    tcase_add_test(c, an_arena_knows_what_was_taken_of_it);
     tcase_add_test(c, pieces_are_aligned_and_do_not_overlap);
     tcase_add_test(c, copies_and_texts_are_the_arenas_own);
     tcase_add_test(c, an_arena_may_be_used_again_after_reset_and_after_close);

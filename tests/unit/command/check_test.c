@@ -320,6 +320,54 @@ START_TEST(rates_must_be_numbers_not_below_zero)
 }
 END_TEST
 
+START_TEST(fields_that_nobody_knows_are_taken_in_a_small_number)
+{
+    for (int i = 1; i < CHECK_FIELDS_MAX; i++)
+        wire_put_varint(&raw, 14, 1);
+    ck_assert_int_eq(check(), ERR_OK);
+    wire_put_varint(&raw, 14, 1);
+    refused("messages");
+}
+END_TEST
+
+START_TEST(so_are_those_within_attributes)
+{
+    struct buffer inside = {0};
+    wire_put_bytes(&inside, 1, bytes_text("name"));
+    wire_put_bytes(&inside, 2, bytes_text("value"));
+    for (int i = 0; i < CHECK_FIELDS_MAX - 4; i++)
+        wire_put_varint(&inside, 14, 1);
+    wire_put_bytes(&raw, ATTRIBUTE, buffer_view(&inside));
+    ck_assert_int_eq(check(), ERR_OK);
+    wire_put_varint(&raw, 14, 1);
+    refused("messages");
+    buffer_clear(&raw);
+    wire_put_varint(&inside, 14, 1);
+    wire_put_varint(&inside, 14, 1);
+    wire_put_bytes(&raw, ATTRIBUTE, buffer_view(&inside));
+    refused("messages");
+    buffer_close(&inside);
+}
+END_TEST
+
+START_TEST(the_most_attributes_leave_room_for_others)
+{
+    char name[16];
+    for (int i = 0; i < CHECK_ATTRIBUTES_MAX; i++) {
+        struct buffer a = {0};
+        snprintf(name, sizeof name, "name-%d", i);
+        wire_put_bytes(&a, 1, bytes_text(name));
+        wire_put_bytes(&a, 3, bytes_text("1"));
+        wire_put_bytes(&a, 5, bytes_text("float"));
+        wire_put_bytes(&raw, ATTRIBUTE, buffer_view(&a));
+        buffer_close(&a);
+    }
+    for (int i = 0; i < 50; i++)
+        wire_put_varint(&raw, 14, 1);
+    ck_assert_int_eq(check(), ERR_OK);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("check");
@@ -327,6 +375,9 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_plain_message_passes);
     tcase_add_test(t, an_empty_message_passes);
+    tcase_add_test(t, fields_that_nobody_knows_are_taken_in_a_small_number);
+    tcase_add_test(t, so_are_those_within_attributes);
+    tcase_add_test(t, the_most_attributes_leave_room_for_others);
     tcase_add_test(t, every_prefix_of_a_message_is_refused_or_passes_without_reading_beyond_it);
     tcase_add_test(t, attributes_of_all_three_kinds_pass);
     tcase_add_test(t, every_byte_that_a_name_may_not_have_is_refused);

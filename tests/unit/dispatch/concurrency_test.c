@@ -1,6 +1,8 @@
 #include "dispatch/dispatcher.h"
 
+#include "dispatch/core.h"
 #include "dispatch/fixture.h"
+#include "dispatch/message.h"
 
 START_TEST(the_window_opens_as_the_endpoint_keeps_up)
 {
@@ -106,6 +108,29 @@ START_TEST(a_short_memory_is_waited_for_and_not_exceeded)
     fixture_start(&f);
     fixture_fill(&f, 5, "");
     RUN_UNTIL(&f, f.source->acked == 5);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(what_messages_are_decoded_to_is_memory_held)
+{
+    struct fixture f;
+    fixture_open(&f, answer_slowly);
+    f.function.format = HATO__FORMAT__RAW;
+    fixture_start(&f);
+    struct fake_message *m = fake_put(f.source, QUEUE, "", "x");
+    for (int i = 0; i < 300; i++)
+        buffer_put(&m->encoded, "\x70\x01", 2); /* a field that nobody knows */
+    struct source_message is = {.message = buffer_view(&m->encoded)};
+    struct message decoded;
+    struct arena arena = {0};
+    ck_assert(message_decode(&decoded, &is, &arena));
+    ck_assert_uint_gt(arena_bytes(&arena), 10 * m->encoded.len);
+    dispatcher_wake(f.d, QUEUE);
+    RUN_UNTIL(&f, f.web.requests == 1);
+    ck_assert_uint_gt(f.d->held, arena_bytes(&arena));
+    RUN_UNTIL(&f, f.source->acked == 1);
+    arena_close(&arena);
     fixture_close(&f);
 }
 END_TEST
@@ -221,6 +246,7 @@ int main(void)
     tcase_add_test(c, no_more_requests_are_out_than_function_and_binding_allow);
     tcase_add_test(c, the_dispatcher_as_a_whole_keeps_to_its_limit_and_shares_it);
     tcase_add_test(c, a_short_memory_is_waited_for_and_not_exceeded);
+    tcase_add_test(c, what_messages_are_decoded_to_is_memory_held);
     tcase_add_test(c, a_rate_is_kept);
     tcase_add_test(c, a_function_s_limit_holds_for_all_loops_together_and_they_take_turns);
     tcase_add_test(c, what_is_passed_to_a_loop_is_used_at_once_and_what_it_can_t_use_goes_back);
