@@ -103,11 +103,16 @@ static bool chance(struct sim_clients *c, uint64_t one_in)
     return random_below(&c->random, one_in) == 0;
 }
 
+static unsigned shard_number_of(int queue)
+{
+    return identity_shard_of(bytes_text(sim_queues[queue].name), SIM_SHARDS);
+}
+
 /* The queue's shard at the node that is taken for its leader, if it says it is. Else the hint is followed next time, or where there
  * is none another node is tried. */
 static struct shard *shard_of(struct sim_clients *c, struct route *r, int queue)
 {
-    unsigned number = identity_shard_of(bytes_text(sim_queues[queue].name), SIM_SHARDS);
+    unsigned number = shard_number_of(queue);
     if (r->node[number] == 0)
         r->node[number] = 1 + random_below(&c->random, c->cluster->count);
     struct sim_node *n = sim_cluster_node(c->cluster, r->node[number]);
@@ -211,7 +216,7 @@ static void make_batch(struct sim_clients *c, struct producer *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint32_t id = (uint32_t)m->count++;
         struct sim_message *x = &m->messages[id];
-        *x = (struct sim_message){.queue = (uint8_t)p->queue, .at = (uint8_t)p->queue, .lost = m->lost};
+        *x = (struct sim_message){.queue = (uint8_t)p->queue, .at = (uint8_t)p->queue, .lost = m->lost[p->queue]};
         uint8_t body[4 + PADDING_MAX];
         size_t len = 4 + (chance(c, 4) ? random_below(&c->random, PADDING_MAX) : random_below(&c->random, 64));
         memset(body, (int)(id & 0xff), len);
@@ -491,7 +496,8 @@ void sim_clients_destroy(struct sim_clients *c)
 void sim_clients_step(struct sim_clients *c, bool calm)
 {
     c->calm = calm;
-    c->model->lost = (uint32_t)sim_cluster_leads(c->cluster);
+    for (int i = 0; i < SIM_QUEUES; i++)
+        c->model->lost[i] = (uint32_t)sim_cluster_lost(c->cluster, shard_number_of(i));
     make_queues(c);
     for (int i = 0; i < PRODUCERS; i++)
         produce(c, &c->producers[i]);

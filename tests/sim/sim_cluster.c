@@ -48,8 +48,18 @@ uint64_t sim_cluster_leads(const struct sim_cluster *c)
 {
     uint64_t n = 0;
     for (uint64_t i = 0; i < c->count; i++)
-        n += c->nodes[i].leads + c->nodes[i].crashes;
+        n += c->nodes[i].leads;
     return n;
+}
+
+uint64_t sim_cluster_lost(const struct sim_cluster *c, unsigned shard)
+{
+    uint64_t lost = 0, leading = 0;
+    for (uint64_t i = 0; i < c->count; i++) {
+        lost += c->nodes[i].lost[shard];
+        leading += c->nodes[i].leading[shard];
+    }
+    return leading > 1 ? lost + leading - 1 : lost;
 }
 
 static bool shard_settled(struct sim_cluster *c, uint16_t shard)

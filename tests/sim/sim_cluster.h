@@ -28,7 +28,9 @@ void sim_cluster_close(struct sim_cluster *c);
 void sim_cluster_step(struct sim_cluster *c, uint64_t us);
 
 struct sim_node *sim_cluster_node(struct sim_cluster *c, uint64_t id);
-uint64_t sim_cluster_leads(const struct sim_cluster *c); /* leads of shards that began or ended, and crashes */
+uint64_t sim_cluster_leads(const struct sim_cluster *c); /* leads of shards that began or ended */
+uint64_t sim_cluster_lost(const struct sim_cluster *c,
+                          unsigned shard); /* leads of the shard that are over, also when they don't know */
 
 /* All nodes are up, every shard has one leader, and every replica has applied all there is. */
 bool sim_cluster_settled(struct sim_cluster *c);

@@ -48,7 +48,7 @@ static bool may_be_gone(const struct sim_message *x)
 static bool may_have_moved(const struct sim_model *m, const struct sim_message *x)
 {
     uint32_t most = m->queues[x->at].max_receives;
-    return x->maybe_moved || (most > 0 && x->count + (m->lost - x->lost) >= most);
+    return x->maybe_moved || (most > 0 && x->count + (m->lost[x->at] - x->lost) >= most);
 }
 
 /* On a FIFO queue nothing of the same group that came before may still be there. */
@@ -81,6 +81,7 @@ static void moved_to(struct sim_model *m, struct sim_message *x, const struct si
     x->sequence = 0;
     x->count = 0;
     x->maybe_moved = false;
+    x->lost = 0;
     x->lease_until_ms = 0; /* its last lease ended by time or nack before it moved */
 }
 

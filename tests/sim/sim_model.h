@@ -41,7 +41,7 @@ struct sim_message {
     bool changed;          /* a lease of it was ended or extended, so that nobody knows when the others ended */
     uint32_t count;        /* receives seen, in queue `at` */
     uint32_t deliveries;
-    uint32_t lost; /* as of the run, when its send was begun */
+    uint32_t lost; /* as of the queue, when its send was begun */
 };
 
 struct sim_model {
@@ -49,7 +49,7 @@ struct sim_model {
     struct sim_message *messages;
     size_t count;
     uint32_t
-        lost; /* leads that began or ended, and crashes: each may have lost one receive of a message on the way to its client */
+        lost[SIM_QUEUES]; /* leads of its shard that are over: each may have lost one receive of a message on its way */
     uint64_t stored, acked, dead, deliveries;
     char violation[400]; /* the first one; "" while all promises hold */
 };

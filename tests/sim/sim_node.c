@@ -62,10 +62,11 @@ static void post(void *ctx, uint16_t number, struct task *t)
 
 static void leading(void *ctx, struct shard *s, bool leads)
 {
-    (void)s;
     struct sim_node *n = ctx;
-    (void)leads;
+    uint16_t number = shard_number(s);
     n->leads++;
+    n->lost[number] += n->leading[number] && !leads;
+    n->leading[number] = leads;
 }
 
 static void on_queue(void *ctx, struct shard *s, uint64_t queue)
@@ -233,6 +234,8 @@ void sim_node_crash(struct sim_node *n)
             shard_abandon_end(n->shards[i]);
         n->shards[i] = NULL;
         n->turn_asked[i] = false;
+        n->lost[i] += n->leading[i];
+        n->leading[i] = false;
     }
     if (n->log != NULL)
         log_abandon(n->log);

@@ -48,6 +48,9 @@ struct sim_node {
     uint64_t rests;                            /* of its shards, for want of space in the store */
     uint64_t snapshots, marks[SIM_SHARDS + 1]; /* installed; the last one's index, by shard */
     uint64_t leads;                            /* how often one of its shards began or ended to lead */
+    bool leading[SIM_SHARDS + 1];
+    uint64_t lost[SIM_SHARDS +
+                  1]; /* leads that ended, with the node or before it: what a leader had in hand is lost with it */
     bool up;
     char problem[ERROR_MESSAGE_MAX + 64]; /* a shard stopped, or the node did not start: "" while all is well */
     struct trace *trace;
