@@ -121,20 +121,16 @@ START_TEST(retry_after_of_a_throttling_endpoint_holds_everything_back)
 }
 END_TEST
 
-int main(void)
+static void add(TCase *c)
 {
-    Suite *s = suite_create("answer");
-    TCase *c = tcase_create("answer");
-    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_loop_test(c, a_status_decides_whether_the_receive_counts, 0, sizeof statuses / sizeof statuses[0]);
     tcase_add_test(c, a_gone_endpoint_costs_nothing_and_is_shown_as_gone);
     tcase_add_test(c, a_failing_message_waits_longer_each_time);
     tcase_add_test(c, retry_after_of_a_failed_message_is_its_delay);
     tcase_add_test(c, retry_after_of_a_throttling_endpoint_holds_everything_back);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    return fixture_main("answer", add);
 }

@@ -10,8 +10,7 @@ START_TEST(a_paused_binding_leases_nothing_until_it_is_resumed)
     f.binding.paused = true;
     fixture_start(&f);
     fixture_fill(&f, 5, "");
-    for (int i = 0; i < 5; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     ck_assert_uint_eq(f.source->leases, 0);
     ck_assert_int_eq(fixture_info(&f).state, DISPATCHER_PAUSED);
     f.binding.paused = false;
@@ -26,9 +25,7 @@ START_TEST(what_is_leased_for_a_queue_that_is_unbound_goes_back)
     struct fixture f;
     fixture_open(&f, answer_as_told);
     fixture_start(&f);
-    f.source->hold = true;
-    fixture_fill(&f, 10, "");
-    RUN_UNTIL(&f, f.source->asked_count == 1);
+    fixture_fill_held(&f, 10, "");
     dispatcher_unbind(f.d, QUEUE);
     fake_let_go(f.source);
     RUN_UNTIL(&f, f.source->messages[9].returns == 1);
@@ -44,9 +41,7 @@ START_TEST(a_queue_bound_to_another_function_delivers_nothing_more_to_the_old_on
     struct fixture f;
     fixture_open(&f, keep_headers);
     fixture_start(&f);
-    f.source->hold = true;
-    fixture_fill(&f, 10, "");
-    RUN_UNTIL(&f, f.source->asked_count == 1);
+    fixture_fill_held(&f, 10, "");
     f.path = "/new";
     fixture_bind_to(&f, QUEUE, "000000000000:us-east-1:other");
     fake_let_go(f.source);
@@ -79,17 +74,14 @@ START_TEST(when_the_function_is_deleted_what_is_leased_goes_back_and_nothing_mor
     struct fixture f;
     fixture_open(&f, answer_as_told);
     fixture_start(&f);
-    f.source->hold = true;
-    fixture_fill(&f, 10, "");
-    RUN_UNTIL(&f, f.source->asked_count == 1);
+    fixture_fill_held(&f, 10, "");
     dispatcher_function_deleted(f.d, fixture_function);
     f.source->hold = false;
     fake_let_go(f.source);
     RUN_UNTIL(&f, f.source->messages[9].returns == 1);
     uint32_t leases = f.source->leases;
     fixture_fill(&f, 10, "");
-    for (int i = 0; i < 5; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     ck_assert_uint_eq(f.source->leases, leases);
     ck_assert_uint_eq(f.web.requests, 0);
     fixture_close(&f);
@@ -173,8 +165,7 @@ START_TEST(after_a_window_that_found_nothing_the_next_batch_has_one_again)
 {
     struct fixture f;
     fixture_open(&f, answer_as_told);
-    f.binding.has_window_ms = true;
-    f.binding.window_ms = 20;
+    fixture_window(&f, 20);
     fixture_start(&f);
     f.source->hold = true;
     fixture_fill(&f, 3, "");
@@ -188,8 +179,7 @@ START_TEST(after_a_window_that_found_nothing_the_next_batch_has_one_again)
     f.binding.window_ms = 300000;
     fixture_bind_to(&f, QUEUE, fixture_function);
     fixture_fill(&f, 3, "");
-    for (int i = 0; i < 5; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     ck_assert_uint_eq(f.source->leases, leases);
     fixture_fill(&f, 7, "");
     RUN_UNTIL(&f, f.source->acked == 10);
@@ -209,8 +199,7 @@ START_TEST(a_queue_bound_before_its_function_is_known_is_delivered_once_it_is)
                                                       .queue_arn = "arn:aws:sqs:r:a:jobs",
                                                       .function = fixture_function});
     fixture_fill(&f, 3, "");
-    for (int i = 0; i < 5; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     ck_assert_uint_eq(f.source->leases, 0);
     fixture_change(&f, &f.function);
     RUN_UNTIL(&f, f.source->acked == 3);
@@ -218,11 +207,8 @@ START_TEST(a_queue_bound_before_its_function_is_known_is_delivered_once_it_is)
 }
 END_TEST
 
-int main(void)
+static void add(TCase *c)
 {
-    Suite *s = suite_create("binding");
-    TCase *c = tcase_create("binding");
-    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, a_paused_binding_leases_nothing_until_it_is_resumed);
     tcase_add_test(c, what_is_leased_for_a_queue_that_is_unbound_goes_back);
     tcase_add_test(c, a_queue_bound_to_another_function_delivers_nothing_more_to_the_old_one);
@@ -233,10 +219,9 @@ int main(void)
     tcase_add_test(c, a_function_created_anew_under_the_name_begins_afresh);
     tcase_add_test(c, after_a_window_that_found_nothing_the_next_batch_has_one_again);
     tcase_add_test(c, a_queue_bound_before_its_function_is_known_is_delivered_once_it_is);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    return fixture_main("binding", add);
 }

@@ -8,8 +8,7 @@ START_TEST(the_window_opens_as_the_endpoint_keeps_up)
 {
     struct fixture f;
     fixture_open(&f, answer_slowly);
-    f.binding.has_batch_size = true;
-    f.binding.batch_size = 1;
+    fixture_batch(&f, 1);
     fixture_start(&f);
     ck_assert_uint_eq(fixture_info(&f).window, 4);
     fixture_fill(&f, 600, "");
@@ -33,8 +32,7 @@ START_TEST(the_window_closes_when_the_endpoint_says_it_is_too_much)
 {
     struct fixture f;
     fixture_open(&f, answer_three_at_once);
-    f.binding.has_batch_size = true;
-    f.binding.batch_size = 1;
+    fixture_batch(&f, 1);
     fixture_start(&f);
     fixture_fill(&f, 100, "");
     RUN_UNTIL(&f, f.source->acked == 100);
@@ -53,8 +51,7 @@ START_TEST(no_more_requests_are_out_than_function_and_binding_allow)
     struct fixture f;
     fixture_open(&f, answer_slowly);
     f.function.format = HATO__FORMAT__RAW;
-    f.function.has_max_concurrency = true;
-    f.function.max_concurrency = 3;
+    fixture_concurrency(&f, 3);
     f.binding.has_max_concurrency = true;
     f.binding.max_concurrency = 2;
     fixture_start(&f);
@@ -177,8 +174,7 @@ START_TEST(a_function_s_limit_holds_for_all_loops_together_and_they_take_turns)
     f.quota = quota_create(fixture_function, pass_to_other, &other);
     other.quota = f.quota;
     f.function.format = HATO__FORMAT__RAW;
-    f.function.has_max_concurrency = true;
-    f.function.max_concurrency = 3;
+    fixture_concurrency(&f, 3);
     fixture_start(&f);
     /* The other loop has two of the three. */
     ck_assert_uint_eq(quota_take(f.quota, 1, 3, 2), 2);
@@ -190,8 +186,7 @@ START_TEST(a_function_s_limit_holds_for_all_loops_together_and_they_take_turns)
     RUN_UNTIL(&f, other.passed == 1);
     RUN_UNTIL(&f, f.source->out == 0);
     uint32_t requests = f.web.requests;
-    for (int i = 0; i < 5; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     ck_assert_uint_eq(f.web.requests, requests);
     ck_assert_uint_lt(f.source->acked, 20);
     fixture_close(&f);
@@ -212,13 +207,11 @@ START_TEST(what_is_passed_to_a_loop_is_used_at_once_and_what_it_can_t_use_goes_b
     fixture_open(&f, answer_slowly);
     quota_unref(f.quota);
     f.quota = quota_create(fixture_function, pass_to_fixture, &f);
-    f.function.has_max_concurrency = true;
-    f.function.max_concurrency = 2;
+    fixture_concurrency(&f, 2);
     fixture_start(&f);
     ck_assert_uint_eq(quota_take(f.quota, 1, 2, 2), 2);
     fixture_fill(&f, 10, "");
-    for (int i = 0; i < 5; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     ck_assert_uint_eq(f.source->leases, 0);
     quota_give(f.quota, 1, 2);
     ck_assert_uint_eq(f.source->leases, 1);
@@ -226,8 +219,7 @@ START_TEST(what_is_passed_to_a_loop_is_used_at_once_and_what_it_can_t_use_goes_b
     /* It waits, and then there is nothing to do any more. */
     ck_assert_uint_eq(quota_take(f.quota, 1, 2, 1), 1);
     fixture_fill(&f, 1, "");
-    for (int i = 0; i < 5; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     dispatcher_unbind(f.d, QUEUE);
     quota_give(f.quota, 1, 2);
     quota_give(f.quota, 1, 2);
@@ -236,11 +228,8 @@ START_TEST(what_is_passed_to_a_loop_is_used_at_once_and_what_it_can_t_use_goes_b
 }
 END_TEST
 
-int main(void)
+static void add(TCase *c)
 {
-    Suite *s = suite_create("concurrency");
-    TCase *c = tcase_create("concurrency");
-    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, the_window_opens_as_the_endpoint_keeps_up);
     tcase_add_test(c, the_window_closes_when_the_endpoint_says_it_is_too_much);
     tcase_add_test(c, no_more_requests_are_out_than_function_and_binding_allow);
@@ -250,10 +239,9 @@ int main(void)
     tcase_add_test(c, a_rate_is_kept);
     tcase_add_test(c, a_function_s_limit_holds_for_all_loops_together_and_they_take_turns);
     tcase_add_test(c, what_is_passed_to_a_loop_is_used_at_once_and_what_it_can_t_use_goes_back);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    return fixture_main("concurrency", add);
 }

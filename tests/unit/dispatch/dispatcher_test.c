@@ -53,8 +53,7 @@ START_TEST(connections_are_used_again)
 {
     struct fixture f;
     fixture_open(&f, answer_as_told);
-    f.function.has_max_concurrency = true;
-    f.function.max_concurrency = 2;
+    fixture_concurrency(&f, 2);
     fixture_start(&f);
     for (uint32_t i = 0; i < 20; i++) {
         fixture_fill(&f, 10, "");
@@ -72,8 +71,7 @@ START_TEST(an_idle_dispatcher_holds_no_timer_and_asks_nothing)
     fixture_start(&f);
     fixture_fill(&f, 5, "");
     RUN_UNTIL(&f, f.source->acked == 5);
-    for (int i = 0; i < 3; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     uint32_t leases = f.source->leases;
     /* libcurl's own last timer may still be there; after it, only the listening and kept sockets keep the loop. */
     while (uv_backend_timeout(&f.loop) != -1)
@@ -121,8 +119,7 @@ START_TEST(closing_waits_for_leases_that_were_asked_for)
     f.d = NULL;
     f.source->dispatcher = NULL;
     dispatcher_close(d, fixture_closed, &f);
-    for (int i = 0; i < 5; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     ck_assert(!f.closed);
     fake_let_go(f.source);
     RUN_UNTIL(&f, f.closed);
@@ -146,8 +143,7 @@ START_TEST(closing_while_the_breaker_is_open_or_a_batch_waits_leaves_nothing_beh
     fixture_close(&f);
 
     fixture_open(&f, answer_as_told);
-    f.binding.has_window_ms = true;
-    f.binding.window_ms = 300000;
+    fixture_window(&f, 300000);
     fixture_start(&f);
     fixture_fill(&f, 1, "");
     uv_run(&f.loop, UV_RUN_NOWAIT);
@@ -176,9 +172,7 @@ START_TEST(what_is_leased_when_draining_begins_goes_back_unsent)
     struct fixture f;
     fixture_open(&f, answer_as_told);
     fixture_start(&f);
-    f.source->hold = true;
-    fixture_fill(&f, 10, "");
-    RUN_UNTIL(&f, f.source->asked_count == 1);
+    fixture_fill_held(&f, 10, "");
     dispatcher_drain(f.d);
     fake_let_go(f.source);
     RUN_UNTIL(&f, !dispatcher_busy(f.d));
@@ -188,11 +182,8 @@ START_TEST(what_is_leased_when_draining_begins_goes_back_unsent)
 }
 END_TEST
 
-int main(void)
+static void add(TCase *c)
 {
-    Suite *s = suite_create("dispatcher");
-    TCase *c = tcase_create("dispatcher");
-    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, messages_of_a_queue_reach_the_function_and_are_acked);
     tcase_add_test(c, messages_that_were_there_before_the_binding_are_delivered);
     tcase_add_test(c, raw_sends_one_message_a_request_as_it_is);
@@ -203,10 +194,9 @@ int main(void)
     tcase_add_test(c, closing_while_the_breaker_is_open_or_a_batch_waits_leaves_nothing_behind);
     tcase_add_test(c, draining_leases_nothing_more_and_ends_when_requests_do);
     tcase_add_test(c, what_is_leased_when_draining_begins_goes_back_unsent);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    return fixture_main("dispatcher", add);
 }

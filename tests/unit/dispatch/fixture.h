@@ -61,6 +61,32 @@ static inline void fixture_open(struct fixture *f, void (*answer)(struct web_ser
     f->options = (struct dispatcher_options){.clock = clock_real(), .seed = 1, .policy = {.allow_private = true}};
 }
 
+/* What the tests' functions and bindings have beyond the defaults; before fixture_start, or to be told by fixture_change and
+ * fixture_bind_to. */
+static inline void fixture_timeout(struct fixture *f, uint64_t ms)
+{
+    f->function.has_timeout_ms = true;
+    f->function.timeout_ms = ms;
+}
+
+static inline void fixture_concurrency(struct fixture *f, uint32_t requests)
+{
+    f->function.has_max_concurrency = true;
+    f->function.max_concurrency = requests;
+}
+
+static inline void fixture_batch(struct fixture *f, uint32_t messages)
+{
+    f->binding.has_batch_size = true;
+    f->binding.batch_size = messages;
+}
+
+static inline void fixture_window(struct fixture *f, uint64_t ms)
+{
+    f->binding.has_window_ms = true;
+    f->binding.window_ms = ms;
+}
+
 static inline void fixture_bind_to(struct fixture *f, uint64_t queue, const char *function)
 {
     snprintf(f->url, sizeof f->url, "http://127.0.0.1:%d%s", f->web.port, f->path);
@@ -95,6 +121,13 @@ static inline void fixture_start(struct fixture *f)
             ck_assert_msg(uv_run(&(f)->loop, UV_RUN_ONCE) != 0 || (condition), "nothing more happens, and not %s",     \
                           #condition);                                                                                 \
     } while (0)
+
+/* What happens without waiting for anything has happened. */
+static inline void fixture_turns(struct fixture *f)
+{
+    for (int i = 0; i < 5; i++)
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+}
 
 static inline struct dispatcher_info fixture_info(struct fixture *f)
 {
@@ -192,6 +225,29 @@ static inline void fixture_fill(struct fixture *f, uint32_t count, const char *g
     }
     if (f->d != NULL)
         dispatcher_wake(f->d, QUEUE);
+}
+
+/* As fixture_fill; returns when a lease was asked for, which is not answered before fake_let_go. */
+static inline void fixture_fill_held(struct fixture *f, uint32_t count, const char *group)
+{
+    f->source->hold = true;
+    fixture_fill(f, count, group);
+    RUN_UNTIL(f, f->source->asked_count > 0);
+}
+
+/* The program: `add` puts the tests in. */
+static inline int fixture_main(const char *name, void (*add)(TCase *c))
+{
+    Suite *s = suite_create(name);
+    TCase *c = tcase_create(name);
+    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
+    add(c);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 #endif

@@ -131,11 +131,8 @@ START_TEST(the_emulator_gets_one_request_at_a_time)
 }
 END_TEST
 
-int main(void)
+static void add(TCase *c)
 {
-    Suite *s = suite_create("lambda");
-    TCase *c = tcase_create("lambda");
-    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, only_the_messages_named_as_failed_come_back);
     tcase_add_test(c, a_partial_answer_that_names_a_stranger_fails_the_whole_batch);
     tcase_add_test(c, on_a_fifo_queue_what_follows_a_failure_in_its_group_goes_back_uncounted);
@@ -143,10 +140,9 @@ int main(void)
     tcase_add_loop_test(c, a_lambda_says_by_header_or_body_that_it_failed, 0,
                         sizeof lambda_answers / sizeof lambda_answers[0]);
     tcase_add_test(c, the_emulator_gets_one_request_at_a_time);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    return fixture_main("lambda", add);
 }

@@ -8,13 +8,11 @@ START_TEST(a_window_waits_for_a_fuller_batch)
 {
     struct fixture f;
     fixture_open(&f, answer_as_told);
-    f.binding.has_window_ms = true;
-    f.binding.window_ms = 300000;
+    fixture_window(&f, 300000);
     fixture_start(&f);
     for (int i = 0; i < 3; i++) {
         fixture_fill(&f, 3, "");
-        for (int turns = 0; turns < 3; turns++)
-            uv_run(&f.loop, UV_RUN_NOWAIT);
+        fixture_turns(&f);
         ck_assert_uint_eq(f.source->leases, 0);
     }
     fixture_fill(&f, 1, "");
@@ -28,8 +26,7 @@ START_TEST(what_is_there_when_the_window_ends_goes)
 {
     struct fixture f;
     fixture_open(&f, answer_as_told);
-    f.binding.has_window_ms = true;
-    f.binding.window_ms = 100;
+    fixture_window(&f, 100);
     fixture_start(&f);
     uint64_t before = uv_hrtime();
     fixture_fill(&f, 3, "");
@@ -44,8 +41,7 @@ START_TEST(a_full_batch_does_not_wait_for_the_window)
 {
     struct fixture f;
     fixture_open(&f, answer_as_told);
-    f.binding.has_window_ms = true;
-    f.binding.window_ms = 300000;
+    fixture_window(&f, 300000);
     fixture_start(&f);
     fixture_fill(&f, 20, "");
     RUN_UNTIL(&f, f.source->acked == 20);
@@ -60,8 +56,7 @@ START_TEST(a_lease_is_asked_for_the_timeout_and_a_margin)
 {
     struct fixture f;
     fixture_open(&f, answer_as_told);
-    f.function.has_timeout_ms = true;
-    f.function.timeout_ms = 2000;
+    fixture_timeout(&f, 2000);
     fixture_start(&f);
     fixture_fill(&f, 1, "");
     RUN_UNTIL(&f, f.source->acked == 1);
@@ -115,16 +110,20 @@ END_TEST
 
 START_TEST(what_is_leased_when_the_endpoint_falls_goes_back_unsent)
 {
+    static const char throttle[] = "HTTP/1.1 429 Too Many\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
     struct fixture f;
-    fixture_open(&f, answer_as_told);
+    fixture_open(&f, answer_nothing);
     fixture_start(&f);
-    f.source->hold = true;
-    fixture_fill(&f, 10, "");
-    RUN_UNTIL(&f, f.source->asked_count == 1);
-    dispatcher_function_deleted(f.d, fixture_function);
+    fixture_fill(&f, 1, "");
+    RUN_UNTIL(&f, f.web.requests == 1);
+    fixture_fill_held(&f, 10, "");
+    struct web_connection *c = CONTAINER_OF(list_first(&f.web.connections), struct web_connection, link);
+    web_put(c, throttle, sizeof throttle - 1);
+    web_done(c);
+    RUN_UNTIL(&f, fixture_info(&f).state == DISPATCHER_OPEN);
     fake_let_go(f.source);
     RUN_UNTIL(&f, f.source->messages[9].returns == 1);
-    ck_assert_uint_eq(f.web.requests, 0);
+    ck_assert_uint_eq(f.web.requests, 1);
     fixture_close(&f);
 }
 END_TEST
@@ -136,10 +135,7 @@ START_TEST(a_batch_leased_before_the_format_takes_messages_one_by_one_goes_back_
     fixture_open(&f, answer_as_told);
     f.source->fifo = _i == 1;
     fixture_start(&f);
-    f.source->hold = true;
-    for (int i = 0; i < 5; i++)
-        fixture_fill(&f, 1, _i == 1 ? "group" : "");
-    RUN_UNTIL(&f, f.source->asked_count == 1);
+    fixture_fill_held(&f, 5, _i == 1 ? "group" : "");
     f.function.format = HATO__FORMAT__RAW;
     fixture_change(&f, &f.function);
     fake_let_go(f.source);
@@ -156,12 +152,9 @@ START_TEST(messages_leased_one_by_one_go_together_when_the_format_takes_batches_
     struct fixture f;
     fixture_open(&f, answer_as_told);
     f.function.format = HATO__FORMAT__RAW;
-    f.function.has_max_concurrency = true;
-    f.function.max_concurrency = 2;
+    fixture_concurrency(&f, 2);
     fixture_start(&f);
-    f.source->hold = true;
-    fixture_fill(&f, 2, "");
-    RUN_UNTIL(&f, f.source->asked_count == 1);
+    fixture_fill_held(&f, 2, "");
     f.function.format = HATO__FORMAT__LAMBDA;
     fixture_change(&f, &f.function);
     fake_let_go(f.source);
@@ -173,11 +166,8 @@ START_TEST(messages_leased_one_by_one_go_together_when_the_format_takes_batches_
 }
 END_TEST
 
-int main(void)
+static void add(TCase *c)
 {
-    Suite *s = suite_create("lease");
-    TCase *c = tcase_create("lease");
-    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, a_window_waits_for_a_fuller_batch);
     tcase_add_test(c, what_is_there_when_the_window_ends_goes);
     tcase_add_test(c, a_full_batch_does_not_wait_for_the_window);
@@ -187,10 +177,9 @@ int main(void)
     tcase_add_test(c, what_is_leased_when_the_endpoint_falls_goes_back_unsent);
     tcase_add_loop_test(c, a_batch_leased_before_the_format_takes_messages_one_by_one_goes_back_and_comes_so, 0, 2);
     tcase_add_test(c, messages_leased_one_by_one_go_together_when_the_format_takes_batches_by_then);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    return fixture_main("lease", add);
 }

@@ -7,8 +7,7 @@ START_TEST(a_silent_endpoint_costs_no_receive)
 {
     struct fixture f;
     fixture_open(&f, answer_nothing);
-    f.function.has_timeout_ms = true;
-    f.function.timeout_ms = 100;
+    fixture_timeout(&f, 100);
     fixture_start(&f);
     fixture_fill(&f, 40, "");
     RUN_UNTIL(&f, fixture_info(&f).state == DISPATCHER_OPEN && f.source->out == 0);
@@ -36,8 +35,7 @@ static void answer_all_but_the_first(struct web_server *s, struct web_request *r
 
 static void set_timeout(struct fixture *f, uint64_t ms)
 {
-    f->function.has_timeout_ms = true;
-    f->function.timeout_ms = ms;
+    fixture_timeout(f, ms);
     fixture_change(f, &f->function);
 }
 
@@ -100,8 +98,7 @@ START_TEST(a_message_that_kills_the_function_is_counted_and_holds_nobody_up)
     struct fixture f;
     fixture_open(&f, die_at_the_first);
     f.function.format = HATO__FORMAT__RAW;
-    f.function.has_max_concurrency = true;
-    f.function.max_concurrency = 1;
+    fixture_concurrency(&f, 1);
     fixture_start(&f);
     fixture_fill(&f, 20, "");
     RUN_UNTIL(&f, f.source->acked == 19 && f.source->messages[0].failures >= 2);
@@ -172,8 +169,7 @@ START_TEST(a_message_that_is_alone_and_always_times_out_is_counted_after_a_few_t
 {
     struct fixture f;
     fixture_open(&f, answer_nothing);
-    f.function.has_timeout_ms = true;
-    f.function.timeout_ms = 100;
+    fixture_timeout(&f, 100);
     fixture_start(&f);
     fixture_fill(&f, 1, "");
     struct fake_message *m = &f.source->messages[0];
@@ -223,8 +219,7 @@ START_TEST(an_answer_that_trickles_is_cut_off_at_the_timeout)
 {
     struct fixture f;
     fixture_open(&f, answer_by_drops);
-    f.function.has_timeout_ms = true;
-    f.function.timeout_ms = 150;
+    fixture_timeout(&f, 150);
     fixture_start(&f);
     fixture_fill(&f, 1, "");
     /* Where it takes longer than that to connect, it is said to be not reachable, and tried again. */
@@ -399,8 +394,7 @@ START_TEST(settings_that_can_not_be_used_lease_nothing_and_say_why)
     f.function.secrets = &secret;
     fixture_start(&f);
     fixture_fill(&f, 3, "");
-    for (int i = 0; i < 5; i++)
-        uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_turns(&f);
     ck_assert_uint_eq(f.source->leases, 0);
     ck_assert_ptr_nonnull(strstr(fixture_info(&f).last_error, "secret"));
     ck_assert_ptr_null(strstr(fixture_info(&f).last_error, "short"));
@@ -426,11 +420,8 @@ START_TEST(a_message_that_can_not_be_decoded_fails_alone)
 }
 END_TEST
 
-int main(void)
+static void add(TCase *c)
 {
-    Suite *s = suite_create("misbehaviour");
-    TCase *c = tcase_create("misbehaviour");
-    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, a_silent_endpoint_costs_no_receive);
     tcase_add_test(c, a_message_that_hangs_the_function_while_others_pass_is_counted);
     tcase_add_test(c, a_message_that_kills_the_function_is_counted_and_holds_nobody_up);
@@ -450,10 +441,9 @@ int main(void)
     tcase_add_loop_test(c, headers_without_end_are_stopped, 200, 201);
     tcase_add_test(c, settings_that_can_not_be_used_lease_nothing_and_say_why);
     tcase_add_test(c, a_message_that_can_not_be_decoded_fails_alone);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    return fixture_main("misbehaviour", add);
 }

@@ -142,20 +142,16 @@ START_TEST(private_addresses_are_not_connected_to_unless_allowed)
 }
 END_TEST
 
-int main(void)
+static void add(TCase *c)
 {
-    Suite *s = suite_create("outage");
-    TCase *c = tcase_create("outage");
-    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, while_the_endpoint_is_down_nothing_is_leased_and_no_receive_counted_and_delivery_resumes);
     tcase_add_test(c, a_name_that_does_not_exist_costs_no_receive);
     tcase_add_test(c, an_endpoint_that_does_not_speak_tls_costs_no_receive);
     tcase_add_test(c, an_endpoint_that_does_not_take_the_connection_costs_no_receive);
     tcase_add_test(c, private_addresses_are_not_connected_to_unless_allowed);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    return fixture_main("outage", add);
 }

@@ -164,8 +164,7 @@ START_TEST(the_last_attempts_are_kept_newest_first)
     struct fixture f;
     fixture_open(&f, answer_as_told);
     f.function.format = HATO__FORMAT__RAW;
-    f.function.has_max_concurrency = true;
-    f.function.max_concurrency = 1;
+    fixture_concurrency(&f, 1);
     fixture_start(&f);
     f.body = "fine";
     fixture_fill(&f, 60, "");
@@ -182,20 +181,16 @@ START_TEST(the_last_attempts_are_kept_newest_first)
 }
 END_TEST
 
-int main(void)
+static void add(TCase *c)
 {
-    Suite *s = suite_create("request");
-    TCase *c = tcase_create("request");
-    tcase_set_timeout(c, 300); /* against hanging for ever, not a measure */
     tcase_add_test(c, raw_requests_carry_the_message_s_properties_in_headers);
     tcase_add_test(c, headers_of_the_function_are_sent_and_may_replace_the_content_type);
     tcase_add_test(c, the_id_of_a_signed_message_stays_and_its_time_is_that_of_the_attempt);
     tcase_add_loop_test(c, a_message_of_many_attributes_is_signed_all_the_same, 0, 2);
     tcase_add_test(c, the_last_attempts_are_kept_newest_first);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    return fixture_main("request", add);
 }
