@@ -94,6 +94,7 @@ static int open_consumer(struct op *op, struct shard *s, struct waiting *w)
     c->bytes_max = r->max_bytes == 0 || r->max_bytes > RECEIVE_BYTES_MAX ? RECEIVE_BYTES_MAX : (uint32_t)r->max_bytes;
     c->visibility_ms =
         r->visibility_case == HATO__RECEIVE__VISIBILITY_VISIBILITY_MS ? r->visibility_ms : ENTRY_VISIBILITY_DEFAULT;
+    c->single = true;
     c->once = wait == 0;
     c->ready = is_ready;
     c->deliver = on_deliver;

@@ -198,11 +198,16 @@ static void give_back(struct shard *s, uint64_t queue, const struct delivered *m
 
 /* ---------------------------------------------------------------- asks */
 
+static size_t asks_max(const struct consumer *c)
+{
+    return c->single ? 1 : CONSUMER_ASKS_MAX;
+}
+
 static void leave_consumer(struct ask *a)
 {
     struct consumer *c = a->consumer;
     a->consumer = NULL;
-    if (list_count(&c->asks) >= CONSUMER_ASKS_MAX)
+    if (list_count(&c->asks) >= asks_max(c))
         shard_line_dirty(a->shard, a->queue); /* it may ask again */
     list_remove(&c->asks, &a->link);
 }
@@ -404,7 +409,7 @@ static void serve_line(struct shard *s, struct line *line)
         list_remove(&line->consumers, &c->link);
         list_append(&line->consumers, &c->link);
         uint32_t n = c->credit < c->batch_max ? c->credit : c->batch_max;
-        if (list_count(&c->asks) >= CONSUMER_ASKS_MAX || (c->ready != NULL && !c->ready(c)))
+        if (list_count(&c->asks) >= asks_max(c) || (c->ready != NULL && !c->ready(c)))
             n = 0; /* what is under way for it comes first */
         n = n < available ? n : available;
         passed = n == 0 ? passed + 1 : 0;

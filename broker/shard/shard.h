@@ -176,6 +176,7 @@ struct consumer {
     uint32_t batch_max;     /* messages in one delivery */
     uint32_t bytes_max;     /* bytes in one delivery; 0: no bound; one message is always given */
     uint64_t visibility_ms; /* ENTRY_VISIBILITY_DEFAULT: the queue's */
+    bool single;            /* closes itself at its first delivery, so that nothing more is leased for it meanwhile */
     bool once; /* does not wait: closed by its first delivery, or ended with ERR_OK when there is nothing */
 
     /* Whether it can take a delivery now; may be NULL: always. After a false what is leased for it waits, without its bodies,

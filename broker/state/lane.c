@@ -46,7 +46,7 @@ struct lane *lane_get(struct machine *m, struct queue *q, uint8_t priority, stru
     pick_begin(q);
     l = memory_alloc(sizeof *l);
     lane_init(l, q, id, priority, group);
-    l->turn = q->turn;
+    pick_join(l);
     idmap_put(&q->lanes, id, l);
     lane_mark(m, l, false);
     return l;

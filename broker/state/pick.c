@@ -180,6 +180,11 @@ struct lane *pick_next(struct queue *q, uint32_t want, uint32_t *run)
     return eligible(&q->lane) ? &q->lane : NULL;
 }
 
+void pick_join(struct lane *l)
+{
+    l->turn = l->queue->turn + TURN_STEP / l->weight;
+}
+
 void pick_served(struct machine *m, struct lane *l, uint32_t n)
 {
     struct queue *q = l->queue;

@@ -40,6 +40,34 @@ START_TEST(a_purge_while_bodies_are_read_takes_the_messages_and_harms_nothing)
 }
 END_TEST
 
+static void deliver_and_close(struct consumer *c, const struct delivered *messages, size_t count)
+{
+    on_deliver(c, messages, count);
+    shard_consumer_close(shard, c);
+}
+
+START_TEST(nothing_more_is_leased_for_who_takes_one_delivery)
+{
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    for (int i = 0; i < 3; i++)
+        send_one(queue);
+    struct consumer c = consumer_of(queue, 3, _i == 0);
+    c.single = true;
+    c.deliver = deliver_and_close;
+    c.bytes_max = BODY;
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    for (int i = 0; i < 3; i++)
+        step();
+    struct queue_view q;
+    ck_assert(machine_queue_get(shard_machine(shard), queue, &q));
+    ck_assert_uint_eq(q.counts.in_flight, 1);
+    run_works(0);
+    ck_assert_uint_eq(delivered, 1);
+    close_shard();
+}
+END_TEST
+
 START_TEST(the_entry_that_is_wanted_next_is_read_before_it_is_asked_for)
 {
     enum { ENTRIES = 20 };
@@ -407,6 +435,7 @@ int main(void)
     Suite *s = suite_create("shard");
     TCase *t = tcase_create("shard");
     tcase_add_test(t, a_message_read_from_disk_is_delivered);
+    tcase_add_loop_test(t, nothing_more_is_leased_for_who_takes_one_delivery, 0, 2);
     tcase_add_test(t, the_entry_that_is_wanted_next_is_read_before_it_is_asked_for);
     tcase_add_test(t, what_would_not_be_kept_is_not_read_ahead);
     tcase_add_loop_test(t, what_outlives_the_log_is_spilled_whole_or_in_parts, 0, 4);

@@ -56,6 +56,21 @@ START_TEST(a_noisy_group_does_not_hold_up_a_quiet_one)
 }
 END_TEST
 
+START_TEST(new_groups_that_keep_coming_do_not_hold_up_an_old_one)
+{
+    enum { ROUNDS = 100 };
+    rig_send_many(&rig, queue, "old", ROUNDS);
+    unsigned count = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        char group[16];
+        snprintf(group, sizeof group, "new-%d", i);
+        rig_send_many(&rig, queue, group, 1);
+        count += served('o', 1);
+    }
+    ck_assert_uint_ge(count, 8); /* each new one has a turn as well, and they get ever more */
+}
+END_TEST
+
 START_TEST(a_group_that_holds_many_leases_gives_way)
 {
     rig_send_many(&rig, queue, "a", 100);
@@ -170,13 +185,10 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        a_noisy_group_does_not_hold_up_a_quiet_one,
-        a_group_that_holds_many_leases_gives_way,
-        weights_share_out_what_is_received,
-        messages_without_a_group_take_turns_with_groups,
-        a_higher_priority_goes_first_and_the_lowest_does_not_starve,
-        a_priority_above_seven_is_refused_by_name,
-        twenty_thousand_groups_are_each_served_once,
+        a_noisy_group_does_not_hold_up_a_quiet_one,      new_groups_that_keep_coming_do_not_hold_up_an_old_one,
+        a_group_that_holds_many_leases_gives_way,        weights_share_out_what_is_received,
+        messages_without_a_group_take_turns_with_groups, a_higher_priority_goes_first_and_the_lowest_does_not_starve,
+        a_priority_above_seven_is_refused_by_name,       twenty_thousand_groups_are_each_served_once,
     };
     return rig_main("state/pick", tests, sizeof tests / sizeof tests[0], setup, teardown);
 }
