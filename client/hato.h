@@ -269,7 +269,7 @@ struct hato_receive_options {
     uint64_t visibility_ms; /* 0 to 7 days */
     bool has_wait;          /* false: the queue's waiting time */
     uint64_t wait_ms;       /* to wait for a first message; 0 to 1 hour */
-    uint64_t max_bytes;     /* 0: as much as a frame holds; one message is always given */
+    uint64_t max_bytes;     /* 0: as much as a reply takes, 32 MiB; one message is always given */
 };
 
 /* Leases up to max_messages: reply->deliveries, none when nothing came in time. `options` may be NULL. The client does not

@@ -493,6 +493,7 @@ static void on_bodies(struct fetch *f, int code, const struct error *e)
     struct op *op = x->op;
     if (code != ERR_OK && code != ERR_NOT_FOUND) {
         op->error = *e;
+        shard_query_failed(op->shard, e);
         op_return(op);
         return;
     }
@@ -532,6 +533,7 @@ static void peek_at(struct op *op, struct shard *s)
                           &op->arena, &x->found, &count, &x->next, &op->error) == ERR_OK;
     }
     if (!ok) {
+        shard_query_failed(s, &op->error);
         op_return(op);
         return;
     }

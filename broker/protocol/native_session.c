@@ -136,7 +136,7 @@ static size_t on_data(struct stream *stream, struct bytes in)
         struct bytes frame = cursor_take(&head, len);
         c = head;
         if (!native_dispatch(s, frame)) {
-            refuse_connection(s, ERR_PROTOCOL, "a frame could not be decoded as a Request of proto/client.proto");
+            refuse_connection(s, ERR_PROTOCOL, "a frame is not a Request of proto/client.proto with an id above 0");
             return in.len;
         }
     }

@@ -219,6 +219,12 @@ void shard_work_done(struct shard *s)
     s->works_out--;
 }
 
+void shard_query_failed(struct shard *s, const struct error *e)
+{
+    if (e->code == ERR_CORRUPT)
+        shard_stop(s, e);
+}
+
 uint16_t shard_number(const struct shard *s)
 {
     return s->options.number;

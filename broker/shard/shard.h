@@ -107,6 +107,8 @@ void shard_abandon_begin(struct shard *s);
 void shard_abandon_end(struct shard *s);
 
 uint16_t shard_number(const struct shard *s);
+/* What a query of its machine or a fetch failed with: damage stops the shard, whoever came across it. */
+void shard_query_failed(struct shard *s, const struct error *e);
 bool shard_leads(const struct shard *s);
 const char *shard_problem(const struct shard *s); /* "" while it works */
 /* Why it can't take commands: ERR_NOT_LEADER, ERR_STORAGE_FULL (it waits for space and goes on by itself), ERR_CORRUPT (it has

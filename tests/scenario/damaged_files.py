@@ -211,9 +211,20 @@ def without_its_beginning(s):
 
 # ------------------------------------------------------------ while it runs
 
-def found_while_serving(s):
+def receive_all(c, queue):
+    for _ in range(150):
+        c.receive(queue, 10)
+
+
+def peek_all(c, queue):
+    after = ""
+    for _ in range(150):
+        after = c.call("peek", queue=queue, after=after, max_messages=10)["next"]
+
+
+def found_while_serving(s, reading):
     """Damage that is found only when a message is read: its shard stops and says so, the others go on."""
-    b = s.broker("--log-segment", "1MiB", "--log-window", "64MiB", name="serving")
+    b = s.broker("--log-segment", "1MiB", "--log-window", "64MiB", name=f"serving_{reading.__name__}")
     with native.Connection(b.port) as c:
         names = [f"jobs{i}" for i in range(12)]
         shards = {name: c.call("queue_create", name=name)["shard"] for name in names}
@@ -229,11 +240,10 @@ def found_while_serving(s):
                     flip(path, at + 3000)
         error = None
         try:
-            for _ in range(150):
-                c.receive(names[0], 10)
+            reading(c, names[0])
         except native.Refused as refused:
             error = refused
-        s.check("a receive that meets damage says so", error is not None and error.code == native.CORRUPT
+        s.check(f"{reading.__name__} says so when it meets damage", error is not None and error.code == native.CORRUPT
                 and ".seg" in error.message, error)
         s.equal("a queue of another shard goes on", [one["message"]["body"] for one in c.receive(other)], [b"fine"])
         status, text = b.get("/readyz")
@@ -252,4 +262,5 @@ with scenario() as scene:
     damaged_store(scene, stopped)
     any_bit(scene, stopped, "store")
     without_its_beginning(scene)
-    found_while_serving(scene)
+    found_while_serving(scene, receive_all)
+    found_while_serving(scene, peek_all)
