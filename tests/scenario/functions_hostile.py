@@ -98,6 +98,8 @@ BAD = {
     "speaks-otherwise": (lambda c: c.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"), "no whole answer"),
     "header-of-200k": (lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nX-Big: " + b"b" * 200000 + b"\r\n\r\n"), "no whole answer"),
     "refuses-at-length": (lambda c: c.sendall(b"HTTP/1.1 400 Bad\r\nContent-Length: 1000000\r\n\r\n" + b"n" * 1000000), "HTTP 400: nnn"),
+    "is-lost-behind-a-proxy": (lambda c: c.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"), "HTTP 502"),
+    "hangs-behind-a-proxy": (lambda c: c.sendall(b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n"), "HTTP 504"),
     "informs-for-ever": (lambda c: c.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 20000), "HTTP 100"),
 }
 
@@ -124,6 +126,7 @@ GOOD = {
     "pours-100-mb": lambda c: [c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")] + [c.sendall(b"y" * 1000000) for _ in range(100)],
     "pours-headers": pour_headers,
     "informs-before": lambda c: c.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3 + WHOLE),
+    "adds-trailers": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\n\r\n"),
     "says-no-length": lambda c: c.sendall(b"HTTP/1.0 200 OK\r\n\r\nsome text"),
 }
 
