@@ -535,7 +535,7 @@ struct hato_redrive {
     double rate;
     const char *state; /* "running", "completed", "cancelled" */
     uint64_t moved;
-    uint64_t skipped; /* did not match, or was in flight */
+    uint64_t skipped; /* did not match, was in flight, has no queue to go to, or was refused by it */
     uint64_t total;   /* messages in the queue when it began */
     uint64_t started_ms;
     uint64_t ended_ms;

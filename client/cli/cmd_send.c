@@ -30,7 +30,7 @@ struct send_values {
 
 static const struct option send_options[] = {
     {"lines", OPTION_FLAG, offsetof(struct send_values, lines), NULL,
-     "every line of standard input is a message; tells how many at the end", NULL, 0, 0},
+     "every line of standard input, without its LF or CRLF, is a message; tells how many at the end", NULL, 0, 0},
     {"window", OPTION_U32, offsetof(struct send_values, window), "N", "sends under way at once with --lines (4000)",
      NULL, 0, 0, .min = 1, .max = 65536},
     {"delay", OPTION_DURATION, MESSAGE(delay_ms), "DURATION", "not to be received earlier (the queue's); 0: at once",
