@@ -1,5 +1,7 @@
 /* Measurements of several rounds on standard input to the table of medians (table.h). */
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "bench/command.h"
@@ -16,6 +18,8 @@ static int command_run_table(const struct settings *s, struct report *r, struct 
         if (rc != ERR_OK)
             rc = error_wrap(e, "line %u", n);
     }
+    if (rc == ERR_OK && ferror(stdin))
+        rc = error_set(e, ERR_IO, "cannot read standard input: %s", strerror(errno));
     if (rc == ERR_OK && s->json)
         table_print_json(t, stdout);
     else if (rc == ERR_OK)

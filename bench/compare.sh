@@ -110,6 +110,7 @@ run() { # WORKLOAD SYSTEM hato-bench's arguments...
 shown() { # WORKLOAD SYSTEM: what a person wants to see at once
     case $1 in
     latency) printf 'p50 %.0f us' "${seen[$1.$2.p50_us]}" ;;
+    push) printf '%.0f messages/s in %.0f requests/s' "${seen[$1.$2.rate]}" "${seen[$1.$2.requests_rate]}" ;;
     queues) printf '%.0f MB, listed in %s s' "$((${seen[$1.$2.memory_peak]} / 1000000))" "${seen[$1.$2.list_seconds]}" ;;
     backlog) printf 'receive %.0f/s (short queue %.0f/s), peak %d MB, restart %s s' "${seen[$1.$2.deep_rate]}" \
         "${seen[$1.$2.short_rate]}" "$((${seen[$1.$2.memory_peak]} / 1000000))" "${seen[$1.$2.restart_seconds]}" ;;
@@ -188,7 +189,8 @@ measure_latency() {
 
 measure_push() {
     contend push hato push --messages $pushed
-    row "push: messages a second in batches of 10" ">= 1" push.hato.rate 20000
+    row "push: deliveries a second, counted in messages, batches of 10" ">= 1" push.hato.rate 20000
+    row "push: requests a second that carry them, 10 messages each" ">= 1" push.hato.requests_rate 2000
     row "push: CPU of 100 idle functions, per cent of a core" "<= 1" push.hato.idle_cpu_percent 1
 }
 

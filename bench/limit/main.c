@@ -11,11 +11,11 @@
 static const char help[] =
     "Usage: hato-limit [--listen ADDRESS:PORT] [--file PATH] [--no-fsync]\n"
     "\n"
-    "The limit of durable sending on this machine: reads frames, appends them to one file, one fdatasync for\n"
-    "everything that arrived, acks. hato-bench measures the broker against it.\n"
+    "The limit of durable sending on this machine: reads frames, appends them to one file of 256 MiB, which is used\n"
+    "again when it is full, one fdatasync for all that arrived, acks. hato-bench measures the broker against it.\n"
     "\n"
     "  --listen ADDRESS:PORT  default 127.0.0.1:9326; port 0 takes a free one, which is printed\n"
-    "  --file PATH            the file, emptied at start; default ./hato-limit.data\n"
+    "  --file PATH            the file, made anew at start; default ./hato-limit.data\n"
     "  --no-fsync             leave the data to the kernel\n"
     "\n"
     "Example:\n"
@@ -81,7 +81,7 @@ int main(int argc, char **argv)
     }
     struct server *s = memory_zero(1, sizeof(*s));
     struct error e = {0};
-    rc = server_open(s, &loop, o.listen, o.file, !o.no_fsync, &e);
+    rc = server_open(s, &loop, o.listen, o.file, SERVER_FILE_BYTES, !o.no_fsync, &e);
     if (rc == ERR_OK) {
         printf("listening on port %d\n", server_port(s));
         fflush(stdout);

@@ -211,7 +211,8 @@ static int server_listen(struct server *s, const char *address, struct error *e)
     return rc == 0 ? ERR_OK : error_field(e, ERR_IO, "listen", "cannot listen on %s: %s", address, uv_strerror(rc));
 }
 
-int server_open(struct server *s, uv_loop_t *loop, const char *address, const char *file, bool fsync, struct error *e)
+int server_open(struct server *s, uv_loop_t *loop, const char *address, const char *file, uint64_t file_bytes,
+                bool fsync, struct error *e)
 {
     memset(s, 0, sizeof(*s));
     s->loop = loop;
@@ -219,9 +220,12 @@ int server_open(struct server *s, uv_loop_t *loop, const char *address, const ch
     uv_async_init(loop, &s->wake, server_woken);
     s->listener.data = s;
     s->wake.data = s;
-    int rc = server_listen(s, address, e);
-    if (rc == ERR_OK)
-        rc = writer_open(&s->writer, file, fsync, server_wake, s, e);
+    int rc = writer_open(&s->writer, file, file_bytes, fsync, server_wake, s, e);
+    if (rc == ERR_OK) { /* who connects finds the file ready */
+        rc = server_listen(s, address, e);
+        if (rc != ERR_OK)
+            writer_close(&s->writer);
+    }
     if (rc != ERR_OK) {
         uv_close((uv_handle_t *)&s->listener, NULL);
         uv_close((uv_handle_t *)&s->wake, NULL);

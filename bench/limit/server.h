@@ -1,4 +1,4 @@
-/* The limit: what a durable server can do at best on this machine, disk and loopback. It reads frames, appends them to one
+/* The limit: what a durable server can do at best on this machine, disk and loopback. It reads frames, writes them to one
  * file, syncs once for all that arrived since the last sync, and acks. No queues, no state, no protocol beyond framing.
  *
  * One loop thread (libuv) reads and acks, one thread writes (writer.h). */
@@ -14,6 +14,7 @@
 #include "bench/limit/writer.h"
 
 enum {
+    SERVER_FILE_BYTES = 256 * 1024 * 1024,
     SERVER_FILLING_MAX = 64 * 1024 * 1024, /* bytes waiting for the writer; above it nothing is read */
     SERVER_CONNECTIONS_MAX = 1024,
     SERVER_READ_BYTES = 256 * 1024
@@ -33,9 +34,10 @@ struct server {
     char read[SERVER_READ_BYTES];
 };
 
-/* Listens on `address` ("HOST:PORT", a numeric IPv4 address; port 0 takes a free one) and writes to `file`. The server
- * lives until the loop is stopped and server_close was called. Errors: ERR_INVALID, ERR_IO. */
-int server_open(struct server *s, uv_loop_t *loop, const char *address, const char *file, bool fsync, struct error *e);
+/* Listens on `address` ("HOST:PORT", a numeric IPv4 address; port 0 takes a free one) and writes to `file`, which is made
+ * with `file_bytes` first. The server lives until the loop is stopped and server_close was called. Errors: ERR_INVALID, ERR_IO. */
+int server_open(struct server *s, uv_loop_t *loop, const char *address, const char *file, uint64_t file_bytes,
+                bool fsync, struct error *e);
 
 int server_port(const struct server *s);
 

@@ -1,4 +1,7 @@
-/* The limit's file: one thread that appends a buffer and syncs it, while the loop fills the other one.
+/* The limit's file: one thread that writes a buffer and syncs it, while the loop fills the other one. As a log that uses its
+ * segments again, the file is made whole before the first write and then written over from its beginning whenever its end is
+ * reached, so that a sync has data to bring to the disk and no change of the file itself. A buffer begins and ends with a page:
+ * part of one would have to be read first.
  *
  * Threads: `writer_offer` and `writer_done` belong to the loop; `on_done` is called from the writer's thread and may only
  * wake the loop. */
@@ -12,8 +15,12 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+enum { WRITER_PAGE_BYTES = 4096 };
+
 struct writer {
     int fd;
+    uint64_t file_bytes;
+    uint64_t at; /* where the next buffer goes */
     bool fsync;
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -28,9 +35,10 @@ struct writer {
     uint64_t bytes;
 };
 
-/* Creates `path` (emptied when it exists) and starts the thread. Errors: ERR_IO. */
-int writer_open(struct writer *w, const char *path, bool fsync, void (*on_done)(void *), void *context,
-                struct error *e);
+/* Creates `path` (emptied when it exists) with `file_bytes` on disk, whole pages and room for the largest buffer, and starts the
+ * thread. Errors: ERR_IO. */
+int writer_open(struct writer *w, const char *path, uint64_t file_bytes, bool fsync, void (*on_done)(void *),
+                void *context, struct error *e);
 
 /* Waits for the write in progress, then ends the thread. */
 void writer_close(struct writer *w);
