@@ -1,11 +1,6 @@
 /* Every field of the public structs reaches the wire, and every field of the wire the public structs; those of messages:
  * message_fields_test.c. */
-#include "client/harness.h"
-
-static char *text(const char *t)
-{
-    return (char *)t;
-}
+#include "client/fields.h"
 
 static ProtobufCBinaryData data(const char *t)
 {
@@ -183,22 +178,6 @@ static void answer(struct double_broker *b, struct double_peer *p, const Hato__R
     default:
         ck_abort_msg("not expected");
     }
-}
-
-static struct hato_reply *got;
-
-static void keep(void *user, const struct hato_reply *reply)
-{
-    (void)user;
-    got = hato_reply_keep(reply);
-}
-
-static const struct hato_reply *reply_of(struct harness *h)
-{
-    got = NULL;
-    RUN_UNTIL(h, got != NULL);
-    ck_assert_int_eq(got->error.code, HATO_OK);
-    return got;
 }
 
 static const struct hato_group_weight weights[] = {{"a", 5}, {"b", 2}};

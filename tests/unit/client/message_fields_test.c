@@ -1,10 +1,5 @@
 /* Every field of a message reaches the wire and comes back. */
-#include "client/harness.h"
-
-static char *text(const char *t)
-{
-    return (char *)t;
-}
+#include "client/fields.h"
 
 /* What was sent comes back as peeked, with a history. */
 static Hato__Message *sent;
@@ -70,22 +65,6 @@ static void answer(struct double_broker *b, struct double_peer *p, const Hato__R
     default:
         ck_abort_msg("not expected");
     }
-}
-
-static struct hato_reply *got;
-
-static void keep(void *user, const struct hato_reply *reply)
-{
-    (void)user;
-    got = hato_reply_keep(reply);
-}
-
-static const struct hato_reply *reply_of(struct harness *h)
-{
-    got = NULL;
-    RUN_UNTIL(h, got != NULL);
-    ck_assert_int_eq(got->error.code, HATO_OK);
-    return got;
 }
 
 static void check_message(const struct hato_message *m)
