@@ -118,8 +118,8 @@ START_TEST(every_message_that_was_acked_is_in_the_file_which_is_used_again_and_n
     ck_assert_int_eq(file_size(&f), PAGES * WRITER_PAGE_BYTES);
     struct wire w;
     ck_assert_int_eq(wire_open(&w, f.address, NULL), ERR_OK);
-    for (uint8_t i = 0; i < 2 * PAGES + 1; i++) {
-        const uint8_t frame[] = {3, 0, 0, 0, 'a', 'b', i};
+    for (int i = 0; i < 2 * PAGES + 1; i++) {
+        const uint8_t frame[] = {3, 0, 0, 0, 'a', 'b', (uint8_t)i};
         buffer_put(&w.out, frame, sizeof(frame));
         wait_for_ack(&w, (uint8_t)(i + 1));
         expect_in_file(&f, i % PAGES, frame, sizeof(frame));
