@@ -21,10 +21,10 @@ struct place {
 /* How a seat stops. Until the last seat rests, a visit, a task or a flush may still come from another one, so no shard and no
  * loop goes before:
  *
- *   running -> letting go -> (all have let go) tiring -> resting -> (all rest) closing -> closed
+ *   running -> handing over -> letting go -> (all have let go) tiring -> resting -> (all rest) closing -> closed
  *
  * The connections to other nodes end with the tiring: until then what clients wait for can still be committed. */
-enum seat_step { SEAT_RUNS, SEAT_LETS_GO, SEAT_TIRES, SEAT_RESTS, SEAT_CLOSES, SEAT_CLOSED };
+enum seat_step { SEAT_RUNS, SEAT_HANDS_OVER, SEAT_LETS_GO, SEAT_TIRES, SEAT_RESTS, SEAT_CLOSES, SEAT_CLOSED };
 
 struct seat_inside {
     struct shard_env env;

@@ -265,11 +265,22 @@ static void on_stop(struct mail *mail)
 {
     struct seat_inside *in = CONTAINER_OF(mail, struct seat_inside, stop);
     struct seat *seat = in->env.ctx;
-    struct node_hooks *hooks = &seat->node->options.hooks;
-    in->step = SEAT_LETS_GO;
+    in->step = SEAT_HANDS_OVER;
     uv_timer_stop(&in->due);
     for (size_t i = 0; i < in->place_count; i++)
         shard_retire(in->places[i].shard);
+    go_on_stopping(seat);
+}
+
+/* While the lead of a shard is handed over the node still serves. */
+static void let_go_if_handed_over(struct seat *seat)
+{
+    struct seat_inside *in = seat->inside;
+    struct node_hooks *hooks = &seat->node->options.hooks;
+    for (size_t i = 0; i < in->place_count; i++)
+        if (shard_hands_over(in->places[i].shard))
+            return;
+    in->step = SEAT_LETS_GO;
     if (hooks->stopping != NULL)
         hooks->stopping(hooks->ctx, seat);
     else
@@ -324,6 +335,10 @@ static void go_on_stopping(struct seat *seat)
 {
     struct seat_inside *in = seat->inside;
     struct node *n = seat->node;
+    if (in->step == SEAT_HANDS_OVER) {
+        let_go_if_handed_over(seat);
+        return;
+    }
     if (is_busy(seat))
         return;
     if (in->step == SEAT_CLOSES) {

@@ -63,6 +63,8 @@ struct shard {
     uint64_t term; /* in which it is elected */
     struct timekeeper time;
     bool accept_sends;
+    bool handover_begun;
+    uint32_t handover_ticks; /* left for handing the lead over; 0: it does not */
     bool turn_asked;
 
     struct batch *open;     /* takes commands; NULL until the first */
@@ -156,6 +158,8 @@ void shard_lines_serve(struct shard *s); /* puts receives into the open batch */
 void shard_held_serve(struct shard *s);  /* gets bodies for those who have messages */
 /* Begins to read an entry that will be wanted soon, unless it is at hand or enough is on its way; what it can't read is found out by who wants it. */
 void shard_read_ahead(struct shard *s, const struct message_ref *next);
+void shard_handover_try(struct shard *s); /* as soon as nothing is proposed */
+void shard_handover_tick(struct shard *s);
 void shard_line_dirty(struct shard *s, uint64_t queue);
 void shard_lines_end(struct shard *s, int code, const char *message);
 void shard_lines_close(struct shard *s);

@@ -102,11 +102,6 @@ void shard_abandon_end(struct shard *s)
     destroy(s);
 }
 
-void shard_retire(struct shard *s)
-{
-    s->retiring = true;
-}
-
 void shard_close(struct shard *s)
 {
     if (s == NULL)
@@ -157,11 +152,12 @@ void shard_turn(struct shard *s)
     if (s->stopped)
         return;
     shard_held_serve(s);
-    if (s->leads) {
+    if (s->leads && !shard_hands_over(s)) {
         shard_lines_serve(s);
         shard_propose(s);
     }
     shard_drain(s);
+    shard_handover_try(s);
 }
 
 void shard_tick(struct shard *s)
@@ -177,6 +173,7 @@ void shard_tick(struct shard *s)
     }
     shard_write_again(s);
     raft_tick(s->raft);
+    shard_handover_tick(s);
     shard_forwards_tick(s);
     shard_offer_tick(s);
     shard_join_tick(s);

@@ -92,9 +92,10 @@ struct shard_options {
 
 int shard_open(const struct shard_options *options, struct shard **out, struct error *e);
 
-/* The node is stopping: the shard begins nothing of its own any more (forwarding), while what is asked for is still done. Should
- * the disk be full, those who wait for it are answered at the next tick. */
+/* The node is stopping: the shard hands over its lead, if anybody is there to take it, and begins nothing of its own any more
+ * (forwarding), while what is asked is still done. Should the disk be full, those who wait for it are answered at the next tick. */
 void shard_retire(struct shard *s);
+bool shard_hands_over(const struct shard *s); /* it still does; for some seconds at most */
 
 /* Everything submitted and not answered is answered with ERR_CLOSED. Work that is out must have come back
  * (shard_busy). Accepts NULL. */

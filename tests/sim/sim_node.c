@@ -220,6 +220,14 @@ static void drop_works(struct sim_node *n)
     }
 }
 
+void sim_node_retire(struct sim_node *n)
+{
+    ASSERT(n->up);
+    for (int i = 0; i <= SIM_SHARDS; i++)
+        if (n->shards[i] != NULL)
+            shard_retire(n->shards[i]);
+}
+
 void sim_node_crash(struct sim_node *n)
 {
     ASSERT(n->up);

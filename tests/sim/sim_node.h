@@ -64,6 +64,7 @@ void sim_node_close(struct sim_node *n);
 bool sim_node_start(struct sim_node *n);
 /* Power off: unsynced bytes are lost, torn or kept; what the store has not flushed is gone. */
 void sim_node_crash(struct sim_node *n);
+void sim_node_retire(struct sim_node *n); /* asks its shards to stop in order; it is up until it crashes */
 
 /* One step of virtual time: what is due happens. */
 void sim_node_step(struct sim_node *n, uint64_t us);

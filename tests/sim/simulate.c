@@ -39,6 +39,7 @@ struct run {
     /* what this seed's world is like */
     uint64_t crash_every_us, jump_every_us, full_every_us, part_every_us;
     uint64_t back_at_us[SIM_NODES_MAX], space_at_us[SIM_NODES_MAX];
+    uint64_t gone_at_us[SIM_NODES_MAX]; /* of a node that was asked to stop */
     uint64_t heal_at_us;
 };
 
@@ -85,15 +86,27 @@ static struct sim_node *any_node(struct run *r, uint64_t *number)
     return &r->cluster.nodes[*number];
 }
 
+static void take_down(struct run *r, uint64_t i)
+{
+    r->gone_at_us[i] = 0;
+    sim_node_crash(&r->cluster.nodes[i]);
+    bool long_away = r->cluster.count > 1 && random_below(&r->random, 4) == 0; /* the log goes on without it */
+    r->back_at_us[i] = r->now_us + random_below(&r->random, long_away ? 20000000 : 2000000);
+}
+
+/* Some are asked to stop first: they hand over, and are killed before they are done, or long after. */
 static void crash(struct run *r)
 {
     uint64_t i;
     struct sim_node *n = any_node(r, &i);
-    if (!n->up)
+    if (!n->up || r->gone_at_us[i] != 0)
         return;
-    sim_node_crash(n);
-    bool long_away = r->cluster.count > 1 && random_below(&r->random, 4) == 0; /* the log goes on without it */
-    r->back_at_us[i] = r->now_us + random_below(&r->random, long_away ? 20000000 : 2000000);
+    if (random_below(&r->random, 2) == 0) {
+        take_down(r, i);
+        return;
+    }
+    sim_node_retire(n);
+    r->gone_at_us[i] = r->now_us + 1 + random_below(&r->random, 4000000);
 }
 
 static void fill_disk(struct run *r)
@@ -132,6 +145,8 @@ static void repairs(struct run *r, bool all)
             store_env_fill(n->store_env, false);
             r->space_at_us[i] = 0;
         }
+        if (r->gone_at_us[i] != 0 && n->up && (all || r->now_us >= r->gone_at_us[i]))
+            take_down(r, i);
         if (!n->up && r->now_us >= r->back_at_us[i] && r->space_at_us[i] == 0)
             sim_node_start(n);
     }
