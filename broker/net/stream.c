@@ -33,6 +33,21 @@ static bool account(struct stream *s)
     return all <= b->bytes_max;
 }
 
+/* Follows what waits to be sent. Of `writing` nothing is free before all is. */
+static void account_unsent(struct stream *s)
+{
+    struct stream_budget *b = s->unsent;
+    if (b == NULL)
+        return;
+    size_t held = s->out.len + s->writing.len;
+    size_t now = held > STREAM_KEPT_FREE ? held : 0;
+    size_t before = atomic_load_explicit(&s->unsent_counted, memory_order_relaxed);
+    if (now == before)
+        return;
+    atomic_store_explicit(&s->unsent_counted, now, memory_order_relaxed);
+    atomic_fetch_add_explicit(&b->bytes, (uint64_t)now - before, memory_order_relaxed);
+}
+
 static void let_go(struct stream *s)
 {
     buffer_close(&s->in);
@@ -47,6 +62,7 @@ static void on_closed(uv_handle_t *handle)
     let_go(s);
     buffer_close(&s->out);
     buffer_close(&s->writing);
+    account_unsent(s);
     s->ops->closed(s, s->why);
     tls_destroy(tls);
     memory_free(problem);
@@ -211,6 +227,7 @@ static void update_reading(struct stream *s)
 
 static void after_write(struct stream *s)
 {
+    account_unsent(s);
     if (s->paused_by_backlog && stream_backlog(s) < s->backlog_pause / 2) {
         s->paused_by_backlog = false;
         update_reading(s);
@@ -424,6 +441,7 @@ void stream_written(struct stream *s)
         s->paused_by_backlog = true;
         update_reading(s);
     }
+    account_unsent(s);
     loop_at_turn_end(s->loop, TURN_WRITE, &s->flush);
 }
 

@@ -3,7 +3,8 @@
  * In: reads land in the loop's scratch memory and are handed on where they are; only what the parser leaves (the beginning
  * of a frame) is copied and kept, so an idle connection holds no buffer. A frame that is announced holds only what has come of it, and that counts
  * against a budget shared by many streams.
- * Out: what is put during a turn leaves in one write at its end. A peer that does not read is felt as `stream_backlog`;
+ * Out: what is put during a turn leaves in one write at its end. What waits is counted in a budget shared by many streams. A peer
+ * that does not read is felt as `stream_backlog`;
  * above STREAM_BACKLOG_PAUSE the stream stops reading, above its `backlog_max` it is closed. A peer that vanished without a
  * word is found out after a minute of silence and some seconds of asking.
  *
@@ -39,12 +40,13 @@ struct stream_ops {
 };
 
 enum {
-    STREAM_KEPT_FREE = 64 * 1024, /* that a stream may keep whatever the budget says */
+    STREAM_KEPT_FREE = 64 * 1024, /* that a stream may keep, each way, and that its budget does not count */
     STREAM_BACKLOG_PAUSE = 4 * 1024 * 1024,
     STREAM_BACKLOG_MAX = 256 * 1024 * 1024, /* default of backlog_max: a few of the largest frames */
 };
 
-/* What streams keep of frames that are not whole, all together; shared by streams of any loops, outlives them. */
+/* What streams keep of frames that are not whole, or of bytes that their peers have not read, all together; shared by streams of
+ * any loops, outlives them. */
 struct stream_budget {
     atomic_uint_least64_t bytes;
     uint64_t bytes_max;
@@ -65,6 +67,9 @@ struct stream {
     size_t backlog_pause;         /* STREAM_BACKLOG_PAUSE, unless the owner sets it */
     struct stream_budget *budget; /* of `in`; NULL: none. The owner sets it before the first byte comes */
     size_t budgeted;              /* what of it this stream has */
+    struct stream_budget
+        *unsent; /* likewise, of `out` and `writing`. Only counted: what follows from it is the owner's to say */
+    atomic_size_t unsent_counted; /* what of it this stream has; written by its loop, read by any */
     size_t want;                  /* the parser needs this many bytes before it is worth asking */
     uint64_t active_ms;           /* loop time of the last byte in */
     uv_connect_t connect;

@@ -277,6 +277,8 @@ void metrics_finish(struct metrics *m, struct buffer *out)
     put_one(out, "hato_requests_total", "counter", "Native requests read.", (double)atomic_load(&n->requests_total));
     put_one(out, "hato_refused_total", "counter", "Native requests and connections refused.",
             (double)atomic_load(&n->refused_total));
+    put_one(out, "hato_unsent_bytes", "gauge", "Replies that native clients have not read, of more than 64 KiB each.",
+            (double)atomic_load(&n->unsent.bytes));
     put_one(out, "hato_log_bytes", "gauge", "Bytes of the log's segments in use.", (double)space.log_bytes);
     put_one(out, "hato_store_bytes", "gauge", "Bytes of the store's files.", (double)space.store_bytes);
     put_one(out, "hato_disk_free_bytes", "gauge", "Free bytes of the disk with the data.", (double)space.free_bytes);

@@ -23,7 +23,11 @@ enum {
     NATIVE_WAITING_FRAME_MAX = 4096, /* of a request that opens one: its frame is not counted while it waits */
     NATIVE_REQUEST_BYTES_MAX = 64 * 1024 * 1024,
     NATIVE_UNFINISHED_BYTES_MAX = 512 * 1024 * 1024, /* of frames not yet whole, of all connections; beyond: refused */
-    NATIVE_PREFACE_MS = 10 * 1000, /* a connection that has not sent its first bytes by then is closed */
+    NATIVE_UNSENT_BYTES_MAX =
+        512 * 1024 * 1024,                /* of replies not read by their peers, of all connections: native_unsent.c */
+    NATIVE_UNSENT_REPLY_MAX = 256 * 1024, /* of a reply while there is more than half of that; at least a message */
+    NATIVE_UNSENT_AGAIN_MS = 50,          /* between looks whether there is less */
+    NATIVE_PREFACE_MS = 10 * 1000,        /* a connection that has not sent its first bytes by then is closed */
 };
 
 /* What is known of a function where its queues are led; filled by the layer that delivers. */
@@ -51,8 +55,9 @@ struct native {
     const struct native_services *services;
     struct native_seat **seats; /* by number */
     struct stream_budget unfinished;
-    uint32_t connections_max; /* beyond, a new one is told ERR_OVERLOADED and closed */
-    const char *account;      /* of connections that name none */
+    struct stream_budget unsent; /* what streams hold, and replies on the way to them */
+    uint32_t connections_max;    /* beyond, a new one is told ERR_OVERLOADED and closed */
+    const char *account;         /* of connections that name none */
     const char *region;
     atomic_uint_least64_t connections;
     atomic_uint_least64_t connections_total;
@@ -70,6 +75,8 @@ struct native_seat {
     bool closing;
     bool listener_closed;
     struct list sessions;
+    struct list unsent_waits; /* struct unsent_wait */
+    struct alarm unsent_again;
     struct alarm give_up; /* on peers that don't read, when closing */
     size_t session_count; /* also those whose connection is gone and whose requests are not home yet */
     void (*closed)(struct native_seat *ns);

@@ -184,5 +184,9 @@ bool native_dispatch(struct session *s, struct bytes frame)
         return true;
     }
     s->begun = s->begun || number != HATO__REQUEST__OP_HELLO;
+    if (unsent_check(s, number, &why) != ERR_OK) {
+        refuse(s, id, &why);
+        return true;
+    }
     return route_take(s, id, number, body, frame, &good) ? good : native_start(s, id, number, body, frame);
 }

@@ -232,6 +232,7 @@ static void list_at(struct op *op, struct shard *s)
     snprintf(from, sizeof from, "%s%s", op->session->prefix, after);
     if (catalog_leads(op, s))
         machine_function_each(shard_machine(s), from, list_one, x);
+    unsent_take(op, arena_bytes(&op->arena));
     op_return(op);
 }
 

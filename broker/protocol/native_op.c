@@ -30,6 +30,7 @@ void op_free(struct op *op)
     s->op_count--;
     s->waiting -= op->waits;
     s->op_bytes -= op->frame_bytes;
+    unsent_hold(op, 0);
     arena_close(&op->arena);
     buffer_close(&op->frame);
     if (op->kept != NULL)

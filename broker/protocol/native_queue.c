@@ -369,6 +369,7 @@ static void list_at(struct op *op, struct shard *s)
     if (strcmp(x->after, x->prefix) < 0 && machine_queue_find(shard_machine(s), x->prefix, &exact))
         list_one(x, &exact);
     machine_queue_each(shard_machine(s), from, list_one, x);
+    unsent_take(op, arena_bytes(&op->arena)); /* more with each shard */
     op_return(op);
 }
 
@@ -435,7 +436,7 @@ struct peeking {
     uint64_t next;
 };
 
-enum { PEEK_BYTES_MAX = 16 * 1024 * 1024 };
+enum { PEEK_BYTES_MAX = 16 * 1024 * 1024, PEEK_COPIES = 3 /* in the log's entry, decoded, and in the frame */ };
 
 static const char *state_name(char state)
 {
@@ -452,12 +453,12 @@ static const char *state_name(char state)
 }
 
 /* As many as fit into one reply; the client goes on after the last one. */
-static size_t fitting(const struct peeked *found, size_t count)
+static size_t fitting(const struct peeked *found, size_t count, size_t bytes_max, size_t *bytes)
 {
-    size_t bytes = 0;
     size_t n = 0;
-    while (n < count && (n == 0 || bytes + found[n].ref.len <= PEEK_BYTES_MAX))
-        bytes += found[n++].ref.len;
+    *bytes = 0;
+    while (n < count && (n == 0 || *bytes + found[n].ref.len <= bytes_max))
+        *bytes += found[n++].ref.len;
     return n;
 }
 
@@ -532,12 +533,18 @@ static void peek_at(struct op *op, struct shard *s)
                           p->group[0] != '\0' ? p->group : NULL, p->max_messages == 0 ? 10 : p->max_messages,
                           &op->arena, &x->found, &count, &x->next, &op->error) == ERR_OK;
     }
+    size_t bytes = 0;
+    size_t fit = 0;
+    if (ok) {
+        size_t max = unsent_reply_max(op->session->ns->native, PEEK_BYTES_MAX);
+        fit = fitting(x->found, count, max, &bytes);
+        ok = unsent_take(op, PEEK_COPIES * bytes);
+    }
     if (!ok) {
         shard_query_failed(s, &op->error);
         op_return(op);
         return;
     }
-    size_t fit = fitting(x->found, count);
     if (fit < count)
         x->next = x->found[fit - 1].sequence;
     count = fit;

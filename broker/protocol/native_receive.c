@@ -10,6 +10,9 @@ struct waiting {
     struct alarm alarm;
     struct mail cancel;
     struct mail nudge;
+    struct unsent_wait wait;
+    uint32_t bytes_max;
+    bool too_much;    /* on the shard's seat: what came for it is more than may be given now */
     bool nudging;     /* at home: the nudge is away */
     atomic_bool held; /* it has messages, and waits for the peer to read */
     struct op *op;
@@ -17,18 +20,18 @@ struct waiting {
     bool open; /* on the shard's seat */
 };
 
-static struct alarms *alarms_at(struct op *op)
+static struct native_seat *seat_at(struct op *op)
 {
     struct native *n = op->session->ns->native;
-    struct seat *seat = node_seat_of(n->node, shard_number(op->shard));
-    return &n->seats[seat->number]->alarms;
+    return n->seats[node_seat_of(n->node, shard_number(op->shard))->number];
 }
 
 static void end(struct waiting *w)
 {
     struct op *op = w->op;
     w->open = false;
-    alarm_clear(alarms_at(op), &w->alarm);
+    alarm_clear(&seat_at(op)->alarms, &w->alarm);
+    unsent_forget(seat_at(op), &w->wait);
     op_return(op);
 }
 
@@ -39,14 +42,39 @@ static void on_deliver(struct consumer *c, const struct delivered *messages, siz
     shard_consumer_close(op->shard, c);
     encode_deliveries(&op->frame, op->id, REPLY_RECEIVE, machine_secret(shard_machine(op->shard)), c->queue, messages,
                       count);
+    unsent_hold(op, op->frame.len);
     end(w);
 }
 
-/* Replies to a peer that does not read would pile up in memory, however many receives it has open. */
-static bool is_ready(struct consumer *c)
+/* What it asked for goes back uncounted. */
+static void on_unsent_again(struct unsent_wait *wait, bool may)
+{
+    struct waiting *w = CONTAINER_OF(wait, struct waiting, wait);
+    if (may && w->too_much)
+        may = unsent_reply_max(w->op->session->ns->native, w->bytes_max) == w->bytes_max;
+    if (may) {
+        shard_consumer_ready(w->op->shard, &w->consumer);
+        return;
+    }
+    shard_consumer_close(w->op->shard, &w->consumer);
+    unsent_refuse(&w->op->error);
+    end(w);
+}
+
+/* Replies to a peer that does not read would pile up in memory, however many receives it has open, and so would those to many peers. */
+static bool is_ready(struct consumer *c, size_t count, uint64_t bytes)
 {
     struct waiting *w = CONTAINER_OF(c, struct waiting, consumer);
-    atomic_bool *behind = &w->op->session->behind;
+    struct op *op = w->op;
+    c->bytes_max = (uint32_t)unsent_reply_max(op->session->ns->native, w->bytes_max);
+    bool too_much =
+        count > 1 && bytes > c->bytes_max && c->bytes_max < w->bytes_max; /* it was asked for when there was room */
+    if (too_much || !unsent_may(op->session)) {
+        w->too_much = too_much;
+        unsent_wait(seat_at(op), &w->wait);
+        return false;
+    }
+    atomic_bool *behind = &op->session->behind;
     if (!atomic_load(behind))
         return true;
     atomic_store(&w->held, true);
@@ -91,7 +119,8 @@ static int open_consumer(struct op *op, struct shard *s, struct waiting *w)
     struct consumer *c = &w->consumer;
     c->queue = q.id;
     c->credit = c->batch_max = r->max_messages == 0 ? 1 : r->max_messages;
-    c->bytes_max = r->max_bytes == 0 || r->max_bytes > RECEIVE_BYTES_MAX ? RECEIVE_BYTES_MAX : (uint32_t)r->max_bytes;
+    c->bytes_max = w->bytes_max =
+        r->max_bytes == 0 || r->max_bytes > RECEIVE_BYTES_MAX ? RECEIVE_BYTES_MAX : (uint32_t)r->max_bytes;
     c->visibility_ms =
         r->visibility_case == HATO__RECEIVE__VISIBILITY_VISIBILITY_MS ? r->visibility_ms : ENTRY_VISIBILITY_DEFAULT;
     c->single = true;
@@ -104,7 +133,7 @@ static int open_consumer(struct op *op, struct shard *s, struct waiting *w)
         return rc;
     w->open = true;
     if (wait > 0)
-        alarm_set(alarms_at(op), &w->alarm, wait, on_time);
+        alarm_set(&seat_at(op)->alarms, &w->alarm, wait, on_time);
     return ERR_OK;
 }
 
@@ -188,6 +217,7 @@ void native_receive(struct op *op)
     const Hato__Receive *r = op->request->receive;
     struct waiting *w = op_extra(op, sizeof *w);
     w->op = op;
+    w->wait = (struct unsent_wait){.session = op->session, .again = on_unsent_again};
     w->queue = op_queue_name(op, r->queue, "queue");
     bool bad = w->queue == NULL;
     if (!bad && r->max_messages > CHECK_BATCH_MAX) {

@@ -179,9 +179,22 @@ static void take_reply(struct relay *r, struct bytes reply, struct error *e)
     buffer_close(&frame);
 }
 
-static bool client_reads(const struct session *s)
+static void on_unsent_again(struct unsent_wait *w, bool may)
 {
-    return stream_backlog(&s->stream) <= STREAM_BACKLOG_PAUSE;
+    (void)may; /* they are looked at one by one */
+    relay_drained(w->session->routes);
+}
+
+static bool client_reads(struct session *s)
+{
+    if (stream_backlog(&s->stream) > STREAM_BACKLOG_PAUSE)
+        return false;
+    if (unsent_may(s))
+        return true;
+    s->relays_wait.session = s;
+    s->relays_wait.again = on_unsent_again;
+    unsent_wait(s->ns, &s->relays_wait);
+    return false;
 }
 
 static size_t on_data(struct call *call, struct bytes in)

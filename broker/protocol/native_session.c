@@ -45,6 +45,7 @@ static void on_closed(struct stream *stream, int why)
     (void)why;
     s->gone = true;
     alarm_clear(&s->ns->alarms, &s->silent);
+    unsent_forget(s->ns, &s->relays_wait);
     list_remove(&s->ns->sessions, &s->link);
     atomic_fetch_sub_explicit(&s->ns->native->connections, 1, memory_order_relaxed);
     s->op_count++; /* keeps the session while its ops are told */
@@ -225,6 +226,7 @@ static void add_session(struct session *s)
     list_append(&s->ns->sessions, &s->link);
     s->ns->session_count++;
     s->stream.budget = &s->ns->native->unfinished;
+    s->stream.unsent = &s->ns->native->unsent;
 }
 
 /* Of a client of another node: what is asked here is what this node leads. */
@@ -259,6 +261,7 @@ int native_seat_open(struct native_seat *ns, struct native *native, struct seat 
 {
     *ns = (struct native_seat){.native = native, .seat = seat};
     list_init(&ns->sessions);
+    list_init(&ns->unsent_waits);
     int rc = listener_open(&ns->listener, &seat->loop, address, share, on_accepted, ns, e);
     if (rc == ERR_OK)
         alarms_open(&ns->alarms, &seat->loop);

@@ -14,6 +14,13 @@
 #include "protocol/native.h"
 #include "state/identity.h"
 
+/* Something that waits for there to be less unsent. */
+struct unsent_wait {
+    struct list_link link;
+    struct session *session;
+    void (*again)(struct unsent_wait *w, bool may); /* it waits no more, unless it says so again */
+};
+
 struct session {
     struct stream stream;
     struct native_seat *ns;
@@ -31,8 +38,9 @@ struct session {
     bool begun; /* a hello was taken, or something else was asked: its prefix stays, whatever seat reads it */
     bool gone;  /* the connection is closed */
     bool paused;
-    atomic_bool behind; /* the peer does not read what it is sent; set and cleared at home, read anywhere */
-    struct list parked; /* parcels of streams that wait for the peer to read */
+    atomic_bool behind;             /* the peer does not read what it is sent; set and cleared at home, read anywhere */
+    struct unsent_wait relays_wait; /* at home: the relays are not read meanwhile */
+    struct list parked;             /* parcels of streams that wait for the peer to read */
     char prefix[IDENTITY_NAME_MAX + 1]; /* "account:region:" */
     size_t prefix_len;
 };
@@ -42,6 +50,7 @@ struct op {
     struct session *session;
     uint64_t id;
     size_t frame_bytes; /* counted against the session */
+    size_t unsent;      /* counted in native->unsent */
     struct arena arena;
     const Hato__Request *request;               /* in the arena; NULL for a send */
     void (*at)(struct op *op, struct shard *s); /* on the shard's seat */
@@ -124,6 +133,25 @@ bool op_find_queue(struct op *op, const char *full_name, struct queue_view *out)
 
 /* The part of a full name that its owner knows it by. */
 const char *short_name(const char *full_name);
+
+/* ---------------------------------------------------------------- native_unsent.c */
+
+/* Whether the session may be given more to read. Any thread. */
+bool unsent_may(const struct session *s);
+/* What one reply may have now, of `max`: `max`, or less. Any thread. */
+size_t unsent_reply_max(const struct native *n, size_t max);
+/* Whether a request may be answered that asks for much; else ERR_OVERLOADED and what to do. At home. */
+int unsent_check(const struct session *s, uint32_t number, struct error *e);
+
+/* Counts what an op's reply takes before it is put, in place of what was counted for it: where the op is. Ends with the op. */
+void unsent_hold(struct op *op, size_t bytes);
+/* The same, unless all would then have too much: false, and op->error. */
+bool unsent_take(struct op *op, size_t bytes);
+
+/* On a seat's thread: looked at every NATIVE_UNSENT_AGAIN_MS until forgotten. */
+void unsent_wait(struct native_seat *here, struct unsent_wait *w);
+void unsent_forget(struct native_seat *here, struct unsent_wait *w);
+void unsent_refuse(struct error *e);
 
 /* ---------------------------------------------------------------- operations */
 

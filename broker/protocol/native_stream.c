@@ -18,6 +18,7 @@ enum {
 
 struct streaming {
     struct consumer consumer;
+    struct unsent_wait wait;
     struct op *op;
     const char *queue;
     uint32_t credit;     /* the client's, not yet shown to the consumer */
@@ -55,6 +56,11 @@ static struct seat *shard_seat_of(const struct streaming *x)
     return node_seat_of(home_of(x)->node, x->op->visit.shard);
 }
 
+static struct native_seat *native_seat_at(const struct streaming *x)
+{
+    return x->op->session->ns->native->seats[shard_seat_of(x)->number];
+}
+
 void native_stream_ended(struct op *op, int code, const char *why)
 {
     Hato__StreamEnd body = HATO__STREAM_END__INIT;
@@ -89,6 +95,7 @@ static void end_stream(struct streaming *x, int code, const char *why)
     x->ending = true;
     x->code = code;
     snprintf(x->why, sizeof x->why, "%s", why);
+    unsent_forget(native_seat_at(x), &x->wait);
     shard_consumer_close(x->op->shard, &x->consumer);
     end_if_done(x);
 }
@@ -114,9 +121,25 @@ static void grant(struct streaming *x)
 
 static void put_home(struct mail *mail);
 
-static bool is_ready(struct consumer *c)
+static void on_unsent_again(struct unsent_wait *wait, bool may)
 {
-    return CONTAINER_OF(c, struct streaming, consumer)->in_transit_bytes < STREAM_WINDOW_BYTES;
+    struct streaming *x = CONTAINER_OF(wait, struct streaming, wait);
+    if (may)
+        shard_consumer_ready(x->op->shard, &x->consumer);
+    else
+        unsent_wait(native_seat_at(x), wait);
+}
+
+static bool is_ready(struct consumer *c, size_t count, uint64_t bytes)
+{
+    (void)count, (void)bytes; /* a parcel at most */
+    struct streaming *x = CONTAINER_OF(c, struct streaming, consumer);
+    if (x->in_transit_bytes >= STREAM_WINDOW_BYTES)
+        return false; /* a parcel that comes back is what it waits for */
+    if (unsent_may(x->op->session))
+        return true;
+    unsent_wait(native_seat_at(x), &x->wait);
+    return false;
 }
 
 static void on_deliver(struct consumer *c, const struct delivered *messages, size_t count)
@@ -128,6 +151,7 @@ static void on_deliver(struct consumer *c, const struct delivered *messages, siz
     p->stream = x;
     p->messages = (uint32_t)count;
     p->bytes = p->frame.len;
+    atomic_fetch_add_explicit(&x->op->session->ns->native->unsent.bytes, p->bytes, memory_order_relaxed);
     p->mail.run = put_home;
     x->parcels++;
     x->in_transit += p->messages;
@@ -202,6 +226,7 @@ static void put_home(struct mail *mail)
     if (!s->gone)
         session_put(s, &p->frame);
     buffer_close(&p->frame);
+    atomic_fetch_sub_explicit(&s->ns->native->unsent.bytes, p->bytes, memory_order_relaxed);
     if (!s->gone && stream_backlog(&s->stream) > STREAM_BACKLOG_PAUSE)
         list_append(&s->parked, &p->link);
     else
@@ -266,6 +291,7 @@ void native_stream_open(struct op *op)
     const Hato__StreamOpen *o = op->request->stream_open;
     struct streaming *x = op_extra(op, sizeof *x);
     x->op = op;
+    x->wait = (struct unsent_wait){.session = op->session, .again = on_unsent_again};
     x->queue = op_queue_name(op, o->queue, "queue");
     bool bad = x->queue == NULL;
     if (!bad && (o->credit == 0 || o->credit > CHECK_CREDIT_MAX)) {

@@ -236,6 +236,7 @@ int server_open(const struct server_options *options, struct server **out, struc
     s->native.account = options->account;
     s->native.region = options->region;
     s->native.unfinished.bytes_max = NATIVE_UNFINISHED_BYTES_MAX;
+    s->native.unsent.bytes_max = NATIVE_UNSENT_BYTES_MAX;
     s->native.connections_max = options->connections.native;
     s->http.connections_max = options->connections.http;
     s->http.native = &s->native;

@@ -306,7 +306,7 @@ static void fetch_one(struct shard *s, struct ask *a)
         ask_free(a);
         return;
     }
-    if (a->consumer->ready != NULL && !a->consumer->ready(a->consumer)) {
+    if (a->consumer->ready != NULL && !a->consumer->ready(a->consumer, a->fetch.count, a->bytes)) {
         a->unready = a->waited = true;
         list_append(&s->unready, &a->place);
         return;
@@ -409,7 +409,7 @@ static void serve_line(struct shard *s, struct line *line)
         list_remove(&line->consumers, &c->link);
         list_append(&line->consumers, &c->link);
         uint32_t n = c->credit < c->batch_max ? c->credit : c->batch_max;
-        if (list_count(&c->asks) >= asks_max(c) || (c->ready != NULL && !c->ready(c)))
+        if (list_count(&c->asks) >= asks_max(c) || (c->ready != NULL && !c->ready(c, 0, 0)))
             n = 0; /* what is under way for it comes first */
         n = n < available ? n : available;
         passed = n == 0 ? passed + 1 : 0;

@@ -183,8 +183,8 @@ struct consumer {
     bool once; /* does not wait: closed by its first delivery, or ended with ERR_OK when there is nothing */
 
     /* Whether it can take a delivery now; may be NULL: always. After a false what is leased for it waits, without its bodies,
-     * until shard_consumer_ready. */
-    bool (*ready)(struct consumer *c);
+     * until shard_consumer_ready. `count` messages of `bytes` are what it would be given; 0 when it is asked before it is known. */
+    bool (*ready)(struct consumer *c, size_t count, uint64_t bytes);
     /* Leased messages, `count` > 0. Takes no references: what is needed later is ref'd or copied. */
     void (*deliver)(struct consumer *c, const struct delivered *messages, size_t count);
     /* The shard stopped serving, or the queue is gone: nothing more will come; the consumer is closed already. */

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Clients that ask for much and read nothing: what the broker holds for them is bounded, others are served meanwhile, and what they
 were to get is given to others."""
+import re
+
 import native
 from lib import scenario
 
@@ -105,7 +107,81 @@ def requests_whose_replies_pile_up(s, b, c):
     slow.close()
 
 
+def peak(b):
+    with open(f"/proc/{b.pid()}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
+
+
+def deaf_connections(b, count):
+    return [native.Connection(b.port, buffer=SMALL_BUFFER) for _ in range(count)]
+
+
+def close(connections):
+    for one in connections:
+        one.close()
+
+
+UNSENT = 512 * MIB  # of all connections; from half of it on they get less
+BOUND = UNSENT // 2 + 384 * MIB  # with what is in the making meanwhile, and what memory freed on other threads leaves
+
+
+def many_peeks_that_are_not_read(s, b, c, before):
+    fill(c, "peeked", 20, MIB - 100)
+    deaf = deaf_connections(b, 80)
+    for one in deaf:
+        for _ in range(3):
+            one.ask("peek", queue="peeked", max_messages=15)
+    served(s, b, "80 connections don't read 240 peeks of 15 MiB")
+    s.check("replies to all connections are bounded together", peak(b) - before < BOUND, f"{(peak(b) - before) / MIB:.0f} MiB")
+    s.wait_for("some of them to be refused", lambda: re.search(r"^hato_refused_total [1-9]", b.get("/metrics")[1], re.MULTILINE))
+    answered = [one.read_reply() for one in deaf for _ in range(3)]
+    refused = [reply["error"]["code"] for reply in answered if reply["error"] is not None]
+    s.check("who would have too much to read is refused", refused and set(refused) == {native.OVERLOADED}, refused)
+    s.check("who has read is answered", len(deaf[-1].call("peek", queue="peeked", max_messages=15)["messages"]) > 0)
+    close(deaf)
+    s.wait_for("all to be answered again", lambda: len(c.call("peek", queue="peeked", max_messages=15)["messages"]) == 15)
+
+
+def many_streams_that_are_not_read(s, b, c, before):
+    deaf = deaf_connections(b, 100)
+    for one in deaf:
+        one.ask("stream_open", queue="wide", credit=1000)
+    served(s, b, "100 streams are not read")
+    s.wait_for("as many messages as may to be under way", lambda: c.counts("wide")["in_flight"] > 200)
+    served(s, b, "100 streams have got what they may")
+    s.check("streams pause when all connections together have too much to read", peak(b) - before < BOUND,
+            f"{(peak(b) - before) / MIB:.0f} MiB")
+    close(deaf)
+
+
+def many_receives_that_are_not_read(s, b, c, before):
+    s.wait_for("messages to come back", lambda: c.counts("wide")["in_flight"] == 0)
+    deaf = deaf_connections(b, 60)
+    for one in deaf:
+        for _ in range(2):
+            one.ask("receive", queue="wide", max_messages=20, wait_ms=600000)
+    s.wait_for("messages to be given", lambda: c.counts("wide")["in_flight"] > 200)
+    served(s, b, "60 connections don't read 120 receives of 20 MiB")
+    s.check("receives are bounded likewise", peak(b) - before < BOUND, f"{(peak(b) - before) / MIB:.0f} MiB")
+    close(deaf)
+    got = set()
+    s.wait_for("all messages to come to somebody who reads",
+               lambda: len(got) == 700 or got.update(one["message_id"] for one in take(c, "wide")))
+    s.equal("and each of them is there", len(got), 700)
+
+
+def all_connections_together(s):
+    b = s.broker(name="all-together")
+    with native.Connection(b.port) as c:
+        before = memory(b)
+        many_peeks_that_are_not_read(s, b, c, before)
+        fill(c, "wide", 700, MIB - 100)
+        many_streams_that_are_not_read(s, b, c, before)
+        many_receives_that_are_not_read(s, b, c, before)
+
+
 with scenario() as scene:
+    all_connections_together(scene)
     broker = scene.broker()
     with native.Connection(broker.port) as client:
         for part in (a_stream_that_is_not_read, streams_by_the_dozen, replies_that_are_not_read, requests_whose_replies_pile_up):
