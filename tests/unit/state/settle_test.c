@@ -44,8 +44,8 @@ START_TEST(an_error_that_is_too_long_is_cut_at_a_whole_character)
     struct buffer payload = {0};
     struct entry_writer w;
     struct entry_lease lease = {1, 1};
-    for (size_t i = 0; i + 3 <= sizeof error; i += 3)
-        memcpy(error + i, "\xe2\x82\xac", 3);
+    for (size_t i = 0; i < sizeof error; i++)
+        error[i] = "\xe2\x82\xac"[i % 3];
     struct entry_settle nack = {.queue = queue, .error = bytes_of(error, sizeof error), .count = 1};
     entry_open(&w, &payload, 1, 1);
     entry_add_nack(&w, &nack, &lease);
