@@ -1,4 +1,5 @@
-/* Format raw: the body as it is, all else in headers. Attributes that can't stand in a header are left out. */
+/* Format raw: the body as it is, all else in headers. Attributes that can't stand in a header are left out, and
+ * so is, of "Foo" and "foo", the second: to a header they are one name. */
 #include <proto/client.pb-c.h>
 #include <stdio.h>
 
@@ -9,7 +10,7 @@ static void add_attribute(struct headers *h, const Hato__Attribute *a)
 {
     char name[300];
     int len = snprintf(name, sizeof name, "hato-attr-%s", a->name);
-    if (len < 0 || (size_t)len >= sizeof name || !headers_name_valid(bytes_text(name)))
+    if (len < 0 || (size_t)len >= sizeof name || !headers_name_valid(bytes_text(name)) || headers_has(h, name))
         return;
     if (a->value_case == HATO__ATTRIBUTE__VALUE_TEXT)
         headers_add_text(h, name, a->text);

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
@@ -81,6 +82,17 @@ bool headers_add_number(struct headers *h, const char *name, uint64_t value)
     char digits[24];
     int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
     return headers_add(h, name, bytes_of(digits, (size_t)len));
+}
+
+bool headers_has(const struct headers *h, const char *name)
+{
+    size_t len = strlen(name);
+    for (uint32_t i = 0; i < h->count; i++) {
+        const char *line = (const char *)h->text.data + h->starts[i];
+        if (strncasecmp(line, name, len) == 0 && (line[len] == ':' || line[len] == ';'))
+            return true;
+    }
+    return false;
 }
 
 static bool stands_for_itself(uint8_t c)

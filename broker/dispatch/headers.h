@@ -42,6 +42,9 @@ bool headers_add(struct headers *h, const char *name, struct bytes value);
 bool headers_add_text(struct headers *h, const char *name, const char *value);
 bool headers_add_number(struct headers *h, const char *name, uint64_t value);
 
+/* Whether a line of this name is there; case counts for nothing. */
+bool headers_has(const struct headers *h, const char *name);
+
 /* As CloudEvents wants values: spaces, quotes, percent signs, and what is not printable ASCII, percent-encoded. */
 bool headers_add_encoded(struct headers *h, const char *name, struct bytes value);
 

@@ -424,6 +424,21 @@ START_TEST(a_raw_request_leaves_out_what_can_not_stand_in_a_header)
 }
 END_TEST
 
+START_TEST(of_attributes_that_differ_only_in_case_a_raw_request_has_the_first_that_can_stand_in_a_header)
+{
+    add_text("Foo", "1");
+    add_text("foo", "2");
+    add_text("fo", "3");
+    add_text("bar", "a\nb");
+    add_text("BAR", "4");
+    encode(&format_raw);
+    ck_assert_str_eq(header("hato-attr-Foo"), "1");
+    ck_assert_ptr_null(header("hato-attr-foo"));
+    ck_assert_str_eq(header("hato-attr-fo"), "3");
+    ck_assert_str_eq(header("hato-attr-BAR"), "4");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("format");
@@ -447,6 +462,7 @@ int main(void)
     tcase_add_test(c, an_empty_body_is_no_data);
     tcase_add_test(c, times_are_those_of_rfc_3339);
     tcase_add_test(c, a_raw_request_leaves_out_what_can_not_stand_in_a_header);
+    tcase_add_test(c, of_attributes_that_differ_only_in_case_a_raw_request_has_the_first_that_can_stand_in_a_header);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
