@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/wire.h"
 #include "proto/command.pb-c.h"
-#include "state/identity.h"
+#include "sim/sim_route.h"
 
 #define NAME(x) "000000000000:us-east-1:" x
 
@@ -18,6 +18,7 @@ const struct sim_queue sim_queues[SIM_QUEUES] = {
     {.name = NAME("orders-dead.fifo"), .fifo = true, .dead = -1, .is_dead = true},
     {.name = NAME("later"), .dead = -1, .delays = true},
     {.name = NAME("tenants"), .dead = 1, .max_receives = 5, .groups = true, .priorities = true, .delays = true},
+    {.name = NAME("steps.fifo"), .fifo = true, .dead = -1, .max_receives = 3, .groups = true, .halts = true},
 };
 
 enum {
@@ -29,22 +30,21 @@ enum {
     VISIBILITY_MAX_MS = 4000,
     DELAY_MAX_MS = 6000,
     PADDING_MAX = 3000,
+    CLOSE_ONE_IN = 300,  /* looks at an open consumer */
     MESSAGES_MAX = 4000, /* of a run: checking order is quadratic */
-};
-
-/* Which node a client takes for the leader of each shard. It is told, or guesses anew. */
-struct route {
-    uint64_t node[SIM_SHARDS + 1];
 };
 
 struct producer {
     struct command command;
-    struct route route;
+    struct sim_route route;
+    struct shard *at; /* while busy */
     struct sim_clients *clients;
     uint64_t id;
     uint64_t next_sequence;
     int queue;
     uint32_t first, count; /* messages in hand; 0: none */
+    uint64_t queue_id;     /* with which they were tried; 0: not yet */
+    bool other_id;         /* with others as well: the queue was deleted meanwhile */
     struct buffer bodies[BATCH_MAX];
     bool busy;
 };
@@ -56,7 +56,7 @@ struct held {
 
 struct taker {
     struct consumer consumer;
-    struct route route;
+    struct sim_route route;
     struct shard *at; /* while open */
     struct sim_clients *clients;
     int queue;
@@ -89,11 +89,12 @@ struct sim_clients {
     struct sim_cluster *cluster;
     struct sim_model *model;
     struct random random;
-    struct route route; /* of who makes queues, cancels and looks on */
+    struct sim_route route; /* of who makes queues, cancels and looks on */
     struct producer producers[PRODUCERS];
     struct taker takers[CONSUMERS];
     uint64_t send_one_in; /* of a producer's steps */
     bool creating[SIM_QUEUES];
+    uint32_t closed[SIM_QUEUES]; /* consumers, with a receive under way: its lease may end before it is given back */
     size_t settling;
     bool calm;
 };
@@ -101,35 +102,6 @@ struct sim_clients {
 static bool chance(struct sim_clients *c, uint64_t one_in)
 {
     return random_below(&c->random, one_in) == 0;
-}
-
-static unsigned shard_number_of(int queue)
-{
-    return identity_shard_of(bytes_text(sim_queues[queue].name), SIM_SHARDS);
-}
-
-/* The queue's shard at the node that is taken for its leader, if it says it is. Else the hint is followed next time, or where there
- * is none another node is tried. */
-static struct shard *shard_of(struct sim_clients *c, struct route *r, int queue)
-{
-    unsigned number = shard_number_of(queue);
-    if (r->node[number] == 0)
-        r->node[number] = 1 + random_below(&c->random, c->cluster->count);
-    struct sim_node *n = sim_cluster_node(c->cluster, r->node[number]);
-    struct shard *s = n->up ? n->shards[number] : NULL;
-    if (s != NULL && shard_leads(s))
-        return s;
-    struct shard_status status = {0};
-    if (s != NULL)
-        shard_status(s, &status);
-    r->node[number] = status.leader != r->node[number] && !chance(c, 4) ? status.leader : 0;
-    return NULL;
-}
-
-static bool find_queue(struct sim_clients *c, struct route *r, int queue, struct shard **s, struct queue_view *q)
-{
-    *s = shard_of(c, r, queue);
-    return *s != NULL && machine_queue_find(shard_machine(*s), sim_queues[queue].name, q);
 }
 
 /* ---------------------------------------------------------------- queues */
@@ -151,11 +123,14 @@ static void create_queue(struct sim_clients *c, struct shard *s, int queue)
     Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
     settings.has_kind = true;
     settings.kind = q->fifo ? HATO__QUEUE_KIND__FIFO : HATO__QUEUE_KIND__STANDARD;
-    if (q->dead >= 0) {
+    settings.has_max_receives = q->max_receives > 0;
+    settings.max_receives = q->max_receives;
+    if (q->dead >= 0)
         settings.dead_letter_queue = (char *)(uintptr_t)sim_queues[q->dead].name;
-        settings.has_max_receives = true;
-        settings.max_receives = q->max_receives;
-    }
+    settings.has_on_exhausted = q->halts;
+    settings.on_exhausted = HATO__ON_EXHAUSTED__HALT_GROUP;
+    settings.has_deduplication_window_ms = true;
+    settings.deduplication_window_ms = SIM_DEDUPLICATION_WINDOW_MS;
     settings.has_content_deduplication = true;
     settings.content_deduplication = q->fifo;
     Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
@@ -179,7 +154,7 @@ static void make_queues(struct sim_clients *c)
     for (int i = 0; i < SIM_QUEUES; i++) {
         struct queue_view q;
         struct shard *s;
-        if (!c->creating[i] && !find_queue(c, &c->route, i, &s, &q) && s != NULL)
+        if (!c->creating[i] && !sim_route_find(&c->route, i, &s, &q) && s != NULL)
             create_queue(c, s, i);
     }
 }
@@ -191,17 +166,48 @@ static void on_sent(struct command *command, const struct reply *reply)
     struct producer *p = CONTAINER_OF(command, struct producer, command);
     struct sim_model *m = p->clients->model;
     p->busy = false;
-    if (reply->code != ERR_OK) /* unknown, or not taken: the same batch goes again with the same sequences */
+    bool left_behind = reply->code == ERR_INVALID && p->other_id; /* stored, in the queue that was deleted */
+    if (reply->code != ERR_OK &&
+        !left_behind) /* unknown, or not taken: the same batch goes again with the same sequences */
         return;
+    uint64_t queue_id = p->other_id ? 0 : p->queue_id;
+    uint64_t now = machine_clock_ms(shard_machine(p->at));
     for (uint32_t i = 0; i < p->count; i++) {
-        const struct send_result *r = &reply->sent[i];
-        if (r->code == ERR_OK)
-            sim_stored(m, p->first + i, r->sequence, r->duplicate);
+        const struct send_result *r = left_behind ? NULL : &reply->sent[i];
+        if (r == NULL)
+            sim_left_behind(m, p->first + i);
+        else if (r->code == ERR_OK)
+            sim_stored(m, p->first + i, queue_id, r->sequence, r->duplicate, now);
         else
             sim_violate(m, "message %u was refused: %s %s", p->first + i, error_code_name(r->code), r->message);
     }
     p->next_sequence += p->count;
     p->count = 0;
+}
+
+/* The id of another message of the queue, which makes a duplicate. */
+static uint32_t id_of_another(struct sim_clients *c, int queue)
+{
+    const struct sim_model *m = c->model;
+    for (int i = 0; i < 20; i++) {
+        const struct sim_message *x = &m->messages[random_below(&c->random, m->count)];
+        if (x->queue == queue && x->id != 0)
+            return x->id;
+    }
+    return 0;
+}
+
+static void draw_id(struct sim_clients *c, uint32_t message, struct buffer *out)
+{
+    struct sim_message *x = &c->model->messages[message];
+    if (!chance(c, 4))
+        return;
+    x->id = chance(c, 3) ? id_of_another(c, x->queue) : 0;
+    if (x->id == 0)
+        x->id = message + 1;
+    char id[16];
+    snprintf(id, sizeof id, "id%u", x->id);
+    wire_put_bytes(out, 4, bytes_text(id));
 }
 
 static void make_batch(struct sim_clients *c, struct producer *p)
@@ -212,6 +218,8 @@ static void make_batch(struct sim_clients *c, struct producer *p)
     while (sim_queues[p->queue].is_dead);
     const struct sim_queue *q = &sim_queues[p->queue];
     p->first = (uint32_t)m->count;
+    p->queue_id = 0;
+    p->other_id = false;
     p->count = 1 + (uint32_t)random_below(&c->random, BATCH_MAX);
     for (uint32_t i = 0; i < p->count; i++) {
         uint32_t id = (uint32_t)m->count++;
@@ -230,6 +238,7 @@ static void make_batch(struct sim_clients *c, struct producer *p)
             snprintf(group, sizeof group, "g%u", x->group);
             wire_put_bytes(out, 3, bytes_text(group));
         }
+        draw_id(c, id, out);
         if (q->delays && chance(c, 2)) {
             uint64_t delay = 1 + random_below(&c->random, DELAY_MAX_MS);
             wire_put_varint(out, 5, delay);
@@ -251,11 +260,17 @@ static void produce(struct sim_clients *c, struct producer *p)
     }
     struct queue_view q;
     struct shard *s;
-    if (!find_queue(c, &p->route, p->queue, &s, &q))
+    if (!sim_route_find(&p->route, p->queue, &s, &q))
         return;
     struct bytes messages[BATCH_MAX];
-    for (uint32_t i = 0; i < p->count; i++)
+    for (uint32_t i = 0; i < p->count; i++) {
         messages[i] = buffer_view(&p->bodies[i]);
+        if (p->queue_id == 0)
+            c->model->messages[p->first + i].begun_ms = machine_clock_ms(shard_machine(s));
+    }
+    p->other_id = p->other_id || (p->queue_id != 0 && p->queue_id != q.id);
+    p->queue_id = q.id;
+    p->at = s;
     struct entry_send send = {.queue = q.id,
                               .producer = p->id,
                               .sequence = p->next_sequence,
@@ -298,7 +313,7 @@ static void on_settled(struct command *command, const struct reply *reply)
         sim_extended(m, d, code, now, now + x->visibility_ms);
         break;
     case SETTLE_CANCEL:
-        sim_cancelled(m, x->message, code);
+        sim_cancelled(m, x->message, code, now);
         break;
     case SETTLE_KINDS:
         break;
@@ -307,13 +322,14 @@ static void on_settled(struct command *command, const struct reply *reply)
     memory_free(x);
 }
 
-static bool submit(struct sim_clients *c, struct route *r, struct settle *x, int queue)
+static bool submit(struct sim_clients *c, struct sim_route *r, struct settle *x, int queue)
 {
     struct queue_view q;
     struct shard *s;
-    if (!find_queue(c, r, queue, &s, &q))
+    if (!sim_route_find(r, queue, &s, &q))
         return false;
     x->at = s;
+    const struct sim_place *place;
     struct entry_lease lease = {x->held.d.sequence, x->held.d.lease};
     struct entry_settle nack = {
         .queue = q.id, .delay_ms = x->delay_ms, .uncounted = x->uncounted, .count = 1, .error = bytes_text("no luck")};
@@ -325,14 +341,15 @@ static bool submit(struct sim_clients *c, struct route *r, struct settle *x, int
     case SETTLE_EXTEND:
         return shard_extend(s, &x->command, q.id, x->visibility_ms, &lease, 1, NULL) == ERR_OK;
     case SETTLE_CANCEL:
-        return shard_cancel(s, &x->command, q.id, &c->model->messages[x->message].sequence, 1, NULL) == ERR_OK;
+        place = sim_place(&c->model->messages[x->message]);
+        return place->queue == q.id && shard_cancel(s, &x->command, q.id, &place->sequence, 1, NULL) == ERR_OK;
     case SETTLE_KINDS:
         break;
     }
     return false;
 }
 
-static void settle(struct sim_clients *c, struct route *r, struct settle with, int queue)
+static void settle(struct sim_clients *c, struct sim_route *r, struct settle with, int queue)
 {
     struct settle *x = memory_alloc(sizeof *x);
     *x = with;
@@ -377,7 +394,7 @@ static void cancel_one(struct sim_clients *c)
         return;
     uint32_t i = (uint32_t)random_below(&c->random, m->count);
     const struct sim_message *x = &m->messages[i];
-    if (x->state != SIM_STORED || x->at != x->queue || x->sequence == 0)
+    if (x->state != SIM_STORED || x->at != x->queue || sim_place(x)->sequence == 0)
         return;
     settle(c, &c->route, (struct settle){.kind = SETTLE_CANCEL, .message = i}, x->queue);
 }
@@ -410,6 +427,7 @@ static void on_deliver(struct consumer *consumer, const struct delivered *messag
     for (size_t i = 0; i < count; i++) {
         const struct received *r = &messages[i].is;
         struct sim_delivery d = {.queue = t->queue,
+                                 .queue_id = consumer->queue,
                                  .sequence = r->sequence,
                                  .lease = r->lease,
                                  .until_ms = r->lease_until_ms,
@@ -422,7 +440,7 @@ static void on_deliver(struct consumer *consumer, const struct delivered *messag
             continue;
         }
         struct sim_message *x = d.message < m->count ? &m->messages[d.message] : NULL;
-        if (x != NULL && x->due_ms != 0 && x->due_ms <= DELAY_MAX_MS)
+        if (x != NULL && t->queue == x->queue && x->due_ms != 0 && x->due_ms <= DELAY_MAX_MS)
             x->due_ms += r->sent_ms;
         sim_delivered(m, &d);
         if (t->held_count < HELD_MAX)
@@ -442,7 +460,8 @@ static void consume(struct sim_clients *c, struct taker *t)
     struct queue_view q;
     struct shard *s;
     if (t->open || t->held_count > HELD_MAX / 2) {
-        if (t->open && chance(c, 40)) {
+        if (t->open && chance(c, CLOSE_ONE_IN)) {
+            c->closed[t->queue] += t->consumer.asked > 0;
             shard_consumer_close(t->at, &t->consumer);
             t->open = false;
         } else if (t->open && !t->consumer.once && t->consumer.credit < 5 && t->held_count < HELD_MAX / 2) {
@@ -451,7 +470,9 @@ static void consume(struct sim_clients *c, struct taker *t)
         return;
     }
     t->queue = (int)random_below(&c->random, SIM_QUEUES);
-    if (!find_queue(c, &t->route, t->queue, &s, &q))
+    if (sim_queues[t->queue].is_dead && !c->calm && !chance(c, 20)) /* dead letters are rarely looked at */
+        return;
+    if (!sim_route_find(&t->route, t->queue, &s, &q))
         return;
     t->visibility_ms = VISIBILITY_MIN_MS + random_below(&c->random, VISIBILITY_MAX_MS - VISIBILITY_MIN_MS);
     t->consumer = (struct consumer){.queue = q.id, .visibility_ms = t->visibility_ms};
@@ -475,13 +496,18 @@ struct sim_clients *sim_clients_create(struct sim_cluster *cluster, struct sim_m
     random_open(&c->random, seed);
     static const uint64_t send_one_in[] = {6, 60, 300};
     c->send_one_in = send_one_in[random_below(&c->random, 3)];
+    const struct sim_route route = {.cluster = cluster, .random = &c->random};
+    c->route = route;
     for (int i = 0; i < PRODUCERS; i++) {
         c->producers[i].clients = c;
+        c->producers[i].route = route;
         c->producers[i].id = 1 + random_next(&c->random) / 2;
         c->producers[i].next_sequence = 1;
     }
-    for (int i = 0; i < CONSUMERS; i++)
+    for (int i = 0; i < CONSUMERS; i++) {
         c->takers[i].clients = c;
+        c->takers[i].route = route;
+    }
     return c;
 }
 
@@ -497,7 +523,7 @@ void sim_clients_step(struct sim_clients *c, bool calm)
 {
     c->calm = calm;
     for (int i = 0; i < SIM_QUEUES; i++)
-        c->model->lost[i] = (uint32_t)sim_cluster_lost(c->cluster, shard_number_of(i));
+        c->model->lost[i] = (uint32_t)sim_cluster_lost(c->cluster, sim_route_shard(i)) + c->closed[i];
     make_queues(c);
     for (int i = 0; i < PRODUCERS; i++)
         produce(c, &c->producers[i]);
@@ -530,7 +556,7 @@ bool sim_clients_done(struct sim_clients *c)
     for (int i = 0; i < SIM_QUEUES; i++) {
         struct queue_view q;
         struct shard *s;
-        if (!find_queue(c, &c->route, i, &s, &q))
+        if (!sim_route_find(&c->route, i, &s, &q))
             return false;
         if (q.counts.ready + q.counts.in_flight + q.counts.delayed + q.counts.moving > 0)
             return false;

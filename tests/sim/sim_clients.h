@@ -19,6 +19,4 @@ bool sim_clients_idle(const struct sim_clients *c);
 /* Whether every send was answered and all queues are empty. */
 bool sim_clients_done(struct sim_clients *c);
 
-extern const struct sim_queue sim_queues[SIM_QUEUES];
-
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "sim/sim_admin.h"
 #include "sim/sim_clients.h"
 #include "state/settings.h"
 #include "store/store.h"
@@ -33,6 +34,7 @@ struct run {
     struct sim_cluster cluster;
     struct sim_model model;
     struct sim_clients *clients;
+    struct sim_admin *admin;
     struct random random;
     uint64_t now_us;
     uint64_t digest;
@@ -166,6 +168,8 @@ static void step(struct run *r, bool calm)
     sim_cluster_step(&r->cluster, us);
     if (good(r))
         sim_clients_step(r->clients, calm);
+    if (good(r))
+        sim_admin_step(r->admin, calm);
     if (r->cluster.count > 1 && good(r) && happens(r, COMPARE_EVERY_US, us))
         sim_cluster_compare(&r->cluster, any_node(r, &i));
     r->digest = (r->digest ^ r->model.deliveries ^ r->model.acked << 20 ^ r->cluster.net.sent << 40 ^ r->now_us) *
@@ -210,7 +214,8 @@ static void drain(struct run *r)
 {
     calm_down(r);
     uint64_t end_us = r->now_us + DRAIN_SECONDS * UINT64_C(1000000);
-    while (good(r) && r->now_us < end_us && !(sim_cluster_settled(&r->cluster) && sim_clients_done(r->clients)))
+    while (good(r) && r->now_us < end_us &&
+           !(sim_cluster_settled(&r->cluster) && sim_clients_done(r->clients) && sim_admin_idle(r->admin)))
         step(r, true);
     if (good(r) && r->now_us >= end_us)
         tell_replicas(r);
@@ -230,10 +235,12 @@ static void tell(const struct run *r)
         snapshots += r->cluster.nodes[i].snapshots;
     }
     printf("# %zu messages, %" PRIu64 " stored, %" PRIu64 " acked, %" PRIu64 " dead-lettered, %" PRIu64
-           " deliveries, %" PRIu64 " crashes, %" PRIu64 " flushes, %" PRIu64 " rests, %" PRIu64
+           " deliveries, %" PRIu64 " redriven, %" PRIu64 " merged, %" PRIu64 " purges, %" PRIu64 " deletions, %" PRIu64
+           " resumes, %" PRIu64 " crashes, %" PRIu64 " flushes, %" PRIu64 " rests, %" PRIu64
            " leads began or ended, %" PRIu64 " frames (%" PRIu64 " lost), %" PRIu64 " states compared, %" PRIu64
            " snapshots installed\n",
-           r->model.count, r->model.stored, r->model.acked, r->model.dead, r->model.deliveries, crashes, flushes, rests,
+           r->model.count, r->model.stored, r->model.acked, r->model.dead, r->model.deliveries, r->model.redriven,
+           r->model.merged, r->model.purged, r->model.deleted, r->model.resumed, crashes, flushes, rests,
            sim_cluster_leads(&r->cluster), r->cluster.net.sent, r->cluster.net.dropped, r->cluster.compared, snapshots);
 }
 
@@ -242,7 +249,7 @@ static void stop(struct run *r)
     for (uint64_t i = 0; i < r->cluster.count; i++)
         if (r->cluster.nodes[i].up)
             sim_node_crash(&r->cluster.nodes[i]);
-    if (good(r) && !sim_clients_idle(r->clients))
+    if (good(r) && !(sim_clients_idle(r->clients) && sim_admin_idle(r->admin)))
         sim_violate(&r->model, "some client was never answered");
 }
 
@@ -276,6 +283,7 @@ static bool run_seed(const struct plan *plan, uint64_t seed, bool verbose, uint6
     r->model.queues = sim_queues;
     r->model.messages = memory_zero(SIM_MESSAGES_MAX, sizeof *r->model.messages);
     r->clients = sim_clients_create(&r->cluster, &r->model, random_next(&r->random));
+    r->admin = sim_admin_create(&r->cluster, &r->model, random_next(&r->random));
     draw_world(r);
     if (plan->nodes > 1)
         draw_network(r);
@@ -285,6 +293,7 @@ static bool run_seed(const struct plan *plan, uint64_t seed, bool verbose, uint6
         tell(r);
     *digest = r->digest;
     sim_clients_destroy(r->clients);
+    sim_admin_destroy(r->admin);
     sim_cluster_close(&r->cluster);
     memory_free(r->model.messages);
     if (verbose)
