@@ -49,12 +49,13 @@ void sim_net_send(struct sim_net *n, uint64_t from, uint64_t to, uint16_t shard,
 {
     struct sim_frame f = {.from = from, .to = to, .shard = shard, .bytes = bytes};
     n->sent++;
-    if (n->cut[from][to] || happens(n, n->drop_one_in))
+    if (n->cut[from][to] || happens(n, n->drop_one_in)) {
         n->dropped++;
-    else
+    } else {
         put(n, &f);
-    if (happens(n, n->double_one_in) && !n->cut[from][to])
-        put(n, &f);
+        if (happens(n, n->double_one_in))
+            put(n, &f);
+    }
     blob_unref(bytes);
 }
 

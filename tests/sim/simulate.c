@@ -349,6 +349,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "simulate: --nodes takes 1 to %d\n", SIM_NODES_MAX);
         return 2;
     }
+    if (count == 0) {
+        fprintf(stderr, "simulate: --seeds takes 1 or more\n");
+        return 2;
+    }
     uint64_t failed = 0, at = 0, again = 0;
     for (uint64_t seed = first; seed < first + count; seed++) {
         bool ok = run_seed(&plan, seed, verbose, &at);
