@@ -24,7 +24,6 @@ struct extent {
     uint64_t live_messages;
     uint64_t live_bytes;
     bool dirty;
-    struct extent *next_dirty;
 };
 
 /* A chunk that was made in this entry. */
@@ -46,7 +45,9 @@ struct extents {
     uint64_t live_messages;
     uint64_t live_bytes;
     uint64_t newest; /* entries up to this one may have a record */
-    struct extent *dirty;
+    struct extent **dirty;
+    size_t dirty_count;
+    size_t dirty_capacity;
     struct made *made;
     size_t made_count;
     size_t made_capacity;
@@ -195,6 +196,7 @@ void extent_close(struct extents *x)
         memory_free(x->all[i]);
     memory_free(x->all);
     memory_free(x->made);
+    memory_free(x->dirty);
     memory_free(x->dead);
     memory_free(x);
 }
@@ -206,8 +208,11 @@ static void mark(struct extents *x, struct extent *g)
     if (g->dirty)
         return;
     g->dirty = true;
-    g->next_dirty = x->dirty;
-    x->dirty = g;
+    if (x->dirty_count == x->dirty_capacity) {
+        x->dirty_capacity = x->dirty_capacity == 0 ? 16 : x->dirty_capacity * 2;
+        x->dirty = memory_grow(x->dirty, x->dirty_capacity, sizeof(struct extent *));
+    }
+    x->dirty[x->dirty_count++] = g;
 }
 
 /* Number of the extent that the entry belongs to: the last that begins at or before it. */
@@ -323,17 +328,27 @@ static bool worth_dropping(const struct extents *x, const struct extent *g)
     return g != x->all[x->count - 1] || g->bytes >= KEPT_BYTES || g->last - g->first >= KEPT_ENTRIES;
 }
 
+static int compare_first(const void *a, const void *b)
+{
+    const struct extent *const *x = a;
+    const struct extent *const *y = b;
+    return ((*x)->first > (*y)->first) - ((*x)->first < (*y)->first);
+}
+
+/* From the first one on: whether one is dropped depends on those that are left, and replicas mark them in different orders. */
 static void write_extents(struct extents *x, struct keys *ks)
 {
-    for (struct extent *g = x->dirty, *next; g != NULL; g = next) {
-        next = g->next_dirty;
+    if (x->dirty_count > 1)
+        qsort(x->dirty, x->dirty_count, sizeof(struct extent *), compare_first);
+    for (size_t i = 0; i < x->dirty_count; i++) {
+        struct extent *g = x->dirty[i];
         g->dirty = false;
         if (worth_dropping(x, g))
             drop_extent(x, ks, g);
         else
             write_extent(ks, g);
     }
-    x->dirty = NULL;
+    x->dirty_count = 0;
 }
 
 static int compare_made(const void *a, const void *b)
