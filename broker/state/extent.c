@@ -42,8 +42,6 @@ struct extents {
     struct extent **all; /* ascending */
     size_t count;
     size_t capacity;
-    uint64_t live_messages;
-    uint64_t live_bytes;
     uint64_t newest; /* entries up to this one may have a record */
     struct extent **dirty;
     size_t dirty_count;
@@ -154,8 +152,6 @@ static int load_one(struct extents *x, struct bytes key, struct bytes value, str
     if (g->first <= before || g->last < g->first || g->live_from < g->first)
         return value_corrupt(key, "its numbers can't be", e);
     add_dead(x, before + 1, first - 1);
-    x->live_messages += g->live_messages;
-    x->live_bytes += g->live_bytes;
     return value_done(key, &c, e);
 }
 
@@ -253,8 +249,6 @@ void extent_add(struct extents *x, uint64_t index, uint64_t queue, uint64_t chun
     g->bytes += bytes;
     g->live_messages += messages;
     g->live_bytes += bytes;
-    x->live_messages += messages;
-    x->live_bytes += bytes;
     mark(x, g);
     if (x->made_count == x->made_capacity) {
         x->made_capacity = x->made_capacity == 0 ? 16 : x->made_capacity * 2;
@@ -269,8 +263,6 @@ void extent_gone(struct extents *x, uint64_t index, uint32_t messages, uint64_t 
     ASSERT(index <= g->last && messages <= g->live_messages && bytes <= g->live_bytes);
     g->live_messages -= messages;
     g->live_bytes -= bytes;
-    x->live_messages -= messages;
-    x->live_bytes -= bytes;
     mark(x, g);
 }
 
@@ -418,14 +410,4 @@ uint64_t extent_first_live(const struct extents *x)
         if (x->all[i]->live_messages > 0)
             return x->all[i]->live_from;
     return UINT64_MAX;
-}
-
-uint64_t extent_live_messages(const struct extents *x)
-{
-    return x->live_messages;
-}
-
-uint64_t extent_live_bytes(const struct extents *x)
-{
-    return x->live_bytes;
 }

@@ -57,9 +57,6 @@ uint64_t extent_first_live(const struct extents *x);
 size_t extent_dead_ranges(struct extents *x, uint64_t below, uint64_t (*out)[2], size_t max);
 void extent_dead_again(struct extents *x, uint64_t first, uint64_t last); /* machine_dead_again */
 
-uint64_t extent_live_messages(const struct extents *x);
-uint64_t extent_live_bytes(const struct extents *x);
-
 /* ---------------------------------------------------------------- spilling */
 
 enum { EXTENT_CHUNK_SLOTS = 64 };

@@ -466,8 +466,3 @@ uint64_t producer_next_due_ms(const struct producers *ps)
     const struct heap_node *first = heap_first(&ps->by_heard);
     return first == NULL ? UINT64_MAX : first->key + PRODUCER_FORGET_MS;
 }
-
-size_t producer_count(const struct producers *ps)
-{
-    return idmap_count(&ps->by_id);
-}

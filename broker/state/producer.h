@@ -61,6 +61,4 @@ int producer_write(struct producers *ps, struct keys *ks, struct error *e);
 size_t producer_forget(struct producers *ps, struct keys *ks, uint64_t now_ms, size_t max);
 uint64_t producer_next_due_ms(const struct producers *ps);
 
-size_t producer_count(const struct producers *ps);
-
 #endif
