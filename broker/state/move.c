@@ -151,7 +151,7 @@ static bool read_accept(struct bytes payload, struct accept *a, struct item *ite
 bool machine_accept_sound(struct bytes payload, uint16_t *source)
 {
     struct accept a;
-    if (!read_accept(payload, &a, NULL))
+    if (!read_accept(payload, &a, NULL) || a.count > OUTBOX_WINDOW) /* an item takes 2 bytes there, and many more here */
         return false;
     struct item *items = memory_alloc((a.count + 1) * sizeof *items);
     bool sound = read_accept(payload, &a, items);

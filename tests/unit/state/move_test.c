@@ -1,4 +1,5 @@
 /* Messages that leave for another queue: dead letters, what is refused on the other side, redrives. */
+#include "state/outbox.h"
 #include "state/rig.h"
 
 static struct rig rig;
@@ -300,6 +301,19 @@ START_TEST(an_accept_that_is_repeated_stores_once_and_answers_the_same)
 }
 END_TEST
 
+START_TEST(an_accept_with_more_items_than_a_channel_has_under_way_is_refused)
+{
+    struct buffer frame = {0};
+    uint16_t source = 0;
+    for (int i = 0; i < OUTBOX_WINDOW; i++)
+        buffer_put(&frame, "\x1a", 2); /* an empty item */
+    ck_assert(machine_accept_sound(buffer_view(&frame), &source));
+    buffer_put(&frame, "\x1a", 2); /* an empty item */
+    ck_assert(!machine_accept_sound(buffer_view(&frame), &source));
+    buffer_close(&frame);
+}
+END_TEST
+
 START_TEST(a_redrive_takes_messages_back_to_where_they_came_from)
 {
     for (int i = 0; i < 70; i++)
@@ -484,6 +498,7 @@ int main(void)
         the_retention_of_what_comes_back_after_a_delay_began_with_its_end,
         what_comes_back_late_expires,
         an_accept_that_is_repeated_stores_once_and_answers_the_same,
+        an_accept_with_more_items_than_a_channel_has_under_way_is_refused,
         a_redrive_takes_messages_back_to_where_they_came_from,
         what_a_redrive_brought_is_not_taken_back_by_another,
         a_redrive_may_take_only_those_with_a_reason,
