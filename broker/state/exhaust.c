@@ -48,7 +48,7 @@ int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, 
     }
     for (; bits != 0; bits &= bits - 1) {
         unsigned slot = chunk_first_slot(bits);
-        int code = exhaust_move(m, c, slot, bytes_text(q->settings->dead_letter_queue), false, e);
+        int code = exhaust_move(m, c, slot, bytes_text(q->settings->dead_letter_queue), 0, e);
         if (code != ERR_OK)
             return code;
         *moved |= chunk_bit(slot);
@@ -94,7 +94,7 @@ static void put_provenance(struct machine *m, const struct chunk *c, unsigned sl
     out->len += size;
 }
 
-int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, bool redriven,
+int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, uint64_t redrive,
                  struct error *e)
 {
     struct lasterror last;
@@ -103,18 +103,18 @@ int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes
     if (code != ERR_OK)
         return code;
     buffer_clear(provenance);
-    put_provenance(m, c, slot, &last, redriven ? "redrive" : "max-receives", provenance);
+    put_provenance(m, c, slot, &last, redrive != 0 ? "redrive" : "max-receives", provenance);
     uint16_t target = identity_shard_of(destination, m->options.shards);
     struct moving moving = {
         .queue = destination,
-        .create = !redriven, /* a dead letter is not lost because its queue is */
+        .create = redrive == 0, /* a dead letter is not lost because its queue is */
         .ref = {c->index, c->slots[slot].offset, c->slots[slot].len},
         .provenance = buffer_view(provenance),
         .from = c->queue->id,
         .from_sequence = chunk_sequence(c->number, slot),
         .sent_ms = c->sent_ms,
         .available_ms = chunk_available_ms(c),
-        .redriven = redriven,
+        .redrive = redrive,
         .source = last.source,
         .reason = last.reason,
         .priority = c->lane->priority,

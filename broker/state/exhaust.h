@@ -12,7 +12,7 @@ int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, 
 
 /* A message leaves for another queue: into the outbox, with its provenance; it is in no state. A dead letter unless
  * `redriven`. */
-int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, bool redriven,
+int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, uint64_t redrive,
                  struct error *e);
 
 /* The entry's end, of a lane it changed: one that is halted goes on unless some message of it is still used up. What it halted at

@@ -151,7 +151,8 @@ static bool read_accept(struct bytes payload, struct accept *a, struct item *ite
 bool machine_accept_sound(struct bytes payload, uint16_t *source)
 {
     struct accept a;
-    if (!read_accept(payload, &a, NULL) || a.count > OUTBOX_WINDOW) /* an item takes 2 bytes there, and many more here */
+    if (!read_accept(payload, &a, NULL) ||
+        a.count > OUTBOX_WINDOW) /* an item takes 2 bytes there, and many more here */
         return false;
     struct item *items = memory_alloc((a.count + 1) * sizeof *items);
     bool sound = read_accept(payload, &a, items);
@@ -203,8 +204,8 @@ static void take_back(struct machine *m, struct queue *q, const struct moving *i
         .due_ms = item->available_ms != 0 ? item->available_ms : m->clock_ms,
     };
     keep_provenance(m, q, send_store(m, q, &in, 0), item->provenance, item);
-    if (item->redriven)
-        redrive_returned(m->redrives, &m->keys, q->id);
+    if (item->redrive != 0)
+        redrive_returned(m->redrives, &m->keys, q->id, item->redrive);
 }
 
 static int settled_one(void *ctx, const struct moving *item, bool refused, struct error *e)
@@ -222,7 +223,7 @@ static int settled_one(void *ctx, const struct moving *item, bool refused, struc
         q->counts.moving--;
     if (refused)
         take_back(m, q, item);
-    else if (!item->redriven)
+    else if (item->redrive == 0)
         q->counts.dead_lettered_total++;
     return ERR_OK;
 }
@@ -281,7 +282,8 @@ static int redrive_walk_close(void *ctx, struct error *e)
     return walk_close(&r->walk, e);
 }
 
-static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, struct error *e)
+static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, uint64_t redrive,
+                        struct error *e)
 {
     struct machine *m = ((struct redriving *)ctx)->m;
     struct queue *q = queue_by_id(m, queue);
@@ -295,7 +297,7 @@ static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct byt
     if (code != ERR_OK || c == NULL || (c->ready & chunk_bit(slot)) == 0)
         return code;
     chunk_take_ready(m, c, chunk_bit(slot));
-    code = exhaust_move(m, c, slot, destination, true, e);
+    code = exhaust_move(m, c, slot, destination, redrive, e);
     return code == ERR_OK ? chunk_thinned(m, c, e) : code;
 }
 

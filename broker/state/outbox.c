@@ -11,7 +11,7 @@
 #include "state/settings.h"
 #include "store/store.h"
 
-enum { VERSION = 1, ITEM_VERSION = 2 /* 1 ended before available_ms */ };
+enum { VERSION = 1, ITEM_VERSION = 3 /* 1 ended before available_ms, 2 before redrive */ };
 
 /* To one target. */
 struct channel {
@@ -215,7 +215,7 @@ static struct bytes take_text(struct cursor *c)
 static void encode_item(struct buffer *v, const struct moving *m)
 {
     put_text(v, m->queue);
-    buffer_u8(v, (uint8_t)(m->create | m->redriven << 1));
+    buffer_u8(v, m->create);
     buffer_varint(v, m->ref.index);
     buffer_varint(v, m->ref.offset);
     buffer_varint(v, m->ref.len);
@@ -228,6 +228,7 @@ static void encode_item(struct buffer *v, const struct moving *m)
     put_text(v, m->source);
     put_text(v, m->reason);
     buffer_varint(v, m->available_ms);
+    buffer_varint(v, m->redrive);
 }
 
 static int decode_item(struct bytes key, struct cursor c, uint64_t sequence, struct moving *m, struct error *e)
@@ -236,7 +237,6 @@ static int decode_item(struct bytes key, struct cursor c, uint64_t sequence, str
     m->queue = take_text(&c);
     uint8_t flags = cursor_u8(&c);
     m->create = flags & 1;
-    m->redriven = flags & 2;
     m->ref.index = cursor_varint(&c);
     m->ref.offset = (uint32_t)cursor_varint(&c);
     m->ref.len = (uint32_t)cursor_varint(&c);
@@ -249,6 +249,7 @@ static int decode_item(struct bytes key, struct cursor c, uint64_t sequence, str
     m->source = take_text(&c);
     m->reason = take_text(&c);
     m->available_ms = cursor_left(&c) > 0 ? cursor_varint(&c) : 0;
+    m->redrive = cursor_left(&c) > 0 ? cursor_varint(&c) : 0;
     return value_done(key, &c, e);
 }
 

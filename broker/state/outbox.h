@@ -38,7 +38,7 @@ struct moving {
     uint64_t from_sequence;  /* what it was there */
     uint64_t sent_ms;        /* to the queue it left */
     uint64_t available_ms;   /* when it could first be received there; 0: put by a build that did not keep it */
-    bool redriven;           /* by a redrive; else a dead letter */
+    uint64_t redrive;        /* that moved it (redrive_ops.move); 0: a dead letter */
     uint8_t priority;
     struct bytes group;  /* at most SETTINGS_GROUP_MAX bytes */
     struct bytes source; /* where it came from before, and why it was moved then: what its error record said; or "" */

@@ -3,6 +3,7 @@
 #include "state/redrive.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -259,7 +260,13 @@ static void append(struct history *h, struct redrive *d)
 static void make_id(char out[REDRIVE_ID_LEN + 1], uint64_t queue, uint64_t seed, uint64_t now_ms)
 {
     uint64_t parts[] = {queue, now_ms};
-    snprintf(out, REDRIVE_ID_LEN + 1, "%016llx", (unsigned long long)bytes_hash(bytes_of(parts, sizeof parts), seed));
+    uint64_t number = bytes_hash(bytes_of(parts, sizeof parts), seed);
+    snprintf(out, REDRIVE_ID_LEN + 1, "%016llx", (unsigned long long)(number != 0 ? number : 1));
+}
+
+static uint64_t number_of(const struct redrive *d)
+{
+    return strtoull(d->id, NULL, 16);
 }
 
 int redrive_start(struct redrives *r, struct keys *ks, uint64_t queue, struct bytes queue_name,
@@ -322,14 +329,18 @@ int redrive_cancel(struct redrives *r, struct keys *ks, uint64_t queue, struct b
     return ERR_OK;
 }
 
-void redrive_returned(struct redrives *r, struct keys *ks, uint64_t queue)
+void redrive_returned(struct redrives *r, struct keys *ks, uint64_t queue, uint64_t redrive)
 {
     struct history *h = tree_find(&r->by_queue, queue);
-    if (h == NULL || newest(h)->moved == 0)
+    for (size_t i = 0; h != NULL && i < h->count; i++) {
+        struct redrive *d = h->redrives[i];
+        if (number_of(d) != redrive || d->moved == 0)
+            continue;
+        d->moved--;
+        d->skipped++;
+        write_history(ks, h);
         return;
-    newest(h)->moved--;
-    newest(h)->skipped++;
-    write_history(ks, h);
+    }
 }
 
 void redrive_clear(struct redrives *r, struct keys *ks, uint64_t queue)
@@ -416,7 +427,7 @@ static int take_message(struct step *s, uint64_t sequence, bool is_free, struct 
     s->redrive->moved++;
     s->moved++;
     s->may--;
-    return s->ops->move(s->ops->ctx, s->queue, sequence, bytes_of(name, to.len), e);
+    return s->ops->move(s->ops->ctx, s->queue, sequence, bytes_of(name, to.len), number_of(s->redrive), e);
 }
 
 static bool goes_on(const struct step *s)

@@ -44,8 +44,10 @@ struct redrive_ops {
      * (neither leased nor delayed). */
     int (*next)(void *ctx, bool *found, uint64_t *chunk, uint64_t *live, uint64_t *free, struct error *e);
     int (*close)(void *ctx, struct error *e);
-    /* Takes the message out of the queue and puts it into the outbox for `destination` (a full name). */
-    int (*move)(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, struct error *e);
+    /* Takes the message out of the queue and puts it into the outbox for `destination` (a full name). `redrive`, never 0, is for
+     * redrive_returned. */
+    int (*move)(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, uint64_t redrive,
+                struct error *e);
 };
 
 int redrive_open(struct keys *ks, struct redrives **out, struct error *e); /* loads all records */
@@ -70,8 +72,8 @@ int redrive_step(struct redrives *r, struct keys *ks, struct outbox *o, uint64_t
 uint64_t redrive_next_due_ms(const struct redrives *r,
                              const struct outbox *o); /* UINT64_MAX: none, or the outbox is full */
 
-/* An item of a redrive (moving.redriven) was refused and is back in its queue: it counts as skipped. */
-void redrive_returned(struct redrives *r, struct keys *ks, uint64_t queue);
+/* An item of a redrive (moving.redrive) was refused and is back in its queue: it counts as skipped, if the redrive is remembered. */
+void redrive_returned(struct redrives *r, struct keys *ks, uint64_t queue, uint64_t redrive);
 
 /* The queue is deleted. */
 void redrive_clear(struct redrives *r, struct keys *ks, uint64_t queue);

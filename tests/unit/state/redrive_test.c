@@ -24,6 +24,7 @@ struct rig {
     uint64_t at;
     uint64_t end;
     uint64_t turn;
+    uint64_t redrive; /* by which the last message was moved */
 };
 
 static void open_chunks(void *ctx, uint64_t queue, uint64_t from, uint64_t end)
@@ -62,7 +63,8 @@ static int close_chunks(void *ctx, struct error *e)
     return ERR_OK;
 }
 
-static int move(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, struct error *e)
+static int move(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, uint64_t redrive,
+                struct error *e)
 {
     struct rig *rig = ctx;
     uint64_t bit = UINT64_C(1) << sequence % SLOTS;
@@ -71,9 +73,10 @@ static int move(void *ctx, uint64_t queue, uint64_t sequence, struct bytes desti
     ck_assert(rig->moved == 0 || sequence > rig->last);
     rig->live[sequence / SLOTS] &= ~bit;
     rig->last = sequence;
+    rig->redrive = redrive;
     rig->moved++;
     snprintf(rig->destination, sizeof rig->destination, "%.*s", (int)destination.len, (const char *)destination.data);
-    struct moving m = {.queue = destination, .from = queue, .from_sequence = sequence, .redriven = true};
+    struct moving m = {.queue = destination, .from = queue, .from_sequence = sequence, .redrive = redrive};
     outbox_put(rig->o, &rig->k.keys, 1, &m);
     return ERR_OK;
 }
@@ -351,13 +354,36 @@ START_TEST(what_came_back_counts_as_skipped)
 {
     struct rig rig;
     rig_open(&rig, 1);
-    redrive_returned(rig.r, &rig.k.keys, QUEUE); /* of a redrive that nobody remembers */
+    redrive_returned(rig.r, &rig.k.keys, QUEUE, 5); /* of a redrive that nobody remembers */
     ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK);
     step(&rig);
-    redrive_returned(rig.r, &rig.k.keys, QUEUE);
+    ck_assert_uint_ne(rig.redrive, 0);
+    redrive_returned(rig.r, &rig.k.keys, QUEUE, rig.redrive);
+    redrive_returned(rig.r, &rig.k.keys, QUEUE, rig.redrive + 1);
     reopen(&rig);
     ck_assert_uint_eq(newest(&rig).moved, 63);
     ck_assert_uint_eq(newest(&rig).skipped, 1);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(what_comes_back_counts_for_the_redrive_that_moved_it)
+{
+    struct rig rig;
+    struct redrive_view v[2];
+    rig_open(&rig, 1);
+    ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK);
+    step(&rig);
+    rig.now += 1000;
+    ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK); /* which finds nothing */
+    reopen(&rig);
+    redrive_returned(rig.r, &rig.k.keys, QUEUE, rig.redrive);
+    reopen(&rig);
+    ck_assert_uint_eq(redrive_list(rig.r, QUEUE, v, 2), 2);
+    ck_assert_uint_eq(v[0].moved, 0);
+    ck_assert_uint_eq(v[0].skipped, 0);
+    ck_assert_uint_eq(v[1].moved, 63);
+    ck_assert_uint_eq(v[1].skipped, 1);
     rig_close(&rig);
 }
 END_TEST
@@ -433,6 +459,7 @@ int main(void)
     tcase_add_test(c, one_runs_at_a_time_and_a_cancelled_one_stops);
     tcase_add_test(c, the_last_ten_are_remembered_newest_first_until_the_queue_goes);
     tcase_add_test(c, what_came_back_counts_as_skipped);
+    tcase_add_test(c, what_comes_back_counts_for_the_redrive_that_moved_it);
     tcase_add_test(c, bad_arguments_are_refused_with_their_field);
     tcase_add_test(c, hostile_records_are_reported_or_stay_within_bounds);
     suite_add_tcase(s, c);
