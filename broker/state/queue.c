@@ -224,8 +224,8 @@ uint64_t queue_purge(struct machine *m, struct queue *q)
         clear_range(m, KEY_LANE, q->id);
         clear_range(m, KEY_FRESH, q->id);
     }
+    clear_range(m, KEY_DUE, q->id); /* also when there is no message: those of cancelled ones may be left */
     if (purged > 0) {
-        clear_range(m, KEY_DUE, q->id);
         lasterror_clear(&m->keys, q->id);
         sweep_add(m, q->id, q->next_number);
     }

@@ -96,6 +96,29 @@ START_TEST(a_delayed_message_can_be_cancelled_and_leaves_nothing)
 }
 END_TEST
 
+START_TEST(an_empty_queue_that_is_deleted_leaves_no_due_key)
+{
+    uint64_t sequence = rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    ck_assert_int_eq(rig_nack(&rig, queue, &got, 5000, false), ERR_OK);
+    ck_assert_int_eq(rig_cancel(&rig, queue, sequence), ERR_OK);
+    ck_assert_uint_eq(rig_counts(&rig, queue).delayed, 0);
+    rig_delete(&rig, queue);
+    ck_assert_uint_eq(rig_keys(&rig, KEY_DUE), 0);
+}
+END_TEST
+
+START_TEST(an_empty_queue_that_is_purged_has_no_due_key_left)
+{
+    uint64_t sequence = rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    struct received got = rig_receive_one(&rig, queue, 1000);
+    ck_assert_int_eq(rig_nack(&rig, queue, &got, 5000, false), ERR_OK);
+    ck_assert_int_eq(rig_cancel(&rig, queue, sequence), ERR_OK);
+    ck_assert_uint_eq(rig_purge(&rig, queue), 0);
+    ck_assert_uint_eq(rig_keys(&rig, KEY_DUE), 0);
+}
+END_TEST
+
 START_TEST(what_is_ready_can_be_cancelled_and_what_is_held_cannot)
 {
     rig_send_many(&rig, queue, NULL, 3);
@@ -235,6 +258,8 @@ int main(void)
         delays_survive_a_crash_and_years_are_possible,
         a_delay_above_ten_years_is_refused_by_name,
         a_delayed_message_can_be_cancelled_and_leaves_nothing,
+        an_empty_queue_that_is_deleted_leaves_no_due_key,
+        an_empty_queue_that_is_purged_has_no_due_key_left,
         what_is_ready_can_be_cancelled_and_what_is_held_cannot,
         cancelling_in_a_backlog_is_seen_when_its_turn_comes,
         a_message_nobody_took_goes_when_its_retention_ends,
