@@ -113,6 +113,7 @@ struct chunk {
     uint32_t cached_bytes; /* its part of machine.cached_bytes, while listed */
     uint64_t gone_bytes;
     struct chunk *next;       /* in its lane's list */
+    struct chunk *before;     /* likewise */
     struct list_link open;    /* in lane.open, from its opening until it leaves memory */
     struct chunk *next_dirty; /* in machine.dirty_chunks */
     struct heap_node due;     /* in queue.due: first lease end or retention */

@@ -174,6 +174,7 @@ static void list_push(struct lane *l, struct chunk_list *list, struct chunk *c)
     ASSERT(!c->listed);
     c->listed = true;
     c->next = NULL;
+    c->before = list->last;
     if (list->last != NULL)
         list->last->next = c;
     else
@@ -182,26 +183,20 @@ static void list_push(struct lane *l, struct chunk_list *list, struct chunk *c)
     l->listed++;
 }
 
-static bool list_drop(struct lane *l, struct chunk_list *list, struct chunk *c)
+static void list_drop(struct lane *l, struct chunk_list *list, struct chunk *c)
 {
-    struct chunk *before = NULL;
-    struct chunk *at = list->first;
-    while (at != NULL && at != c) {
-        before = at;
-        at = at->next;
-    }
-    if (at == NULL)
-        return false;
-    if (before != NULL)
-        before->next = c->next;
+    if (c->before != NULL)
+        c->before->next = c->next;
     else
         list->first = c->next;
-    if (list->last == c)
-        list->last = before;
+    if (c->next != NULL)
+        c->next->before = c->before;
+    else
+        list->last = c->before;
     c->next = NULL;
+    c->before = NULL;
     c->listed = false;
     l->listed--;
-    return true;
 }
 
 static void cache_count(struct machine *m, struct lane *l, struct chunk *c)
@@ -228,9 +223,9 @@ void lane_append(struct machine *m, struct lane *l, struct chunk *c)
 void lane_unlist(struct machine *m, struct chunk *c)
 {
     struct lane *l = c->lane;
-    bool in_head = list_drop(l, &l->head, c);
-    bool found = in_head || list_drop(l, &l->tail, c);
-    ASSERT(found);
+    ASSERT(c->listed);
+    bool in_head = l->tail.first == NULL || c->number < l->tail.first->number;
+    list_drop(l, in_head ? &l->head : &l->tail, c);
     if (in_head && l->frontier <= c->number)
         l->frontier = c->number + 1;
     m->cached_bytes -= c->cached_bytes;

@@ -149,6 +149,33 @@ START_TEST(cancelling_in_a_backlog_is_seen_when_its_turn_comes)
 }
 END_TEST
 
+/* Chunks in memory, before and behind what is in the store only. */
+START_TEST(cancelling_anywhere_in_a_backlog_leaves_the_rest_in_order)
+{
+    enum { MESSAGES = 300 };
+    uint64_t sequences[MESSAGES];
+    bool gone[MESSAGES] = {false};
+    for (int i = 0; i < MESSAGES; i++) { /* a chunk each */
+        if (i == MESSAGES / 2) { /* what is in the store is read when its turn comes, the rest follows in memory */
+            rig_flush(&rig);
+            rig_crash(&rig);
+        }
+        sequences[i] = rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    }
+    for (int i = 0; i < MESSAGES; i++) {
+        int k = i * 7 % MESSAGES; /* everywhere */
+        if (k % 3 == 0)
+            continue;
+        gone[k] = true;
+        ck_assert_int_eq(rig_cancel(&rig, queue, sequences[k]), ERR_OK);
+    }
+    for (int i = 0; i < MESSAGES; i++)
+        if (!gone[i])
+            ck_assert_uint_eq(rig_receive_one(&rig, queue, 100000).sequence, sequences[i]);
+    rig_receive_none(&rig, queue);
+}
+END_TEST
+
 START_TEST(a_message_nobody_took_goes_when_its_retention_ends)
 {
     set_retention(10000);
@@ -262,6 +289,7 @@ int main(void)
         an_empty_queue_that_is_purged_has_no_due_key_left,
         what_is_ready_can_be_cancelled_and_what_is_held_cannot,
         cancelling_in_a_backlog_is_seen_when_its_turn_comes,
+        cancelling_anywhere_in_a_backlog_leaves_the_rest_in_order,
         a_message_nobody_took_goes_when_its_retention_ends,
         retention_leaves_what_is_held_until_its_lease_ends,
         retention_of_a_delayed_message_counts_from_when_it_was_due,
