@@ -320,7 +320,11 @@ void native_group_resume(struct op *op)
 
 /* ---------------------------------------------------------------- list: the pages of all shards, merged */
 
-enum { LISTED_BYTES = 1024 }; /* about, of a queue in a reply */
+enum {
+    LISTED_BYTES = 1024, /* about, of a queue in a reply */
+    LISTED_SHARD_BYTES =
+        2 * 1024 * 1024, /* of one shard's queues, for settings may be large: a page may have fewer than asked for */
+};
 
 struct listing {
     const char *after; /* full */
@@ -330,6 +334,8 @@ struct listing {
     Hato__QueueInfo **found; /* of all shards so far */
     size_t count, capacity;
     size_t of_this; /* found on the shard being visited */
+    size_t bytes_of_this;
+    const char *until; /* the last name that some shard got to: beyond it not all are known; NULL: all are */
     struct op *op;
 };
 
@@ -347,8 +353,15 @@ static bool list_one(void *ctx, const struct queue_view *q)
         x->found = bigger;
         x->capacity = capacity;
     }
-    x->found[x->count++] = encode_queue_info(&x->op->arena, shard_machine(x->op->shard), q, NULL);
-    return ++x->of_this <= x->max; /* one more than asked for tells whether there is a next page */
+    Hato__QueueInfo *info = encode_queue_info(&x->op->arena, shard_machine(x->op->shard), q, NULL);
+    x->found[x->count++] = info;
+    x->of_this++;
+    x->bytes_of_this += hato__queue_info__get_packed_size(info);
+    if (x->of_this <= x->max && x->bytes_of_this < LISTED_SHARD_BYTES)
+        return true;
+    if (x->until == NULL || strcmp(info->name, x->until) < 0)
+        x->until = info->name;
+    return false;
 }
 
 static int by_name(const void *a, const void *b)
@@ -363,6 +376,7 @@ static void list_at(struct op *op, struct shard *s)
 {
     struct listing *x = op->extra;
     x->of_this = 0;
+    x->bytes_of_this = 0;
     /* The first name that can match comes right after this one. */
     const char *from = strcmp(x->after, x->prefix) > 0 ? x->after : x->prefix;
     struct queue_view exact;
@@ -385,10 +399,12 @@ static void list_home(struct op *op)
         qsort(x->found, x->count, sizeof *x->found, by_name);
     Hato__QueueListReply body = HATO__QUEUE_LIST_REPLY__INIT;
     Hato__Reply reply = HATO__REPLY__INIT;
-    body.n_queues = x->count < x->max ? x->count : x->max;
     body.queues = x->found;
-    if (x->count > x->max)
-        body.next = x->found[x->max - 1]->name;
+    while (body.n_queues < x->count && body.n_queues < x->max &&
+           (x->until == NULL || strcmp(x->found[body.n_queues]->name, x->until) <= 0))
+        body.n_queues++;
+    if (x->count > x->max || x->until != NULL)
+        body.next = x->found[body.n_queues - 1]->name;
     reply.op_case = HATO__REPLY__OP_QUEUES;
     reply.queues = &body;
     op_reply(op, &reply);

@@ -381,6 +381,15 @@ class Connection:
     def counts(self, queue):
         return self.call("queue_show", name=queue)["counts"]
 
+    def queue_names(self, prefix, size=1000):
+        """Page by page: the names on each."""
+        pages, after = [], ""
+        while not pages or after:
+            reply = self.call("queue_list", prefix=prefix, after=after, max=size)
+            pages.append([one["name"] for one in reply["queues"]])
+            after = reply["next"]
+        return pages
+
     def drain(self, queue, count=1000):
         """Receives and acks all that is ready; returns the deliveries."""
         found = []

@@ -284,17 +284,20 @@ def halted_groups(s, c):
 def many_queues(s, c):
     for i in range(250):
         make(c, f"page-{i:03}")
-    found, after, pages = [], "", 0
-    while True:
-        reply = c.call("queue_list", prefix="page-", after=after, max=60)
-        found += [one["name"] for one in reply["queues"]]
-        after, pages = reply["next"], pages + 1
-        if not after:
-            break
-    s.equal("queue_list pages through them in order", (found, pages), ([f"page-{i:03}" for i in range(250)], 5))
+    pages = c.queue_names("page-", 60)
+    found = sum(pages, [])
+    s.equal("queue_list pages through them in order", (found, len(pages)), ([f"page-{i:03}" for i in range(250)], 5))
     for name in found:
         c.call("queue_delete", name=name)
     s.equal("deleted they are gone", c.call("queue_list", prefix="page-")["queues"], [])
+    wide = [f"wide-{i:03}" for i in range(400)]
+    for name in wide:
+        c.call("queue_create", name=name, settings={"user_data": bytes(65536)})
+    pages = c.queue_names("wide-")
+    s.equal("those with much in their settings, too", sum(pages, []), wide)
+    s.check("and no page is larger than a frame may be by far", max(len(page) for page in pages) <= 300, [len(page) for page in pages])
+    for name in wide:
+        c.call("queue_delete", name=name)
     q = make(c, "again")
     old, = c.send(q, b"old")
     held, = c.receive(q)
