@@ -1,8 +1,11 @@
 /* Send: read field by field, so that messages go from the frame into the entry in one copy. */
+#include <inttypes.h>
+
 #include "base/memory.h"
 #include "base/wire.h"
 #include "command/check.h"
 #include "protocol/native_session.h"
+#include "state/producer.h"
 
 enum { SEND_QUEUE = 1, SEND_MESSAGES = 2, SEND_PRODUCER = 3, SEND_SEQUENCE = 4, SEND_SETTLED = 5 };
 
@@ -62,8 +65,11 @@ static int read_send(struct op *op, struct sending *x, struct bytes raw)
     rc = identity_check_queue(name, "queue", &op->error);
     if (rc != ERR_OK)
         return rc;
-    if (x->send.producer != 0 && (x->send.sequence == 0 || x->send.sequence > UINT64_MAX - count))
-        return error_field(&op->error, ERR_INVALID, "sequence", "a producer numbers its messages from 1");
+    if (x->send.producer != 0 && (x->send.sequence == 0 || x->send.sequence > PRODUCER_NUMBER_MAX - count + 1))
+        return error_field(&op->error, ERR_INVALID, "sequence",
+                           "a producer numbers its messages 1 to %" PRIu64 ", this Send numbers %" PRIu32
+                           " from %" PRIu64,
+                           PRODUCER_NUMBER_MAX, count, x->send.sequence);
     const char *text = arena_text(&op->arena, name.data, name.len);
     x->queue = op_queue_name(op, text, "queue");
     return x->queue != NULL ? ERR_OK : (int)op->error.code;

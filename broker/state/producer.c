@@ -11,7 +11,6 @@
 
 enum { VERSION = 1, RUNS_LEFT = 16, BLOCK_RUNS = 256 };
 #define NO_BLOCK UINT64_MAX
-#define SEQUENCE_MAX (UINT64_MAX / 2)
 
 /* Sequences first .. first + count - 1 of the producer were stored as sequence, sequence + 1, ... */
 struct run {
@@ -102,7 +101,7 @@ static struct run take_run(struct cursor *c)
 /* Whether a run as read can be: it comes after what ended at `from` and does not wrap. */
 static bool sane(const struct run *r, uint64_t from)
 {
-    return r->count > 0 && r->first >= from && r->first <= SEQUENCE_MAX && r->count <= SEQUENCE_MAX;
+    return r->count > 0 && r->first >= from && r->first <= PRODUCER_NUMBER_MAX && r->count <= PRODUCER_NUMBER_MAX;
 }
 
 /* ---------------------------------------------------------------- records */
@@ -258,7 +257,7 @@ static int drop_blocks(struct keys *ks, struct producer *p, struct error *e)
     struct run runs[BLOCK_RUNS];
     int code = ERR_OK;
     uint64_t last_min = NO_BLOCK;
-    struct store_iterator *i = iterate_blocks(ks, p, SEQUENCE_MAX);
+    struct store_iterator *i = iterate_blocks(ks, p, PRODUCER_NUMBER_MAX);
     for (; code == ERR_OK && store_iterator_valid(i); store_iterator_next(i)) {
         struct bytes key = store_iterator_key(i);
         uint32_t count = 0;
@@ -346,8 +345,9 @@ static int look(struct keys *ks, const struct producer *p, uint64_t queue, uint6
 static int check(const struct producers *ps, const struct producer *p, uint64_t first, uint32_t count,
                  uint64_t settled_below, struct error *e)
 {
-    if (first == 0 || first > SEQUENCE_MAX)
-        return error_field(e, ERR_INVALID, "sequence", "a producer's sequences begin at 1");
+    if (first == 0 || first > PRODUCER_NUMBER_MAX)
+        return error_field(e, ERR_INVALID, "sequence", "a producer numbers its messages 1 to %llu, not %llu",
+                           (unsigned long long)PRODUCER_NUMBER_MAX, (unsigned long long)first);
     if (settled_below > first)
         return error_field(e, ERR_INVALID, "settled_below",
                            "settled_below %llu is above sequence %llu, which is being sent: it is the lowest that the "

@@ -29,6 +29,7 @@ enum {
     PRODUCER_RUNS_KEPT = 64,        /* in memory and in the record; more go to a block */
 };
 #define PRODUCER_FORGET_MS UINT64_C(3600000)
+#define PRODUCER_NUMBER_MAX (UINT64_MAX / 2) /* the last that a message may have; kept runs begin at no higher one */
 
 /* Loads the producers' records. Errors: the store's. */
 int producer_open(struct keys *ks, struct producers **out, struct error *e);

@@ -6,6 +6,14 @@ import native
 from lib import program, scenario
 
 
+def refused(c, **fields):
+    try:
+        c.call("send", **fields)
+        return None
+    except native.Refused as refusal:
+        return refusal
+
+
 def after_the_send(s, b):
     """A client dies before its reply comes; its successor sends the same again."""
     with native.Connection(b.port) as c:
@@ -54,8 +62,13 @@ def broker_dies_between_commit_and_reply(s, b):
         s.equal("another producer's numbers are its own",
                 c.call("send", queue="crash", messages=[{"body": b"other"}], producer=100, sequence=1)["results"][0]["duplicate"],
                 False)
-        s.equal("a producer must number from 1", c.code("send", queue="crash", messages=[{"body": b"x"}], producer=99),
-                native.INVALID)
+        for first, count in ((0, 1), (2**64 - 1, 1), (2**63, 1), (2**63 - 1, 2)):
+            refusal = refused(c, queue="crash", messages=[{"body": b"x"}] * count, producer=101, sequence=first)
+            s.check(f"{count} numbered from {first} are refused, with the limits",
+                    refusal is not None and refusal.code == native.INVALID and "1 to 9223372036854775807" in refusal.message,
+                    refusal)
+        s.equal("the last number can be used", c.code("send", queue="crash", messages=[{"body": b"x"}], producer=101,
+                                                      sequence=2**63 - 1, settled_below=2**63 - 1), native.OK)
 
 
 def hato_send_lines_survives(s, b):
