@@ -143,6 +143,7 @@ static void finish(struct relay *r, struct op *op, const struct look *look, stru
         op_come_home(op);
         return;
     }
+    route_doubt(op);
     if (op->error.code == ERR_NOT_LEADER || op->error.code == ERR_UNKNOWN_OUTCOME || op->error.code == ERR_CLOSED) {
         if (op->error.code == ERR_CLOSED)
             op->error.code = ERR_UNKNOWN_OUTCOME; /* that node stops; this one goes on */

@@ -150,14 +150,37 @@ void route_done(struct session *s, struct kept *k)
     memory_free(k);
 }
 
+static void fail_in_doubt(struct op *op, const struct kept *k)
+{
+    op_fail(op, ERR_UNKNOWN_OUTCOME, "",
+            "shard %u lost its leader while this was under way, and none has decided it since: it may have been done, "
+            "or be done "
+            "yet; a send is repeated without harm under the same producer and sequence",
+            k->shard);
+}
+
+void route_doubt(struct op *op)
+{
+    const struct kept *k = op->kept;
+    uint32_t code = op->error.code;
+    if (k != NULL && k->in_doubt &&
+        (code == ERR_NOT_LEADER || code == ERR_OVERLOADED || code == ERR_STORAGE_FULL || code == ERR_CLOSED))
+        fail_in_doubt(op, k);
+}
+
 bool route_again(struct op *op, int code)
 {
     struct session *s = op->session;
     struct kept *k = op->kept;
-    if (k == NULL || s->gone || now_ms(s) - k->since_ms >= ROUTE_WAIT_MS)
+    if (k == NULL || s->gone)
         return false;
-    if (code != ERR_NOT_LEADER && !(code == ERR_UNKNOWN_OUTCOME && is_repeatable(k)))
+    if (code == ERR_UNKNOWN_OUTCOME && k->number == HATO__REQUEST__OP_SEND)
+        k->in_doubt = true;
+    bool wanted = code == ERR_NOT_LEADER || (code == ERR_UNKNOWN_OUTCOME && is_repeatable(k));
+    if (!wanted || now_ms(s) - k->since_ms >= ROUTE_WAIT_MS) {
+        route_doubt(op);
         return false;
+    }
     op->kept = NULL;
     no_longer_out(s->routes, k);
     if (k->counts)
@@ -171,8 +194,11 @@ bool route_again(struct op *op, int code)
 static void refuse_held(struct session *s, struct kept *k)
 {
     struct op *op = op_create(s, k->id, 0);
-    op_fail(op, ERR_NOT_LEADER, "", "shard %u has had no leader for %d s: a majority of its nodes is needed", k->shard,
-            ROUTE_WAIT_MS / 1000);
+    if (k->in_doubt)
+        fail_in_doubt(op, k);
+    else
+        op_fail(op, ERR_NOT_LEADER, "", "shard %u has had no leader for %d s: a majority of its nodes is needed",
+                k->shard, ROUTE_WAIT_MS / 1000);
     memory_free(k);
     op_answer(op);
 }

@@ -31,6 +31,7 @@ struct kept {
     uint32_t number; /* of its operation */
     uint16_t shard;
     uint32_t credit; /* that came for a stream while it was held */
+    bool in_doubt;   /* a send that a leader took and lost its office over */
     bool counts;     /* others for the shard may not overtake it: all but what waits for messages */
     size_t len;
     uint8_t frame[];
@@ -60,6 +61,9 @@ bool route_take(struct session *s, uint64_t id, uint32_t number, struct bytes bo
 
 /* The op's request comes to nothing with `code`: whether it is asked again, instead of being answered. Takes op->kept over then. */
 bool route_again(struct op *op, int code);
+
+/* What an earlier try left open, a later one's refusal for want of a leader or of room does not settle: then op->error says so. */
+void route_doubt(struct op *op);
 
 void route_done(struct session *s, struct kept *k); /* it is answered, or nobody waits for it; frees it */
 

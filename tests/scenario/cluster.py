@@ -271,6 +271,27 @@ def without_a_majority(s, nodes):
     s.check("with a majority it goes on", send_to(s, nodes, 101))
 
 
+def in_doubt(s):
+    """What an earlier leader was asked and could not decide is not refused as if it had never been asked."""
+    nodes = s.cluster(5)
+    with native.Connection(nodes[0].port) as c:
+        c.call("queue_create", name="doubtful")
+    leader = node_that_leads(nodes, "doubtful")
+    own, *others = (node for node in nodes if node is not leader)
+    with native.Connection(own.port) as c:
+        c.send("doubtful", b"before")
+        for node in others:
+            node.kill()
+        asked = c.ask("send", queue="doubtful", messages=[{"body": b"perhaps"}], producer=3, sequence=1)
+        s.equal("without a majority its outcome is unknown", refusal(c, asked), native.UNKNOWN_OUTCOME)
+        others[0].start(ready=False)
+        asked = c.ask("send", queue="doubtful", messages=[{"body": b"perhaps"}], producer=3, sequence=1)
+        s.equal("with one it can be repeated", refusal(c, asked), native.OK)
+        s.equal("and is there once", [one["message"]["body"] for one in c.drain("doubtful")], [b"before", b"perhaps"])
+    for node in others[1:]:
+        node.start(ready=False)
+
+
 def strangers(s, nodes):
     for number, data in enumerate((b"GET / HTTP/1.1\r\n\r\n", b"HATO\1\0\0\0", b"HATP\7\0\x08\0", os.urandom(2000)), 1):
         with socket.create_connection(("127.0.0.1", nodes[0].peer_port)) as c:
@@ -400,6 +421,7 @@ def main():
         usage(s)
         for node in nodes:
             s.equal(f"{node.name} stops in order", node.stop(), 0)
+        in_doubt(s)
         few_files(s)
         certificates(s)
 
