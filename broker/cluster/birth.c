@@ -53,6 +53,10 @@ static bool read_text(const char *text, unsigned format, struct birth *b)
         memcpy(b->id, b->cluster, sizeof b->id);
         membership_add(&b->founders, b->node);
     } else {
+        int name = 0;
+        if (format > 2 && (sscanf(text, "name=%64[0-9A-Za-z._-]\n%n", b->name, &name) != 1 || name == 0))
+            return false;
+        text += name;
         if (sscanf(text, "cluster=%32[0-9a-f]\nnode=%" SCNu64 "\nbirth=%32[0-9a-f]\nshards=%u\nfounders=%n", b->cluster,
                    &b->node, b->id, &shards, &at) != 4 ||
             at == 0 || !read_founders(text + at, &b->founders))
@@ -83,8 +87,9 @@ static int read_birth(const char *dir, struct birth *out, struct error *e)
 static int write_birth(const char *dir, const struct birth *b, struct error *e)
 {
     struct buffer text = {0};
-    buffer_printf(&text, "format=%d\ncluster=%s\nnode=%" PRIu64 "\nbirth=%s\nshards=%u\nfounders=", BIRTH_FORMAT,
-                  b->cluster, b->node, b->id, b->shards);
+    buffer_printf(&text,
+                  "format=%d\nname=%s\ncluster=%s\nnode=%" PRIu64 "\nbirth=%s\nshards=%u\nfounders=", BIRTH_FORMAT,
+                  b->name, b->cluster, b->node, b->id, b->shards);
     for (uint32_t i = 0; i < b->founders.count; i++)
         buffer_printf(&text, "%s%" PRIu64, i > 0 ? "," : "", b->founders.ids[i]);
     buffer_printf(&text, "\n");

@@ -7,11 +7,13 @@
 #include "base/error.h"
 #include "consensus/membership.h"
 
-enum { BIRTH_FORMAT = 2 }; /* 1: without id and founders, of nodes by themselves */
+/* 2: without the name; 1: without id and founders, too, of nodes by themselves */
+enum { BIRTH_FORMAT = 3, BIRTH_NAME_MAX = 64 };
 
 struct birth {
-    char cluster[33]; /* 32 hexadecimal digits: strangers can't join */
-    char id[33];      /* likewise, random: tells this directory from another one made later for the same node */
+    char name[BIRTH_NAME_MAX + 1]; /* the cluster's, of letters, digits and . _ - ; "" when it was not kept */
+    char cluster[33];              /* 32 hexadecimal digits: strangers can't join */
+    char id[33]; /* likewise, random: tells this directory from another one made later for the same node */
     uint64_t node;
     uint16_t shards;
     struct membership_list founders; /* nodes that were there when the cluster was born; of all its groups */

@@ -75,8 +75,9 @@ static int plan_birth(const struct node_options *o, struct birth *out, struct er
         return error_field(e, ERR_INVALID, "peers", "--peers does not name this node, %llu: list all nodes in it",
                            (unsigned long long)o->node);
     membership_add(&out->founders, o->node);
+    snprintf(out->name, sizeof out->name, "%s", o->cluster != NULL ? o->cluster : CLUSTER_DEFAULT);
     if (out->founders.count > 1)
-        birth_cluster_id(o->cluster != NULL ? o->cluster : CLUSTER_DEFAULT, &out->founders, out->shards, out->cluster);
+        birth_cluster_id(out->name, &out->founders, out->shards, out->cluster);
     return ERR_OK;
 }
 
@@ -87,7 +88,15 @@ static int check_birth(const struct node_options *o, const struct birth *b, stru
         return error_field(e, ERR_CONFLICT, "shards",
                            "%s was made with %u shards, which can't be changed: leave --shards out", o->data,
                            b->shards);
-    if (o->cluster == NULL || b->founders.count == 1)
+    if (o->cluster == NULL)
+        return ERR_OK;
+    if (b->name[0] != '\0')
+        return strcmp(o->cluster, b->name) == 0
+                   ? ERR_OK
+                   : error_field(e, ERR_CONFLICT, "cluster",
+                                 "%s belongs to cluster '%s', not '%s', which can't be changed: leave --cluster out",
+                                 o->data, b->name, o->cluster);
+    if (b->founders.count == 1) /* and what its cluster was called was not kept */
         return ERR_OK;
     birth_cluster_id(o->cluster, &b->founders, b->shards, cluster);
     return strcmp(cluster, b->cluster) == 0

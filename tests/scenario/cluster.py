@@ -325,7 +325,7 @@ def other_cluster(s, nodes):
     node = nodes[2]
     node.stop()
     code = node.start("--cluster", "pigeon", ready=False).wait()
-    s.check("another cluster's name is refused for a data directory", code != 0 and "another name" in node.last_lines(3))
+    s.check("another cluster's name is refused for a data directory", code != 0 and "belongs to cluster 'hato'" in node.last_lines(3))
     node.start()
     stranger = s.broker("--node", "3", "--cluster", "pigeon", "--listen-peer", f"127.0.0.1:{free_ports(1)[0]}",
                         *nodes[2].arguments[2:], name="stranger", start=False)

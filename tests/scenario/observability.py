@@ -220,6 +220,22 @@ def flags(s):
     s.equal("has another", done.returncode, 1)
 
 
+def what_is_fixed_at_birth(s):
+    """What a data directory was made with can be left out later, or given as it was, but not changed."""
+    b = s.broker("--cluster", "dove", "--shards", "2", "--node", "7", name="dove")
+    b.stop()
+    b.arguments = ()
+    for flag, value, part in (("--cluster", "hato", "belongs to cluster 'dove', not 'hato'"), ("--shards", "3", "2 shards"),
+                              ("--node", "1", "belongs to node 7")):
+        given = [] if flag == "--node" else ["--node", "7"]
+        code = b.start(*given, flag, value, ready=False).wait()
+        s.check(f"another {flag} is refused for a data directory", code != 0 and part in b.last_lines(3), b.last_lines(3))
+    b.start("--node", "7")
+    s.equal("it starts without --cluster and --shards", b.stop(), 0)
+    b.start("--node", "7", "--cluster", "dove", "--shards", "2")
+    s.equal("and with those it was made with", b.stop(), 0)
+
+
 with scenario() as scene:
     broker = scene.broker()
     for part in (health, numbers, same_names_in_two_regions, more_queues_than_series, too_many_pages_at_once, pages_that_nobody_reads, bad_requests):
@@ -227,3 +243,4 @@ with scenario() as scene:
     log_lines(scene)
     one_port_for_all_loops(scene)
     flags(scene)
+    what_is_fixed_at_birth(scene)

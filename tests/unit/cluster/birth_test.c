@@ -10,7 +10,8 @@
 static char dir[64];
 static char file[96];
 static struct error e;
-static const struct birth wanted = {.cluster = "0123456789abcdef0123456789abcdef",
+static const struct birth wanted = {.name = "hato",
+                                    .cluster = "0123456789abcdef0123456789abcdef",
                                     .id = "00112233445566778899aabbccddeeff",
                                     .node = 1,
                                     .shards = 8,
@@ -35,12 +36,14 @@ START_TEST(a_new_directory_is_what_was_wanted_and_stays_so)
 {
     struct birth b;
     ck_assert_int_eq(birth_load(dir, &wanted, &b, &e), ERR_OK);
-    struct birth other = {.cluster = "ffffffffffffffffffffffffffffffff",
+    struct birth other = {.name = "pigeon",
+                          .cluster = "ffffffffffffffffffffffffffffffff",
                           .id = "ffffffffffffffffffffffffffffffff",
                           .node = 1,
                           .shards = 3,
                           .founders = {.ids = {1}, .count = 1}};
     ck_assert_int_eq(birth_load(dir, &other, &b, &e), ERR_OK);
+    ck_assert_str_eq(b.name, "hato");
     ck_assert_str_eq(b.cluster, wanted.cluster);
     ck_assert_str_eq(b.id, wanted.id);
     ck_assert_uint_eq(b.shards, 8);
@@ -65,6 +68,27 @@ START_TEST(a_directory_of_a_node_by_itself_is_understood_in_its_first_format)
     ck_assert_uint_eq(b.shards, 8);
     ck_assert_uint_eq(b.founders.count, 1);
     ck_assert_uint_eq(b.founders.ids[0], 1);
+}
+END_TEST
+
+/* As version 2 was written, which had no names. */
+START_TEST(a_directory_without_its_clusters_name_is_understood)
+{
+    static const char text[] = "format=2\ncluster=0123456789abcdef0123456789abcdef\nnode=1\n"
+                               "birth=00112233445566778899aabbccddeeff\nshards=8\nfounders=1,2,30\n"
+                               "check=e857b12d82018887\n";
+    struct birth b;
+    FILE *f = fopen(file, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    fclose(f);
+    ck_assert_msg(birth_load(dir, &wanted, &b, &e) == ERR_OK, "%s", e.message);
+    ck_assert_str_eq(b.name, "");
+    ck_assert_str_eq(b.cluster, "0123456789abcdef0123456789abcdef");
+    ck_assert_str_eq(b.id, "00112233445566778899aabbccddeeff");
+    ck_assert_uint_eq(b.shards, 8);
+    ck_assert_uint_eq(b.founders.count, 3);
+    ck_assert_uint_eq(b.founders.ids[2], 30);
 }
 END_TEST
 
@@ -158,6 +182,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, a_new_directory_is_what_was_wanted_and_stays_so);
     tcase_add_test(c, a_directory_of_a_node_by_itself_is_understood_in_its_first_format);
+    tcase_add_test(c, a_directory_without_its_clusters_name_is_understood);
     tcase_add_test(c, founders_agree_on_their_clusters_id_by_themselves);
     tcase_add_test(c, a_log_directory_that_is_gone_is_not_taken_for_a_new_one);
     tcase_add_test(c, another_node_is_refused);
