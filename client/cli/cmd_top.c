@@ -38,7 +38,8 @@ struct top {
     struct top_look now;
     struct top_look before;
     enum top_order order;
-    size_t first;
+    enum top_table scrolled;
+    size_t first[TOP_TABLES];
     char problem[300];
     char server[300];
     char typed[64];
@@ -84,6 +85,22 @@ static bool ask_queues(struct top *t, struct top_look *l)
     return true;
 }
 
+static bool ask_functions(struct top *t, struct top_look *l)
+{
+    char after[2048] = "";
+    do {
+        struct hato_list_options options = {.after = after, .max = PAGE};
+        struct hato_reply *reply = ask(t, hato_function_list(t->run->client, &options, NULL, NULL));
+        if (reply == NULL)
+            return false;
+        top_look_functions(l, reply->functions, reply->function_count);
+        snprintf(after, sizeof after, "%s", reply->next);
+        hato_reply_destroy(reply);
+    } while (after[0] != '\0' && l->function_count < TOP_FUNCTIONS_MAX);
+    l->more_functions = after[0] != '\0';
+    return true;
+}
+
 static bool ask_all(struct top *t, struct top_look *l)
 {
     struct hato_reply *reply = ask(t, hato_status(t->run->client, NULL, NULL));
@@ -91,15 +108,7 @@ static bool ask_all(struct top *t, struct top_look *l)
         return false;
     top_look_status(l, reply->status, uv_hrtime());
     hato_reply_destroy(reply);
-    if (!ask_queues(t, l))
-        return false;
-    struct hato_list_options options = {.max = TOP_FUNCTIONS_MAX};
-    reply = ask(t, hato_function_list(t->run->client, &options, NULL, NULL));
-    if (reply == NULL)
-        return false;
-    top_look_functions(l, reply->functions, reply->function_count);
-    hato_reply_destroy(reply);
-    return true;
+    return ask_queues(t, l) && ask_functions(t, l);
 }
 
 /* A new look; the one before stays when it fails. */
@@ -120,6 +129,12 @@ static bool look(struct top *t)
 
 /* ---------------------------------------------------------------- the terminal */
 
+static void keep_within(size_t *first, size_t count)
+{
+    if (*first + 1 > count)
+        *first = count > 0 ? count - 1 : 0;
+}
+
 static void draw(struct top *t)
 {
     struct buffer text = {0};
@@ -129,13 +144,14 @@ static void draw(struct top *t)
         .server = t->server,
         .problem = t->problem[0] != '\0' ? t->problem : NULL,
         .order = t->order,
+        .scrolled = t->scrolled,
         .now_ms = text_now_ms(),
     };
     if (t->interactive)
         uv_tty_get_winsize(&t->keys, &f.columns, &f.rows);
-    if (t->first + 1 > t->now.queue_count)
-        t->first = t->now.queue_count > 0 ? t->now.queue_count - 1 : 0;
-    f.first = t->first;
+    keep_within(&t->first[TOP_QUEUES], t->now.queue_count);
+    keep_within(&t->first[TOP_FUNCTIONS], t->now.function_count);
+    memcpy(f.first, t->first, sizeof f.first);
     top_draw(&text, &f);
     if (t->interactive)
         buffer_printf(&out, "\033[H");
@@ -168,10 +184,12 @@ static void on_key(struct top *t, const char *key, size_t len)
         quit(t);
     else if (key[0] == 's')
         t->order = (t->order + 1) % TOP_ORDERS;
+    else if (key[0] == '\t')
+        t->scrolled = (t->scrolled + 1) % TOP_TABLES;
     else if (key[0] == 'j' || (arrow && key[2] == 'B'))
-        t->first++;
-    else if ((key[0] == 'k' || (arrow && key[2] == 'A')) && t->first > 0)
-        t->first--;
+        t->first[t->scrolled]++;
+    else if ((key[0] == 'k' || (arrow && key[2] == 'A')) && t->first[t->scrolled] > 0)
+        t->first[t->scrolled]--;
 }
 
 /* Of the first of several that may have come together: an escape sequence goes to its final letter. */
@@ -319,7 +337,8 @@ static enum exit_code top(struct run *r)
 
 const struct command top_commands[] = {
     {"top", "", "Shows queues and functions live: counts and rates.",
-     "q quits, s sorts by name, ready or rate, the arrows scroll.", "hato top\nhato top --once", 0, 0, top_options,
-     sizeof(struct top_values), top},
+     "q quits, s sorts the queues by name, ready or rate, the arrows (or j and k) scroll the queues, after Tab the\n"
+     "functions, after another the queues again. Functions that are open or gone come first, then those that fail.",
+     "hato top\nhato top --once", 0, 0, top_options, sizeof(struct top_values), top},
     {0},
 };

@@ -7,7 +7,7 @@
 #include "cli/json.h"
 #include "hato.h"
 
-enum { TOP_QUEUES_MAX = 10000, TOP_FUNCTIONS_MAX = 1000 };
+enum { TOP_QUEUES_MAX = 10000, TOP_FUNCTIONS_MAX = 10000 };
 
 struct top_queue {
     const char *name;
@@ -41,19 +41,23 @@ struct top_look {
     bool more_queues; /* than TOP_QUEUES_MAX */
     struct top_function *functions;
     size_t function_count;
+    bool more_functions; /* than TOP_FUNCTIONS_MAX */
     struct map queue_by_name;
     struct map function_by_name;
 };
 
 enum top_order { TOP_BY_NAME, TOP_BY_READY, TOP_BY_RATE, TOP_ORDERS };
 
+enum top_table { TOP_QUEUES, TOP_FUNCTIONS, TOP_TABLES };
+
 struct top_frame {
     const struct top_look *look;
     const char *server;
     const char *problem; /* shown instead of the hint, NULL: none */
     enum top_order order;
-    size_t first; /* queues scrolled past */
-    int columns;  /* 0: as wide as it gets, all rows, no hint: for a file */
+    enum top_table scrolled;  /* the one that the keys scroll */
+    size_t first[TOP_TABLES]; /* rows scrolled past, less than there are */
+    int columns;              /* 0: as wide as it gets, all rows, no hint: for a file */
     int rows;
     uint64_t now_ms;
 };

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/human.h"
 #include "base/memory.h"
@@ -12,7 +13,8 @@ enum {
     NAME_WIDTH_MIN = 12,
     NAME_WIDTH_MAX = 40,
     NUMBERS_WIDTH = 66,
-    HEAD_ROWS = 5
+    HEAD_ROWS = 5,
+    FUNCTIONS_HEAD_ROWS = 2
 };
 
 static const char *const order_names[TOP_ORDERS] = {"name", "ready", "rate"};
@@ -64,6 +66,23 @@ static void draw_head(struct page *p, const struct top_frame *f)
              human_size_text(s->disk_free_bytes, d), s->accepts_sends ? "" : "  SENDS REFUSED: disk full");
     put_line(p, line);
     put_line(p, "");
+}
+
+/* ---------------------------------------------------------------- both tables */
+
+static size_t end_of(size_t first, size_t count, int rows)
+{
+    return count - first < (size_t)rows ? count : first + (size_t)rows;
+}
+
+/* Which rows are shown, where some are not. */
+static void put_range(struct page *p, size_t first, size_t end, size_t count, bool more)
+{
+    char line[LINE_BYTES];
+    if (first == 0 && end == count && !more)
+        return;
+    snprintf(line, sizeof line, "  %zu to %zu of %zu%s", first + 1, end, count, more ? " and more" : "");
+    put_line(p, line);
 }
 
 /* ---------------------------------------------------------------- queues */
@@ -137,57 +156,101 @@ static void draw_queues(struct page *p, const struct top_frame *f, int width, in
     snprintf(line, sizeof line, "%-*s %10s %9s %9s %8s %8s %8s %7s  %s", width, "QUEUE", "READY", "IN FLIGHT",
              "DELAYED", "SENT/S", "RECV/S", "ACK/S", "OLDEST", "FUNCTION");
     put_line(p, line);
-    size_t end = l->queue_count - f->first < (size_t)rows ? l->queue_count : f->first + (size_t)rows;
-    for (size_t i = f->first; i < end; i++)
+    size_t first = f->first[TOP_QUEUES], end = end_of(first, l->queue_count, rows);
+    for (size_t i = first; i < end; i++)
         draw_queue(p, f, sorted[i], width);
     memory_free(sorted);
-    if (end < l->queue_count || l->more_queues || f->first > 0) {
-        snprintf(line, sizeof line, "  %zu to %zu of %zu%s", f->first + 1, end, l->queue_count,
-                 l->more_queues ? " and more" : "");
-        put_line(p, line);
-    }
+    put_range(p, first, end, l->queue_count, l->more_queues);
 }
 
 /* ---------------------------------------------------------------- functions */
 
-static void draw_functions(struct page *p, const struct top_frame *f, int width)
+static const struct top_function *function_of(const void *pointer)
 {
-    char line[LINE_BYTES], d[TEXT_MAX], x[TEXT_MAX], error[200];
-    if (f->look->function_count == 0)
+    return *(const struct top_function *const *)pointer;
+}
+
+/* 0: gets nothing at all; 1: fails some; 2: is well, or has nothing to do. */
+static int rank(const struct top_function *t)
+{
+    if (strcmp(t->state, "open") == 0 || strcmp(t->state, "gone") == 0)
+        return 0;
+    return t->failed_rate > 0 ? 1 : 2;
+}
+
+static int by_need(const void *x, const void *y)
+{
+    int a = rank(function_of(x));
+    int b = rank(function_of(y));
+    return a != b ? a - b : strcmp(function_of(x)->name, function_of(y)->name);
+}
+
+static void draw_function(struct page *p, const struct top_function *t, int width)
+{
+    char line[LINE_BYTES], flight[40], d[TEXT_MAX], x[TEXT_MAX], error[200];
+    snprintf(flight, sizeof flight, "%u/%u", t->in_flight, t->window);
+    text_line(t->last_error, strlen(t->last_error), 80, error, sizeof error);
+    snprintf(line, sizeof line, "%-*.*s %12s %13s %10s %10s  %s", width, width, t->name, t->state, flight,
+             rate_text(t->delivered_rate, d), rate_text(t->failed_rate, x), error);
+    put_line(p, line);
+}
+
+static void draw_functions(struct page *p, const struct top_frame *f, int width, int rows)
+{
+    const struct top_look *l = f->look;
+    char line[LINE_BYTES];
+    if (l->function_count == 0)
         return;
+    const struct top_function **sorted = memory_alloc(l->function_count * sizeof(void *));
+    for (size_t i = 0; i < l->function_count; i++)
+        sorted[i] = &l->functions[i];
+    qsort(sorted, l->function_count, sizeof(void *), by_need);
     put_line(p, "");
     snprintf(line, sizeof line, "%-*s %12s %13s %10s %10s  %s", width, "FUNCTION", "STATE", "IN FLIGHT", "DONE/S",
              "FAILED/S", "LAST ERROR");
     put_line(p, line);
-    for (size_t i = 0; i < f->look->function_count; i++) {
-        const struct top_function *t = &f->look->functions[i];
-        char flight[40];
-        snprintf(flight, sizeof flight, "%u/%u", t->in_flight, t->window);
-        text_line(t->last_error, strlen(t->last_error), 80, error, sizeof error);
-        snprintf(line, sizeof line, "%-*.*s %12s %13s %10s %10s  %s", width, width, t->name, t->state, flight,
-                 rate_text(t->delivered_rate, d), rate_text(t->failed_rate, x), error);
-        put_line(p, line);
-    }
+    size_t first = f->first[TOP_FUNCTIONS], end = end_of(first, l->function_count, rows);
+    for (size_t i = first; i < end; i++)
+        draw_function(p, sorted[i], width);
+    memory_free(sorted);
+    put_range(p, first, end, l->function_count, l->more_functions);
 }
 
-/* The functions get at most half of what the head leaves; the queues the rest. */
+/* ---------------------------------------------------------------- the frame */
+
+/* How many functions are shown. They get half of what the head leaves, and what the queues don't need; one is always shown. */
+static int function_rows(const struct top_look *l, int space)
+{
+    int count = (int)l->function_count;
+    int most = space / 2 > space - (int)l->queue_count ? space / 2 : space - (int)l->queue_count;
+    if (count <= 1 || (count + FUNCTIONS_HEAD_ROWS <= most && !l->more_functions))
+        return count;
+    return most > FUNCTIONS_HEAD_ROWS + 2 ? most - FUNCTIONS_HEAD_ROWS - 1 : 1;
+}
+
+static void draw_hint(struct page *p, const struct top_frame *f)
+{
+    static const char *const scrolls[TOP_TABLES] = {"up and down scroll queues, tab: functions",
+                                                    "up and down scroll functions, tab: queues"};
+    char hint[LINE_BYTES];
+    snprintf(hint, sizeof hint, "q quits, s sorts (by %s), %s", order_names[f->order], scrolls[f->scrolled]);
+    put_line(p, f->problem != NULL ? f->problem : hint);
+}
+
 void top_draw(struct buffer *out, const struct top_frame *f)
 {
     bool screen = f->columns > 0;
     struct page p = {out, screen ? f->columns : UNLIMITED, screen ? f->rows - 1 : UNLIMITED};
     int width = name_width(f);
     draw_head(&p, f);
-    int functions = f->look->function_count > 0 ? (int)f->look->function_count + 2 : 0;
     int space = screen ? f->rows - 1 - HEAD_ROWS - 1 : UNLIMITED;
-    if (screen && functions > space / 2)
-        functions = space / 2;
-    int rows = space - functions > 1 ? space - functions : 1;
-    draw_queues(&p, f, width, rows);
-    draw_functions(&p, f, width);
+    int functions = function_rows(f->look, space);
+    int taken = functions > 0 ? functions + FUNCTIONS_HEAD_ROWS : 0;
+    taken += (size_t)functions < f->look->function_count || f->look->more_functions; /* the line that says so */
+    draw_queues(&p, f, width, space - taken > 1 ? space - taken : 1);
+    draw_functions(&p, f, width, functions);
     if (!screen)
         return;
     p.left = 1;
-    char hint[LINE_BYTES];
-    snprintf(hint, sizeof hint, "q quits, s sorts (by %s), up and down scroll", order_names[f->order]);
-    put_line(&p, f->problem != NULL ? f->problem : hint);
+    draw_hint(&p, f);
 }

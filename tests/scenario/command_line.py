@@ -234,13 +234,16 @@ def live_view(s, b):
     """hato top in a terminal of twelve rows; keys that come together are all obeyed."""
     for i in range(8):
         b.hato("queue", "create", f"top-{i}")
+    for i in range(3):
+        b.hato("function", "create", f"top-{i}", "--url", "http://127.0.0.1:9/")
     child, terminal = pty.fork()
     if child == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 100, 0, 0))
         command = [*program("hato"), "--server", b.server, "top"]
         os.execvp(command[0], command)
     got = ""
-    for keys, wanted in ((b"", "1 to 5 of 10"), (b"\x1b[B\x1b[Bj", "4 to 8 of 10"), (b"s", "(by ready)")):
+    for keys, wanted in ((b"", "1 to 1 of 10"), (b"\x1b[B\x1b[Bj", "4 to 4 of 10"), (b"s", "(by ready)"), (b"\tj", "2 to 2 of 3"),
+                         (b"\tk", "3 to 3 of 10")):
         os.write(terminal, keys)
         while wanted not in got:
             got += os.read(terminal, 65536).decode(errors="replace")
@@ -253,6 +256,8 @@ def live_view(s, b):
     os.close(terminal)
     for i in range(8):
         b.hato("queue", "delete", f"top-{i}")
+    for i in range(3):
+        b.hato("function", "delete", f"top-{i}")
 
 
 def delays(s, b):

@@ -137,13 +137,18 @@ static struct top_look look_at(uint64_t at_ns, uint64_t sent, size_t queues)
     return l;
 }
 
+static const char *drawn_frame(struct buffer *out, const struct top_frame *f)
+{
+    buffer_clear(out);
+    top_draw(out, f);
+    buffer_u8(out, 0);
+    return (const char *)out->data;
+}
+
 static const char *drawn(struct buffer *out, const struct top_look *l, enum top_order order, int columns, int rows)
 {
     struct top_frame f = {.look = l, .server = "s", .order = order, .columns = columns, .rows = rows, .now_ms = 1};
-    buffer_clear(out);
-    top_draw(out, &f);
-    buffer_u8(out, 0);
-    return (const char *)out->data;
+    return drawn_frame(out, &f);
 }
 
 START_TEST(top_tells_rates_between_two_looks)
@@ -231,6 +236,59 @@ START_TEST(queues_are_sorted_by_name_ready_or_rate)
 }
 END_TEST
 
+START_TEST(functions_that_need_attention_are_seen_first_and_the_others_can_be_scrolled_to)
+{
+    struct top_look none = {0}, before = look_at(1000000000, 0, 3), l = look_at(2000000000, 0, 3);
+    struct buffer out = {0};
+    for (int i = 0; i < 25; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "function-%02d", i);
+        struct hato_function f = {.name = name, .state = "delivering", .last_error = ""};
+        top_look_functions(&before, &f, 1);
+        f.failed_total = i == 24;
+        top_look_functions(&l, &f, 1);
+    }
+    top_look_rate(&before, &none);
+    top_look_rate(&l, &before);
+    const char *text = drawn(&out, &l, TOP_BY_NAME, 120, 24);
+    const char *open = strstr(text, "\nresize "), *failing = strstr(text, "\nfunction-24 ");
+    const char *well = strstr(text, "\nfunction-00 ");
+    ck_assert_ptr_nonnull(open);
+    ck_assert(open < failing && failing < well);
+    ck_assert_ptr_nonnull(strstr(text, "\nfunction-08 "));
+    ck_assert_ptr_null(strstr(text, "\nfunction-09 "));
+    ck_assert_ptr_nonnull(strstr(text, "\n  1 to 11 of 26\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\nqueue-02 "));
+    ck_assert_ptr_nonnull(strstr(text, "tab: functions"));
+    struct top_frame f = {.look = &l, .server = "s", .columns = 120, .rows = 24, .now_ms = 1};
+    f.scrolled = TOP_FUNCTIONS;
+    f.first[TOP_FUNCTIONS] = 20;
+    text = drawn_frame(&out, &f);
+    ck_assert_ptr_null(strstr(text, "\nresize "));
+    ck_assert_ptr_nonnull(strstr(text, "\nfunction-23 "));
+    ck_assert_ptr_nonnull(strstr(text, "\n  21 to 26 of 26\n"));
+    ck_assert_ptr_nonnull(strstr(text, "tab: queues"));
+    text = drawn(&out, &l, TOP_BY_NAME, 0, 0);
+    ck_assert_ptr_nonnull(strstr(text, "\nfunction-23 "));
+    ck_assert_ptr_null(strstr(text, " of 26\n"));
+    buffer_close(&out);
+    top_look_close(&before);
+    top_look_close(&l);
+}
+END_TEST
+
+START_TEST(a_function_is_seen_even_on_a_screen_of_twelve_rows)
+{
+    struct top_look l = look_at(1, 0, 10);
+    struct buffer out = {0};
+    const char *text = drawn(&out, &l, TOP_BY_NAME, 100, 12);
+    ck_assert_ptr_nonnull(strstr(text, "\nqueue-00 "));
+    ck_assert_ptr_nonnull(strstr(text, "\nresize "));
+    buffer_close(&out);
+    top_look_close(&l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("client/output");
@@ -247,6 +305,8 @@ int main(void)
     tcase_add_test(tc, a_frame_fits_every_screen);
     tcase_add_test(tc, a_long_name_does_not_push_the_numbers_off_a_screen_of_eighty_columns);
     tcase_add_test(tc, queues_are_sorted_by_name_ready_or_rate);
+    tcase_add_test(tc, functions_that_need_attention_are_seen_first_and_the_others_can_be_scrolled_to);
+    tcase_add_test(tc, a_function_is_seen_even_on_a_screen_of_twelve_rows);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
