@@ -238,7 +238,8 @@ const struct command settle_commands[] = {
      "hato extend jobs AQIDBAUGBwg --visibility 5m", 2, TEXT_LIST_MAX, extend_options, sizeof(struct settle_values),
      extend},
     {"cancel", "QUEUE MESSAGE-ID...", "Deletes messages that nobody holds, such as delayed ones.",
-     "Ids are those that send and peek print; '-' reads them from standard input.", "hato cancel jobs 2f9a-17", 2,
-     TEXT_LIST_MAX, NULL, sizeof(struct settle_values), cancel},
+     "Ids are those that send and peek print; '-' reads them from standard input.",
+     "hato cancel jobs 00080000-0000-0001-0000-000000000080", 2, TEXT_LIST_MAX, NULL, sizeof(struct settle_values),
+     cancel},
     {0},
 };

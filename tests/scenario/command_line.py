@@ -260,6 +260,13 @@ def live_view(s, b):
         b.hato("function", "delete", f"top-{i}")
 
 
+def example_of_cancel(s, b):
+    """The id that the help shows is one as the broker gives them, of a message that is not there."""
+    example, = [line.split() for line in b.hato("cancel", "--help").splitlines() if line.startswith("  hato cancel jobs ")]
+    done = b.run(*example[1:], "--json")
+    s.equal("the help of cancel shows an id that is one", [one["code"] for one in json.loads(done.stdout)], ["not_found"])
+
+
 def delays(s, b):
     b.hato("queue", "create", "slow", "--delay", "1h")
     b.hato("send", "slow", "at once", "--delay", "0")
@@ -320,6 +327,6 @@ def flags_of_the_broker(s, b):
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, ctrl_c, live_view, delays, broker_itself, wrong,
-                 flags_of_the_broker):
+    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, ctrl_c, live_view, example_of_cancel, delays,
+                 broker_itself, wrong, flags_of_the_broker):
         part(scene, broker)
