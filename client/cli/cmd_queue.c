@@ -237,6 +237,9 @@ static enum exit_code show(struct run *r)
 
 /* ---------------------------------------------------------------- purge, delete, resume-group */
 
+static const char asks[] = "Asks first where standard input and standard error are a terminal, with --json as well;\n"
+                           "elsewhere, as in a script, it does not ask.";
+
 struct sure_values {
     bool yes;
 };
@@ -313,9 +316,9 @@ const struct command queue_commands[] = {
      sizeof(struct list_values), list},
     {"queue show", "QUEUE", "Shows a queue: counts, settings, time waited.", NULL, "hato queue show jobs", 1, 1, NULL,
      0, show},
-    {"queue purge", "QUEUE", "Deletes all messages of a queue.", NULL, "hato queue purge jobs --yes", 1, 1,
+    {"queue purge", "QUEUE", "Deletes all messages of a queue.", asks, "hato queue purge jobs --yes", 1, 1,
      sure_options, sizeof(struct sure_values), purge},
-    {"queue delete", "QUEUE", "Deletes a queue and its messages.", NULL, "hato queue delete jobs --yes", 1, 1,
+    {"queue delete", "QUEUE", "Deletes a queue and its messages.", asks, "hato queue delete jobs --yes", 1, 1,
      sure_options, sizeof(struct sure_values), delete_queue},
     {"queue resume-group", "QUEUE GROUP", "Lets a halted group of a FIFO queue go on.",
      "A group halts at a message that used up its receives when the queue's on-exhausted is halt-group. The message "
@@ -324,7 +327,7 @@ const struct command queue_commands[] = {
      "let\n"
      "its group go on behind it: hato cancel QUEUE MESSAGE-ID.",
      "hato queue resume-group orders.fifo customer-17", 2, 2, NULL, 0, resume_group},
-    {"purge", "QUEUE", "Short for queue purge.", NULL, "hato purge jobs --yes", 1, 1, sure_options,
+    {"purge", "QUEUE", "Short for queue purge.", asks, "hato purge jobs --yes", 1, 1, sure_options,
      sizeof(struct sure_values), purge},
     {0},
 };

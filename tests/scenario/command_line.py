@@ -260,6 +260,33 @@ def live_view(s, b):
         b.hato("function", "delete", f"top-{i}")
 
 
+def asks_a_person(s, b):
+    """What cannot be undone is asked about on a terminal, with --json as well, and nowhere else."""
+    b.hato("queue", "create", "dear")
+    b.hato("send", "dear", "one")
+    for command, wanted in ((("queue", "purge"), "Delete all messages of dear? [y/N]"), (("purge",), "Delete all messages of dear? [y/N]"),
+                            (("queue", "delete"), "Delete the queue dear with its messages? [y/N]")):
+        for more in ((), ("--json",)):
+            child, terminal = pty.fork()
+            if child == 0:
+                os.execvp(program("hato")[0], [*program("hato"), "--server", b.server, *command, "dear", *more])
+            got = ""
+            while wanted not in got:
+                got += os.read(terminal, 65536).decode()
+            os.write(terminal, b"n\n")
+            with contextlib.suppress(OSError):  # the end of the terminal
+                while os.read(terminal, 65536):
+                    pass
+            s.equal(f"{' '.join((*command, *more))} that is answered with n is left", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]),
+                    STOPPED)
+            os.close(terminal)
+    s.equal("nothing is gone then", b.json("queue", "show", "dear")["ready"], 1)
+    s.equal("without a terminal nothing is asked", b.json("purge", "dear"), {"purged": 1})
+    b.hato("queue", "delete", "dear")
+    for command in (["queue", "purge"], ["purge"], ["queue", "delete"]):
+        s.contains(f"the help of {' '.join(command)} tells when it asks", b.hato(*command, "--help"), "a terminal")
+
+
 def example_of_cancel(s, b):
     """The id that the help shows is one as the broker gives them, of a message that is not there."""
     example, = [line.split() for line in b.hato("cancel", "--help").splitlines() if line.startswith("  hato cancel jobs ")]
@@ -327,6 +354,6 @@ def flags_of_the_broker(s, b):
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, ctrl_c, live_view, example_of_cancel, delays,
-                 broker_itself, wrong, flags_of_the_broker):
+    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, ctrl_c, live_view, asks_a_person,
+                 example_of_cancel, delays, broker_itself, wrong, flags_of_the_broker):
         part(scene, broker)
