@@ -432,7 +432,7 @@ struct hato_queue_settings {
     enum hato_queue_kind kind;  /* fixed at creation */
     uint64_t visibility_ms;     /* 0 to 7 days; default 30 s */
     uint64_t delay_ms;          /* 0 to 10 years; default 0 */
-    uint64_t retention_ms;      /* 1 s to 10 years; default 4 days */
+    uint64_t retention_ms;      /* 1 s to 10 years; default 4 days; from when a message is first available */
     uint64_t max_message_bytes; /* 1 to 64 MiB; default 1 MiB; body and attributes */
     uint64_t max_messages;      /* 0: no limit */
     uint64_t max_bytes;         /* 0: no limit */
