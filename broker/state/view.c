@@ -46,6 +46,8 @@ static uint64_t oldest_in_store(const struct machine *m, const struct queue *q, 
             oldest = r.sent_ms;
         store_iterator_next(i);
     }
+    if (store_iterator_error(i, NULL) != ERR_OK) /* it is no older than this */
+        oldest = q->fresh_from_ms[chunk_class];
     store_iterator_close(i);
     return oldest;
 }

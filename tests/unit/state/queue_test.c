@@ -346,6 +346,21 @@ START_TEST(the_oldest_message_is_known_in_memory_or_not)
 }
 END_TEST
 
+START_TEST(the_oldest_message_is_no_younger_while_the_store_cannot_be_read)
+{
+    uint64_t first_ms = rig.now_ms;
+    rig_send_many(&rig, queue, "a", 3);
+    rig_flush(&rig);
+    rig_crash(&rig);
+    rig.now_ms += 1000;
+    rig_send_many(&rig, queue, "b", 3);
+    store_env_fill(rig.env, true); /* what is pending has no space, so that nothing can be looked up */
+    ck_assert_uint_eq(machine_queue_oldest_ms(rig.m, queue), first_ms);
+    store_env_fill(rig.env, false);
+    ck_assert_uint_eq(machine_queue_oldest_ms(rig.m, queue), first_ms);
+}
+END_TEST
+
 START_TEST(a_repeated_send_of_a_producer_is_stored_once)
 {
     struct rig_message in[] = {{.body = "1"}, {.body = "2"}};
@@ -378,6 +393,7 @@ int main(void)
         a_queue_made_used_and_deleted_in_one_entry_leaves_nothing,
         queues_are_listed_by_name_and_in_pages,
         the_oldest_message_is_known_in_memory_or_not,
+        the_oldest_message_is_no_younger_while_the_store_cannot_be_read,
         a_repeated_send_of_a_producer_is_stored_once,
     };
     return rig_main("state/queue", tests, sizeof tests / sizeof tests[0], setup, teardown);
