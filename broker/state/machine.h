@@ -157,7 +157,8 @@ struct queue_waited {
 
 bool machine_queue_find(const struct machine *m, const char *name, struct queue_view *out);
 bool machine_queue_get(const struct machine *m, uint64_t id, struct queue_view *out);
-/* When the oldest message that is ready or in flight was sent; 0 when there is none. Reads the store: not for every send. */
+/* When the oldest message that is ready or in flight was sent; 0 when there is none. Reads the store: not for every send; when that
+ * fails, a time before which no message was sent that is not in memory. */
 uint64_t machine_queue_oldest_ms(const struct machine *m, uint64_t id);
 void machine_queue_waited(const struct machine *m, uint64_t id, struct queue_waited *out); /* since machine_open */
 
@@ -237,7 +238,8 @@ bool machine_accept_sound(struct bytes payload, uint16_t *source);
 
 /* ---------------------------------------------------------------- bodies that outlive the log's window */
 
-/* The lowest entry index that a live message refers to; applied + 1 when there is none. */
+/* No live message refers to an entry below this one; applied + 1 when there is none. It is a bound: up to 16 MiB of messages, or
+ * 32,768 entries, before the first one that is alive. */
 uint64_t machine_first_live(const struct machine *m);
 
 /* Live messages of entries first..last, entry by entry, for spilling them. Works on a snapshot of the store taken by

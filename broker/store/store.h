@@ -1,8 +1,8 @@
 /* RocksDB, and the only place that knows it: one database a node, shared by its shards, with two column families:
  * `state` (the machines' keys) and `bodies` (spilled messages: written once, in order, dropped by range).
  *
- * Durability: its write-ahead log is off. The Raft log is replayed from `store_applied`-like records that the machines
- * write in the same batch as their changes; `store_flush` makes all that was written durable. Every read verifies
+ * Durability: its write-ahead log is off. The Raft log is replayed from the applied index that each machine writes
+ * in the same batch as its changes; `store_flush` makes all that was written durable. Every read verifies
  * RocksDB's checksums; what is corrupt is ERR_CORRUPT with the file that RocksDB names and what to do, and iterators
  * are always asked for their error at the end.
  *
