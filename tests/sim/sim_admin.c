@@ -89,7 +89,7 @@ static void act(struct sim_admin *a, struct shard *s, int queue, unsigned group,
     x->command.done = on_done;
     begin(x);
     if (shard_command(s, &x->command, kind, bytes_of(payload, len), NULL) != ERR_OK)
-        on_done(&x->command, &(struct reply){.kind = kind, .code = ERR_NOT_LEADER, .message = ""});
+        on_done(&x->command, &(struct reply){.kind = (uint8_t)kind, .code = ERR_NOT_LEADER, .message = ""});
 }
 
 /* ---------------------------------------------------------------- what there is to do */
