@@ -165,8 +165,9 @@ static int open_all(struct sim_node *n, struct error *e)
     if (rc != ERR_OK)
         return rc;
     n->port = log_port_create(n->log, wake, n);
+    /* Never full: RocksDB's own flushes are not over at the same point of each run. */
     struct store_options store = {
-        .dir = "/store", .in_memory = true, .env = n->store_env, .cache_bytes = 1 << 20, .memtable_bytes = 1 << 20};
+        .dir = "/store", .in_memory = true, .env = n->store_env, .cache_bytes = 1 << 20, .memtable_bytes = 16 << 20};
     rc = store_open(&store, &n->store, e);
     for (uint16_t i = 0; rc == ERR_OK && i <= SIM_SHARDS; i++) {
         struct shard_options o = {.number = i,
