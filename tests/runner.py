@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PARTS = ["format", "lint", "includes", "unit", "fuzz", "sim", "scenario"]
 UNBUILT_PARTS = ["format", "includes"]
 PARTIAL_PARTS = [*UNBUILT_PARTS, "lint", "unit", "fuzz", "sim"]  # these look at whatever could be built
+SCENARIO_LIBRARIES = ["history.py", "lib.py", "native.py"]
 SANITIZED_PARTS = ["unit", "fuzz", "sim", "scenario"]
 TAP = re.compile(r"^(not )?ok\b[ \t]*(\d+)?[ \t]*-?[ \t]*(.*)$")
 SKIP = re.compile(r"#\s*skip\b", re.IGNORECASE)
@@ -335,9 +336,13 @@ class Run:
         names = os.listdir(folder) if os.path.isdir(folder) else []
         for name in sorted(names):
             path = os.path.join(folder, name)
-            if name.endswith((".sh", ".py")) and os.access(path, os.X_OK) and os.path.isfile(path) and self.wants(name):
+            if not name.endswith((".sh", ".py")) or name in SCENARIO_LIBRARIES or not self.wants(name):
+                continue
+            if os.access(path, os.X_OK):
                 code, text = self.call([path], PYTHONUNBUFFERED="1")
                 self.judge(f"scenario: {name}", code, text, text)
+            else:
+                self.judge(f"scenario: {name}", 1, "", "not executable: chmod +x it, or name it in SCENARIO_LIBRARIES")
 
     # ------------------------------------------------------------ all
 

@@ -161,6 +161,7 @@ struct log {
     pthread_cond_t writer_wake, keeper_wake;
     bool writer_sleeps, stopping;
     bool keeper_due;
+    uint64_t claimed_bytes; /* of the disk, by files next to the log that are being written */
 
     pthread_mutex_t upkeep;
     uint64_t next_id; /* upkeep: counts what segment ids were made of */

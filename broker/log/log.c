@@ -178,9 +178,26 @@ bool log_has_room(const struct log *log)
     return atomic_load_explicit(&log->room, memory_order_relaxed);
 }
 
-int log_free_bytes(struct log *log, uint64_t *out, struct error *e)
+int log_claim_space(struct log *log, uint64_t want, uint64_t part, uint64_t *got, struct error *e)
 {
-    return log->disk->space(log->disk, log->dir, out, e);
+    uint64_t free_bytes;
+    int code = log->disk->space(log->disk, log->dir, &free_bytes, e);
+    if (code != ERR_OK)
+        return code;
+    pthread_mutex_lock(&log->lock);
+    uint64_t most = free_bytes > log->claimed_bytes ? (free_bytes - log->claimed_bytes) / part : 0;
+    *got = want < most ? want : most;
+    log->claimed_bytes += *got;
+    pthread_mutex_unlock(&log->lock);
+    return ERR_OK;
+}
+
+void log_unclaim_space(struct log *log, uint64_t got)
+{
+    pthread_mutex_lock(&log->lock);
+    ASSERT(log->claimed_bytes >= got);
+    log->claimed_bytes -= got;
+    pthread_mutex_unlock(&log->lock);
 }
 
 bool log_above_window(const struct log *log)

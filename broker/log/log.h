@@ -92,7 +92,10 @@ bool log_failed(const struct log *log);               /* any thread: a write or 
 void log_failure(struct log *log, struct error *out); /* any thread */
 bool log_has_room(const struct log *log);             /* any thread, cheap: new messages may be accepted */
 bool log_above_window(const struct log *log);         /* any thread, cheap: bytes are above the window */
-int log_free_bytes(struct log *log, uint64_t *out, struct error *e); /* any thread, asks the file system */
+/* Any thread, asks the file system: at most one `part`th of the space that is free and nobody claimed, for files next to the log. What was
+ * got is given back when they are written. */
+int log_claim_space(struct log *log, uint64_t want, uint64_t part, uint64_t *got, struct error *e);
+void log_unclaim_space(struct log *log, uint64_t got);
 uint64_t log_bytes(const struct log *log); /* any thread: of all segments in use, the reserve not counted */
 
 /* Any thread, once a second: tries again to fill the reserve after the disk was full. */

@@ -322,6 +322,7 @@ void native_group_resume(struct op *op)
 
 enum {
     LISTED_BYTES = 1024, /* about, of a queue in a reply */
+    LISTED_PAGE_BYTES = 16 * 1024 * 1024,
     LISTED_SHARD_BYTES =
         2 * 1024 * 1024, /* of one shard's queues, for settings may be large: a page may have fewer than asked for */
 };
@@ -387,6 +388,18 @@ static void list_at(struct op *op, struct shard *s)
     op_return(op);
 }
 
+/* How many of those found one reply may have. */
+static size_t page_of(const struct listing *x)
+{
+    size_t n = 0;
+    for (size_t bytes = 0; n < x->count && n < x->max && bytes < LISTED_PAGE_BYTES; n++) {
+        if (x->until != NULL && strcmp(x->found[n]->name, x->until) > 0)
+            break;
+        bytes += hato__queue_info__get_packed_size(x->found[n]);
+    }
+    return n;
+}
+
 static void list_home(struct op *op)
 {
     struct listing *x = op->extra;
@@ -400,10 +413,8 @@ static void list_home(struct op *op)
     Hato__QueueListReply body = HATO__QUEUE_LIST_REPLY__INIT;
     Hato__Reply reply = HATO__REPLY__INIT;
     body.queues = x->found;
-    while (body.n_queues < x->count && body.n_queues < x->max &&
-           (x->until == NULL || strcmp(x->found[body.n_queues]->name, x->until) <= 0))
-        body.n_queues++;
-    if (x->count > x->max || x->until != NULL)
+    body.n_queues = page_of(x);
+    if (body.n_queues < x->count || x->until != NULL)
         body.next = x->found[body.n_queues - 1]->name;
     reply.op_case = HATO__REPLY__OP_QUEUES;
     reply.queues = &body;

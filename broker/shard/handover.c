@@ -28,14 +28,24 @@ static void hand_over(struct shard *s)
     shard_ask_turn(s);
 }
 
+/* It gave the lead away, and nobody has said yet that he took it. */
+static bool waits_for_another(const struct shard *s)
+{
+    struct raft_status status;
+    if (!s->handover_begun)
+        return false;
+    raft_status(s->raft, &status);
+    return status.leader == 0;
+}
+
 bool shard_hands_over(const struct shard *s)
 {
-    return s->handover_ticks > 0 && s->elected && !s->stopped && !s->closing;
+    return s->handover_ticks > 0 && !s->stopped && !s->closing && (s->elected || waits_for_another(s));
 }
 
 void shard_handover_try(struct shard *s)
 {
-    if (shard_hands_over(s) && !s->handover_begun && list_empty(&s->proposed))
+    if (shard_hands_over(s) && s->elected && !s->handover_begun && list_empty(&s->proposed))
         hand_over(s);
 }
 
@@ -52,7 +62,7 @@ void shard_retire(struct shard *s)
 {
     struct raft_peer peers[RAFT_PEERS_MAX];
     s->retiring = true;
-    if (s->elected && !s->stopped && raft_peers(s->raft, peers, RAFT_PEERS_MAX) > 1)
+    if (!s->stopped && raft_peers(s->raft, peers, RAFT_PEERS_MAX) > 1) /* it may yet be elected while it stops */
         s->handover_ticks = HANDOVER_TICKS;
     shard_handover_try(s);
 }

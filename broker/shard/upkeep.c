@@ -78,31 +78,42 @@ static int spill_entry(struct spill *sp, struct store_bulk *bulk, struct living 
     return rc;
 }
 
-/* How large the next file may be. */
-static int file_budget(struct spill *sp, uint64_t *out)
+/* Claims what the next file may have. */
+static int claim(struct spill *sp, uint64_t *budget)
 {
-    uint64_t free_bytes;
-    int rc = log_free_bytes(sp->log, &free_bytes, &sp->error);
-    if (rc != ERR_OK)
+    int rc = log_claim_space(sp->log, sp->file_bytes, SPILL_FREE_PART, budget, &sp->error);
+    if (rc != ERR_OK || *budget >= SPILL_FILE_BYTES_MIN || *budget == sp->file_bytes)
         return rc;
-    *out = free_bytes / SPILL_FREE_PART < sp->file_bytes ? free_bytes / SPILL_FREE_PART : sp->file_bytes;
-    if (*out < SPILL_FILE_BYTES_MIN && *out < sp->file_bytes)
-        return error_set(&sp->error, ERR_STORAGE_FULL, "only %llu bytes are free on the disk, they are left to the log",
-                         (unsigned long long)free_bytes);
-    return ERR_OK;
+    log_unclaim_space(sp->log, *budget);
+    return error_set(&sp->error, ERR_STORAGE_FULL, "what little of the disk is free is left to the log");
 }
 
-/* One file of bodies; sp->next is the first that found no room in it, if any. */
+/* The messages of the next entry that has some. */
+static int next_entry(struct spill *sp, struct living *l)
+{
+    int rc = ERR_OK;
+    uint64_t index = sp->next.index;
+    while (rc == ERR_OK && sp->more && sp->next.index == index) {
+        living_add(l, sp->next);
+        rc = machine_spill_next(sp->list, &sp->next, &sp->more, &sp->error);
+    }
+    return rc;
+}
+
+/* One file of bodies; what found no room in it stays in `l`. A first entry may be larger than the budget, if not by much. */
 static int spill_file(struct spill *sp, struct living *l, uint64_t budget)
 {
     struct store_bulk *bulk = NULL;
     int rc = store_bulk_open(sp->store, STORE_BODIES, &bulk, &sp->error);
-    while (rc == ERR_OK && sp->more && store_bulk_bytes(bulk) < budget) {
-        uint64_t index = sp->next.index;
-        while (rc == ERR_OK && sp->more && sp->next.index == index) {
-            living_add(l, sp->next);
-            rc = machine_spill_next(sp->list, &sp->next, &sp->more, &sp->error);
-        }
+    while (rc == ERR_OK && (l->count > 0 || sp->more)) {
+        if (l->count == 0)
+            rc = next_entry(sp, l);
+        uint64_t before = store_bulk_bytes(bulk);
+        if (rc == ERR_OK && before > 0 && before + l->bytes > budget)
+            break;
+        if (rc == ERR_OK && before == 0 && l->bytes > 2 * budget && budget < sp->file_bytes)
+            rc = error_set(&sp->error, ERR_STORAGE_FULL, "an entry of %llu bytes has no room on the disk",
+                           (unsigned long long)l->bytes);
         if (rc == ERR_OK)
             rc = spill_entry(sp, bulk, l);
     }
@@ -112,21 +123,30 @@ static int spill_file(struct spill *sp, struct living *l, uint64_t budget)
     return rc;
 }
 
+static uint64_t reached(const struct spill *sp, const struct living *l)
+{
+    if (l->count > 0)
+        return l->index - 1;
+    return sp->more ? sp->next.index - 1 : sp->last;
+}
+
 /* A round on a disk with little space ends with its first file, so that the log lets go of what that has. */
 static int spill_all(struct spill *sp)
 {
     struct living living = {0};
     bool ample = true;
     int rc = machine_spill_next(sp->list, &sp->next, &sp->more, &sp->error);
-    if (rc == ERR_OK && !sp->more)
-        sp->reached = sp->last;
-    while (rc == ERR_OK && sp->more && ample) {
+    if (rc == ERR_OK)
+        sp->reached = reached(sp, &living);
+    while (rc == ERR_OK && (living.count > 0 || sp->more) && ample) {
         uint64_t budget = 0;
-        rc = file_budget(sp, &budget);
+        rc = claim(sp, &budget);
+        if (rc != ERR_OK)
+            break;
+        rc = spill_file(sp, &living, budget);
+        log_unclaim_space(sp->log, budget);
         if (rc == ERR_OK)
-            rc = spill_file(sp, &living, budget);
-        if (rc == ERR_OK)
-            sp->reached = sp->more ? sp->next.index - 1 : sp->last;
+            sp->reached = reached(sp, &living);
         ample = budget == sp->file_bytes;
     }
     memory_free(living.refs);

@@ -10,8 +10,8 @@ uint64_t exhaust_bits(const struct chunk *c, uint64_t bits);
 /* Does it. The bits are live and in no state; `*moved` are those that left the queue. */
 int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, struct error *e);
 
-/* A message leaves for another queue: into the outbox, with its provenance; it is in no state. A dead letter unless
- * `redriven`. */
+/* A message leaves for another queue: into the outbox, with its provenance; it is in no state. A dead letter when
+ * `redrive` is 0, else moved by that one. */
 int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, uint64_t redrive,
                  struct error *e);
 
