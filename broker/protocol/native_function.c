@@ -19,6 +19,8 @@ struct describing {
     uint16_t shard;
     bool attempts;
     uint32_t max;
+    size_t bytes; /* of all, as they are sent, but for their queues */
+    size_t bytes_max;
     const char *next;
     struct op *op;
 };
@@ -159,6 +161,7 @@ static void add_described(struct describing *x, const struct function_view *f)
 {
     struct described *d = &x->all[x->count++];
     begin_info(x->op, d, f);
+    x->bytes += hato__function_info__get_packed_size(d->info);
     map_put(&x->by_name, bytes_text(d->name), d);
 }
 
@@ -208,7 +211,10 @@ void native_function_show(struct op *op)
     op_visit(op, 0);
 }
 
-enum { LISTED_BYTES = 4096 }; /* about, of a function in a reply */
+enum {
+    LISTED_BYTES = 4096,              /* about, of a function in a reply */
+    LIST_BYTES_MAX = 16 * 1024 * 1024 /* of a page: where it is reached, the next one goes on */
+};
 
 static bool list_one(void *ctx, const struct function_view *f)
 {
@@ -216,7 +222,7 @@ static bool list_one(void *ctx, const struct function_view *f)
     const struct session *s = x->op->session;
     if (strncmp(f->name, s->prefix, s->prefix_len) != 0)
         return strcmp(f->name, s->prefix) < 0;
-    if (x->count == x->max) {
+    if (x->count == x->max || x->bytes >= x->bytes_max) {
         x->next = x->all[x->count - 1].info->name;
         return false;
     }
@@ -232,7 +238,8 @@ static void list_at(struct op *op, struct shard *s)
     snprintf(from, sizeof from, "%s%s", op->session->prefix, after);
     if (catalog_leads(op, s))
         machine_function_each(shard_machine(s), from, list_one, x);
-    unsent_take(op, arena_bytes(&op->arena));
+    if (!unsent_take(op, arena_bytes(&op->arena)))
+        map_close(&x->by_name); /* nobody describes them */
     op_return(op);
 }
 
@@ -247,7 +254,7 @@ void native_function_list(struct op *op)
     }
     uint32_t max = l->max == 0 ? 100 : l->max;
     op_weigh(op, max * (size_t)LISTED_BYTES);
-    begin_describing(op, max);
+    begin_describing(op, max)->bytes_max = unsent_reply_max(op->session->ns->native, LIST_BYTES_MAX);
     op->at = list_at;
     op->home = describe_home;
     op_visit(op, 0);

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Requests that are small on the wire for what it would cost to read them: refused before that, on one node and in a cluster."""
+import struct
+
 import native
 from lib import scenario
 
 MIB = 1 << 20
+FRAME_MAX = 68 * MIB
 REQUEST_MAX = MIB  # of all but Send
 FIELDS_MAX = 10000
 SEND, RECEIVE, ACK, CREATE = 5, 6, 7, 15  # of Request
@@ -92,9 +95,28 @@ def what_is_allowed(s, where, nodes):
         s.equal(f"{where}: and messages with all the attributes that they may have", len(c.send("full", *longest)), 1000)
 
 
+def large_list(s, where, nodes):
+    """More settings of functions than a frame takes, on one page."""
+    names = [f"large-{i:03}" for i in range(600)]
+    headers = [f"X-{i}: " + "v" * 4080 for i in range(32)]
+    listed, largest, after = [], 0, "large-"
+    with native.Connection(nodes[0].port) as c:
+        for name in names:
+            c.call("function_create", name=name, settings={"url": "http://127.0.0.1/", "headers": headers})
+        while after:
+            c.ask("function_list", after=after, max=1000)
+            size, = struct.unpack("<I", c.read(4))
+            page = native.decode("Reply", c.read(size))["functions"]
+            listed += [one["name"] for one in page["functions"]]
+            largest = max(largest, size)
+            after = page["next"]
+    s.equal(f"{where}: a list of functions with large settings has all of them", listed, names)
+    s.check(f"{where}: on pages that fit into a frame", largest <= FRAME_MAX, f"{largest / MIB:.0f} MiB")
+
+
 with scenario() as scene:
     alone = [scene.broker()]
     cluster = scene.cluster(3)
     for which, those in (("alone", alone), ("in a cluster", cluster)):
-        for part in (large_requests, many_fields, what_is_allowed):
+        for part in (large_requests, many_fields, what_is_allowed, large_list):
             part(scene, which, those)
