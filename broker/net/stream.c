@@ -283,6 +283,7 @@ static void swap_out(struct stream *s)
 static void start_write(struct stream *s)
 {
     swap_out(s);
+    s->begun += s->writing.len;
     uv_buf_t buf = uv_buf_init((char *)s->writing.data, (unsigned)s->writing.len);
     int n = uv_try_write((uv_stream_t *)&s->tcp, &buf, 1);
     if (n < 0 && n != UV_EAGAIN) {
@@ -461,6 +462,11 @@ size_t stream_backlog(const struct stream *s)
 size_t stream_unsent(const struct stream *s)
 {
     return s->out.len + uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp);
+}
+
+uint64_t stream_taken(const struct stream *s)
+{
+    return s->begun - uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp);
 }
 
 void stream_pause(struct stream *s)

@@ -62,6 +62,7 @@ struct stream {
     struct buffer out;     /* what this turn wrote */
     struct buffer writing; /* what the kernel has not taken yet */
     size_t written;        /* of `writing`, already taken */
+    uint64_t begun;        /* bytes that were ever in `writing` */
     uv_write_t write;
     size_t backlog_max;
     size_t backlog_pause;         /* STREAM_BACKLOG_PAUSE, unless the owner sets it */
@@ -112,6 +113,8 @@ void stream_put(struct stream *s, const void *data, size_t len);
 
 size_t stream_backlog(const struct stream *s); /* bytes put and not taken by the kernel, as of the last write's end */
 size_t stream_unsent(const struct stream *s);  /* the same as of now: tells whether it moves */
+uint64_t
+stream_taken(const struct stream *s); /* bytes the kernel ever took, as of now: the same while the peer reads nothing */
 
 /* Stops and goes on reading, for an owner with too much in hand. What the parser left before the pause is given to it again,
  * though nothing more may come. */

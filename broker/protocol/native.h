@@ -27,6 +27,8 @@ enum {
         512 * 1024 * 1024,                /* of replies not read by their peers, of all connections: native_unsent.c */
     NATIVE_UNSENT_REPLY_MAX = 256 * 1024, /* of a reply while there is more than half of that; at least a message */
     NATIVE_UNSENT_AGAIN_MS = 50,          /* between looks whether there is less */
+    NATIVE_UNSENT_LOOK_MS = 1000,         /* between looks for who reads nothing */
+    NATIVE_UNSENT_DEAF_MS = 30 * 1000,    /* who reads nothing for as long, while there is all of that, is closed */
     NATIVE_PREFACE_MS = 10 * 1000,        /* a connection that has not sent its first bytes by then is closed */
 };
 
@@ -77,6 +79,8 @@ struct native_seat {
     struct list sessions;
     struct list unsent_waits; /* struct unsent_wait */
     struct alarm unsent_again;
+    struct alarm unsent_look;
+    bool unsent_full;     /* as of the last look */
     struct alarm give_up; /* on peers that don't read, when closing */
     size_t session_count; /* also those whose connection is gone and whose requests are not home yet */
     void (*closed)(struct native_seat *ns);

@@ -186,11 +186,11 @@ static void on_unsent_again(struct unsent_wait *w, bool may)
     relay_drained(w->session->routes);
 }
 
-static bool client_reads(struct session *s)
+static bool client_reads(struct session *s, size_t frame_bytes)
 {
     if (stream_backlog(&s->stream) > STREAM_BACKLOG_PAUSE)
         return false;
-    if (unsent_may(s))
+    if (unsent_may_pass(s, frame_bytes))
         return true;
     s->relays_wait.session = s;
     s->relays_wait.again = on_unsent_again;
@@ -206,7 +206,7 @@ static size_t on_data(struct call *call, struct bytes in)
     while (cursor_left(&c) >= FRAME_HEAD && !call->stream.closing) {
         struct cursor head = c;
         uint32_t len = cursor_u32(&head);
-        if (!client_reads(r->session)) {
+        if (!client_reads(r->session, len)) {
             stream_pause(&call->stream);
             break;
         }

@@ -13,6 +13,7 @@ static void end_if_closed(struct native_seat *ns)
     void (*closed)(struct native_seat *) = ns->closed;
     ns->closed = NULL;
     alarm_clear(&ns->alarms, &ns->give_up);
+    alarm_clear(&ns->alarms, &ns->unsent_look);
     closed(ns);
 }
 
@@ -271,6 +272,7 @@ int native_seat_open(struct native_seat *ns, struct native *native, struct seat 
 int native_seat_start(struct native_seat *ns, struct error *e)
 {
     ns->listening = true;
+    unsent_watch(ns);
     return listener_start(&ns->listener, e);
 }
 

@@ -40,6 +40,8 @@ struct session {
     bool paused;
     atomic_bool behind;             /* the peer does not read what it is sent; set and cleared at home, read anywhere */
     struct unsent_wait relays_wait; /* at home: the relays are not read meanwhile */
+    uint64_t taken;                 /* of the stream, at the last look for who reads nothing */
+    uint64_t taken_ms;              /* when it was not so yet */
     struct list parked;             /* parcels of streams that wait for the peer to read */
     char prefix[IDENTITY_NAME_MAX + 1]; /* "account:region:" */
     size_t prefix_len;
@@ -152,6 +154,11 @@ bool unsent_take(struct op *op, size_t bytes);
 void unsent_wait(struct native_seat *here, struct unsent_wait *w);
 void unsent_forget(struct native_seat *here, struct unsent_wait *w);
 void unsent_refuse(struct error *e);
+
+/* Closes those who read nothing while nobody may be given more, from now on. */
+void unsent_watch(struct native_seat *here);
+/* Whether a reply of another node may be passed on: a small one, too, where there is no room for more. At home. */
+bool unsent_may_pass(const struct session *s, size_t bytes);
 
 /* ---------------------------------------------------------------- operations */
 

@@ -3,7 +3,11 @@
  *
  *   up to half of NATIVE_UNSENT_BYTES_MAX    all are answered
  *   up to it                                 those who have read what they were sent, with replies of NATIVE_UNSENT_REPLY_MAX
- *   beyond                                   nobody
+ *   beyond                                   nobody, but with the small replies of other nodes where what was sent is read: those to
+ *                                            sends and acks must not depend on who leads
+ *
+ * Who has more than STREAM_KEPT_FREE to read, and reads none of it for NATIVE_UNSENT_DEAF_MS of the last, is closed: what others wait for
+ * does not hang on it for ever.
  *
  * Who is not answered is refused with ERR_OVERLOADED; streams pause. A stream's bytes are counted by net/stream.c, a reply's by its
  * op until it is put there. Receives are not asked for how much they will bring: what is fetched for them at the time may come on
@@ -28,6 +32,13 @@ bool unsent_may(const struct session *s)
         return true;
     return bytes_of_all(n) < n->unsent.bytes_max &&
            atomic_load_explicit(&s->stream.unsent_counted, memory_order_relaxed) == 0;
+}
+
+bool unsent_may_pass(const struct session *s, size_t bytes)
+{
+    bool small =
+        bytes <= STREAM_KEPT_FREE && atomic_load_explicit(&s->stream.unsent_counted, memory_order_relaxed) == 0;
+    return small || unsent_may(s);
 }
 
 size_t unsent_reply_max(const struct native *n, size_t max)
@@ -107,4 +118,34 @@ void unsent_forget(struct native_seat *here, struct unsent_wait *w)
     list_remove(&here->unsent_waits, &w->link);
     if (list_empty(&here->unsent_waits))
         alarm_clear(&here->alarms, &here->unsent_again);
+}
+
+/* ---------------------------------------------------------------- who reads nothing */
+
+static void look_at(struct session *s, uint64_t now, bool first)
+{
+    uint64_t taken = stream_taken(&s->stream);
+    bool owes = atomic_load_explicit(&s->stream.unsent_counted, memory_order_relaxed) > 0;
+    if (first || !owes || taken != s->taken) {
+        s->taken = taken;
+        s->taken_ms = now;
+    } else if (now - s->taken_ms >= NATIVE_UNSENT_DEAF_MS) {
+        stream_close(&s->stream);
+    }
+}
+
+static void on_look(struct alarm *a)
+{
+    struct native_seat *here = CONTAINER_OF(a, struct native_seat, unsent_look);
+    bool first = !here->unsent_full;
+    here->unsent_full = bytes_of_all(here->native) >= here->native->unsent.bytes_max;
+    if (here->unsent_full)
+        for (struct list_link *l = list_first(&here->sessions); l != NULL; l = list_next(&here->sessions, l))
+            look_at(CONTAINER_OF(l, struct session, link), uv_now(&here->seat->loop.uv), first);
+    unsent_watch(here);
+}
+
+void unsent_watch(struct native_seat *here)
+{
+    alarm_set(&here->alarms, &here->unsent_look, NATIVE_UNSENT_LOOK_MS, on_look);
 }
