@@ -3,8 +3,9 @@
  *
  *   up to half of NATIVE_UNSENT_BYTES_MAX    all are answered
  *   up to it                                 those who have read what they were sent, with replies of NATIVE_UNSENT_REPLY_MAX
- *   beyond                                   nobody, but with the small replies of other nodes where what was sent is read: those to
- *                                            sends and acks must not depend on who leads
+ *   beyond                                   nobody, but with what other nodes send in pieces of NATIVE_UNSENT_REPLY_MAX where what was
+ *                                            sent is read: sends and acks that they answer must not wait behind it. Behind a larger
+ *                                            reply, asked for before, they do
  *
  * Who has more than STREAM_KEPT_FREE to read, and reads none of it for NATIVE_UNSENT_DEAF_MS of the last, is closed: what others wait for
  * does not hang on it for ever.
@@ -37,7 +38,7 @@ bool unsent_may(const struct session *s)
 bool unsent_may_pass(const struct session *s, size_t bytes)
 {
     bool small =
-        bytes <= STREAM_KEPT_FREE && atomic_load_explicit(&s->stream.unsent_counted, memory_order_relaxed) == 0;
+        bytes <= NATIVE_UNSENT_REPLY_MAX && atomic_load_explicit(&s->stream.unsent_counted, memory_order_relaxed) == 0;
     return small || unsent_may(s);
 }
 

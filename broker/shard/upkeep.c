@@ -109,9 +109,10 @@ static int spill_file(struct spill *sp, struct living *l, uint64_t budget)
         if (l->count == 0)
             rc = next_entry(sp, l);
         uint64_t before = store_bulk_bytes(bulk);
-        if (rc == ERR_OK && before > 0 && before + l->bytes > budget)
+        uint64_t most = 2 * l->bytes; /* an entry that is written whole is half alive at least */
+        if (rc == ERR_OK && before > 0 && before + most > budget)
             break;
-        if (rc == ERR_OK && before == 0 && l->bytes > 2 * budget && budget < sp->file_bytes)
+        if (rc == ERR_OK && before == 0 && most > 2 * budget && budget < sp->file_bytes)
             rc = error_set(&sp->error, ERR_STORAGE_FULL, "an entry of %llu bytes has no room on the disk",
                            (unsigned long long)l->bytes);
         if (rc == ERR_OK)
