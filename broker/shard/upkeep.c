@@ -204,7 +204,8 @@ void shard_upkeep(struct shard *s)
     if (s->stopped || s->closing || s->spilling || shard_join_holds_spill(s))
         return;
     uint64_t want = 0;
-    if (log_above_window(s->options.log))
+    /* On a disk that is nearly full the window is more than there is room for. */
+    if (log_above_window(s->options.log) || !log_has_room(s->options.log))
         want = log_oldest_index(s->log, SPILL_ROUND_BYTES);
     if (want > machine_applied(s->machine))
         want = machine_applied(s->machine);

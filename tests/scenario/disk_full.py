@@ -157,6 +157,16 @@ def store_is_full(s, b, disk):
         s.check("queues, too", set(names) >= {f"wide-{number}" for number in range(made)}, (len(names), made))
 
 
+def window_larger_than_the_disk(s, b):
+    """The log may have more than there is; what nobody needs of it goes all the same."""
+    with native.Connection(b.port) as c:
+        c.call("queue_create", name="jobs")
+        fill_for_good(s, b, c, "jobs")
+        c.call("queue_purge", name="jobs")
+        s.wait_for("sends to be accepted again", lambda: c.code("send", queue="jobs", messages=[{"body": b"y"}]) == native.OK)
+        s.check("a purge makes room, however large the log may be", b.json("status")["accepts_sends"])
+
+
 with scenario() as scene:
     with small_disk(scene.path("disk")) as place:
         broker = scene.broker(*FLAGS, start=False)
@@ -171,3 +181,9 @@ with scenario() as scene:
         broker.start()
         store_is_full(scene, broker, place)
         scene.equal("it stops in order, too", broker.stop(), 0)
+    with small_disk(scene.path("narrow-disk")) as place:
+        broker = scene.broker("--log-window", "1GiB", "--log-segment", "4MiB", "--disk-reserve", "24MiB", name="narrow", start=False)
+        broker.data = os.path.join(place, "data")
+        broker.start()
+        window_larger_than_the_disk(scene, broker)
+        scene.equal("it stops in order likewise", broker.stop(), 0)
