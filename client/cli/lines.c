@@ -38,7 +38,8 @@ struct lines {
     uint64_t line; /* number of the last line sent */
     uint64_t sent;
     uint64_t duplicates;
-    struct buffer failed; /* the numbers of lines not stored, as uint64_t, in the order told */
+    struct buffer failed; /* the numbers of lines not stored, or in doubt, as uint64_t, in the order told */
+    uint64_t in_doubt;    /* of them: those that may have been stored */
     uint64_t bytes;       /* of bodies stored */
     uint64_t input_bytes; /* taken from the input */
     enum exit_code code;
@@ -79,6 +80,8 @@ static void on_sent(void *user, const struct hato_reply *reply)
         s->duplicates += reply->sent[0].duplicate;
     } else {
         buffer_put(&s->failed, &l->number, sizeof l->number);
+        s->in_doubt += reply->error.code == HATO_TIMEOUT || reply->error.code == HATO_UNKNOWN_OUTCOME ||
+                       reply->error.code == HATO_CLOSED;
         s->stopped = true;
         tell_failure(s, l, &reply->error);
     }
@@ -214,6 +217,7 @@ static void tell_end_json(const struct lines *s, uint64_t ms)
     json_number(&j, "sent", s->sent);
     json_number(&j, "duplicates", s->duplicates);
     json_number(&j, "failed", failed_count(s));
+    json_number(&j, "in_doubt", s->in_doubt);
     json_number(&j, "bytes", s->bytes);
     json_number(&j, "ms", ms);
     json_list(&j, "failed_lines");
@@ -233,8 +237,12 @@ static void tell_end_json(const struct lines *s, uint64_t ms)
 static void tell_failed(const struct lines *s)
 {
     char count[TEXT_MAX];
+    char doubt[TEXT_MAX];
     fprintf(stderr, "hato: %s %s not stored", text_count(failed_count(s), count),
             failed_count(s) == 1 ? "line was" : "lines were");
+    if (s->in_doubt > 0)
+        fprintf(stderr, ", or may have been all the same (%s without an answer: look before sending them again)",
+                text_count(s->in_doubt, doubt));
     bool begun = false;
     struct range r;
     for (size_t at = 0; next_range(s, &at, &r);) {
