@@ -240,7 +240,7 @@ START_TEST(lines_are_sent_each_and_counted)
 {
     ck_assert_int_eq(RUN_INPUT("one\ntwo\r\n\nlast without end", "send", "jobs", "--lines", "--window", "2", "--json"),
                      EXIT_DONE);
-    ck_assert_ptr_nonnull(strstr(out, "{\"sent\":4,\"duplicates\":0,\"failed\":0,\"bytes\":"));
+    ck_assert_ptr_nonnull(strstr(out, "{\"sent\":4,\"duplicates\":0,\"failed\":0,\"in_doubt\":0,\"bytes\":"));
 }
 END_TEST
 
@@ -260,7 +260,8 @@ START_TEST(lines_that_were_not_stored_are_all_told)
     ck_assert_msg(strstr(err, "6 lines were not stored: 1-3, 5, 7-8; reading stopped after line 8\n") != NULL, "%s",
                   err);
     ck_assert_int_eq(RUN_INPUT("refuse\ntwo\nrefuse\nrefuse\n", "send", "jobs", "--lines", "--json"), EXIT_PARTLY);
-    ck_assert_msg(strstr(out, "{\"sent\":1,\"duplicates\":0,\"failed\":3,\"bytes\":3,") == out, "%s", out);
+    ck_assert_msg(strstr(out, "{\"sent\":1,\"duplicates\":0,\"failed\":3,\"in_doubt\":0,\"bytes\":3,") == out, "%s",
+                  out);
     ck_assert_msg(strstr(out, ",\"failed_lines\":[[1,1],[3,4]]}") != NULL, "%s", out);
 }
 END_TEST
