@@ -1,19 +1,22 @@
 /* A long backlog: memory while it grows and shrinks, receive speed at its depth against that of a short queue, restarts. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "bench/broker.h"
 #include "bench/command.h"
 #include "bench/target.h"
 
+enum { BACKLOG_ROUNDS = 3 }; /* of short and deep in turn, so that both meet the disk in the same state */
+
 struct backlog {
     const struct settings *s;
     struct target target;
     struct hato_client *client;
-    double short_rate; /* receive+ack, of a queue no longer than the sample */
-    double send_rate;  /* of the whole backlog */
-    double deep_rate;  /* receive+ack at its depth */
-    double again_rate; /* the same after the restarts */
+    double short_rates[BACKLOG_ROUNDS]; /* receive+ack, of a queue no longer than the sample, beside the backlog */
+    double deep_rates[BACKLOG_ROUNDS];  /* receive+ack at its depth */
+    double send_rate;                   /* of the whole backlog */
+    double again_rate;                  /* as deep, after the restarts */
     double restart_seconds;
     double crash_restart_seconds;
     uint64_t memory_bytes; /* with the whole backlog */
@@ -71,16 +74,26 @@ static int backlog_restart(struct backlog *b, bool kill, double *seconds, struct
     return rc;
 }
 
+static int backlog_receive(struct backlog *b, struct error *e)
+{
+    const uint64_t sample = b->s->sample;
+    int rc = ERR_OK;
+    for (int i = 0; rc == ERR_OK && i < BACKLOG_ROUNDS; i++) {
+        rc = backlog_load(b, "bench-short", DRIVER_SEND, sample, NULL, e);
+        if (rc == ERR_OK)
+            rc = backlog_load(b, "bench-short", DRIVER_RECEIVE, sample, &b->short_rates[i], e);
+        if (rc == ERR_OK)
+            rc = backlog_load(b, "bench-deep", DRIVER_RECEIVE, sample, &b->deep_rates[i], e);
+    }
+    return rc;
+}
+
 static int backlog_measure(struct backlog *b, struct error *e)
 {
     const uint64_t sample = b->s->sample;
-    int rc = backlog_load(b, "bench-short", DRIVER_SEND, sample, NULL, e);
+    int rc = backlog_load(b, "bench-deep", DRIVER_SEND, b->s->messages, &b->send_rate, e);
     if (rc == ERR_OK)
-        rc = backlog_load(b, "bench-short", DRIVER_RECEIVE, sample, &b->short_rate, e);
-    if (rc == ERR_OK)
-        rc = backlog_load(b, "bench-deep", DRIVER_SEND, b->s->messages, &b->send_rate, e);
-    if (rc == ERR_OK)
-        rc = backlog_load(b, "bench-deep", DRIVER_RECEIVE, sample, &b->deep_rate, e);
+        rc = backlog_receive(b, e);
     if (rc == ERR_OK)
         rc = backlog_watch(b, e);
     uint64_t full = b->memory_bytes;
@@ -100,13 +113,25 @@ static int backlog_measure(struct backlog *b, struct error *e)
     return rc;
 }
 
-static void backlog_report(const struct backlog *b, struct report *r)
+static int compare_rates(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double rates[BACKLOG_ROUNDS])
+{
+    qsort(rates, BACKLOG_ROUNDS, sizeof rates[0], compare_rates);
+    return rates[BACKLOG_ROUNDS / 2];
+}
+
+static void backlog_report(struct backlog *b, struct report *r)
 {
     target_report(&b->target, b->s, "backlog", r);
     report_number(r, "messages", REPORT_COUNT, (double)b->s->messages);
     report_number(r, "send_rate", REPORT_PER_SECOND, b->send_rate);
-    report_number(r, "short_rate", REPORT_PER_SECOND, b->short_rate);
-    report_number(r, "deep_rate", REPORT_PER_SECOND, b->deep_rate);
+    report_number(r, "short_rate", REPORT_PER_SECOND, median(b->short_rates));
+    report_number(r, "deep_rate", REPORT_PER_SECOND, median(b->deep_rates));
     report_number(r, "deep_rate_after_restart", REPORT_PER_SECOND, b->again_rate);
     report_number(r, "memory", REPORT_BYTES, (double)b->memory_bytes);
     report_number(r, "memory_peak", REPORT_BYTES, (double)b->memory_peak_bytes);
@@ -119,9 +144,10 @@ static int command_run_backlog(const struct settings *s, struct report *r, struc
     struct backlog b = {.s = s};
     if (s->spawn == NULL)
         return error_field(e, ERR_INVALID, "spawn", "--spawn PROGRAM is needed: the broker is restarted");
-    /* Twice the sample is received, and something must be left to find after the restarts. */
-    if (s->sample == 0 || s->messages <= 2 * s->sample)
-        return error_field(e, ERR_INVALID, "messages", "--messages is more than twice --sample, which is at least 1");
+    /* Something must be left to find after the restarts. */
+    if (s->sample == 0 || s->messages / (BACKLOG_ROUNDS + 1) <= s->sample)
+        return error_field(e, ERR_INVALID, "messages", "--messages is more than %d times --sample, which is at least 1",
+                           BACKLOG_ROUNDS + 1);
     int rc = target_open(&b.target, s, e);
     if (rc != ERR_OK)
         return rc;

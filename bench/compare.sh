@@ -29,7 +29,7 @@ has() { [[ ",$1," == *",$2,"* ]]; }
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --quick) rounds=1 duration=2s warmup=500ms fill=50k pushed=50k queues=10k backlog=300k sample=100k ;;
+    --quick) rounds=1 duration=2s warmup=500ms fill=50k pushed=50k queues=10k backlog=300k sample=50k ;;
     --full) backlog=20m sample=500k ;;
     --json) json=--json ;;
     --help) usage; exit 0 ;;

@@ -40,7 +40,7 @@ static const struct setting settings[] = {
     {"loops", NUMBER, AT(loops), 1, 64, "N", "threads that own connections and shards (1 for every 4 cores)"},
     {"log-window", SIZE, AT(log_window), 64 * MIB, 1024 * GIB, "SIZE", "log kept before bodies are spilled (1GiB)"},
     {"log-segment", SIZE, AT(log_segment), MIB, GIB, "SIZE", "size of a log file (64MiB)"},
-    {"disk-reserve", SIZE, AT(disk_reserve), 0, 1024 * GIB, "SIZE", "free disk below which sends are refused (256MiB)"},
+    {"disk-reserve", SIZE, AT(disk_reserve), 0, 1024 * GIB, "SIZE", "free disk below which sends are refused (256MiB); two of --log-segment at least"},
     {"cache", SIZE, AT(cache), MIB, 1024 * GIB, "SIZE", "cache of the store (32MiB)"},
     {"log-level", LEVEL, AT(log_level), 0, 0, "LEVEL", "error, warn, info or debug (info)"},
     {"log-format", FORMAT, AT(log_format), 0, 0, "FORMAT", "logfmt or json (logfmt)"},

@@ -150,6 +150,8 @@ static enum exit_code watch_until_end(struct run *r, const char *id, struct watc
         if (running && !r->globals.json)
             fprintf(stderr, "it goes on in the broker; stop it with: hato redrive %s --cancel\n",
                     r->arguments.items[0]);
+        if (d != NULL && strcmp(d->state, "cancelled") == 0)
+            code = EXIT_REFUSED; /* by somebody else: what was asked for is not done */
         hato_reply_destroy(reply);
         return running ? EXIT_STOPPED : code;
     }

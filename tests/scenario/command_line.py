@@ -112,6 +112,21 @@ def redrives(s, b):
     s.equal("there is none to cancel now", (done.returncode, error_of(done)["code"]), (REFUSED, "not_found"))
 
 
+def a_redrive_that_is_cancelled(s, b):
+    """Whoever waits for it learns that it did not do what it was to do."""
+    b.hato("queue", "create", "slow-dead")
+    b.hato("send", "slow-dead", *range(100))
+    waiter = subprocess.Popen([*program("hato"), "--server", b.server, "redrive", "slow-dead", "--to", "jobs", "--rate", "1"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    s.wait_for("the redrive to run", lambda: any(one["state"] == "running" for one in b.json("redrive", "slow-dead", "--list")))
+    b.hato("redrive", "slow-dead", "--cancel")
+    told = waiter.communicate()[0]
+    s.check("a redrive that somebody cancels ends as refused, and says what it moved",
+            waiter.returncode == REFUSED and told.startswith("cancelled: moved "), f"{waiter.returncode} {told}")
+    b.hato("queue", "delete", "slow-dead", "--yes")
+    b.hato("queue", "purge", "jobs")
+
+
 def functions(s, b):
     made = b.json("function", "create", "resize", "--url", "http://127.0.0.1:9/", "--format", "lambda", "--header",
                   "X-Key: 1", "--secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -354,6 +369,6 @@ def flags_of_the_broker(s, b):
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (queues, messages, input_and_output, redrives, functions, completion, pipes, ctrl_c, live_view, asks_a_person,
-                 example_of_cancel, delays, broker_itself, wrong, flags_of_the_broker):
+    for part in (queues, messages, input_and_output, redrives, a_redrive_that_is_cancelled, functions, completion, pipes,
+                 ctrl_c, live_view, asks_a_person, example_of_cancel, delays, broker_itself, wrong, flags_of_the_broker):
         part(scene, broker)

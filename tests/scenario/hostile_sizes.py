@@ -3,7 +3,7 @@
 import struct
 
 import native
-from lib import scenario
+from lib import memory_bound, scenario
 
 MIB = 1 << 20
 FRAME_MAX = 68 * MIB
@@ -12,12 +12,6 @@ FIELDS_MAX = 10000
 SEND, RECEIVE, ACK, CREATE = 5, 6, 7, 15  # of Request
 UNKNOWN = native.tagged(14, native.VARINT, b"\x01")  # two bytes
 assert len(UNKNOWN) == 2
-
-
-def peak(b):
-    """The most memory it has had, in bytes."""
-    with open(f"/proc/{b.pid()}/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
 
 
 def operation(number, name, fields, more=b""):
@@ -41,7 +35,7 @@ def code(c, raw):
 
 
 def large_requests(s, where, nodes):
-    before = [peak(b) for b in nodes]
+    before = [b.memory_peak() for b in nodes]
     filler = UNKNOWN * (60 * MIB // 2)
     with native.Connection(nodes[0].port) as c:
         c.call("queue_create", name="sizes")
@@ -56,8 +50,8 @@ def large_requests(s, where, nodes):
                 ("a queue with a megabyte of user data", operation(CREATE, "QueueCreate", {"name": "fat", "settings": {
                     "user_data": bytes(REQUEST_MAX)}}), native.TOO_LARGE)):
             s.equal(f"{where}: {what} is refused, and the connection goes on", (code(c, raw), c.call("ping")), (wanted, {}))
-        grown = max(peak(b) - least for b, least in zip(nodes, before))
-        s.check(f"{where}: and took no more memory than to come in", grown < 400 * MIB, f"{grown / MIB:.0f} MiB")
+        grown = max(b.memory_peak() - least for b, least in zip(nodes, before))
+        s.check(f"{where}: and took no more memory than to come in", grown < memory_bound(400 * MIB), f"{grown / MIB:.0f} MiB")
     with native.Connection(nodes[0].port) as c:
         c.write(request(c, filler)[1])
         reply = c.read_reply()

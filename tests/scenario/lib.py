@@ -23,6 +23,7 @@ import http.client
 import http.server
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -37,6 +38,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 HANG_SECONDS = 300
 POLL_SECONDS = 0.02
 SHOWN_LINES = 40
+PORT_FIRST = 10000
 
 
 def build_directory():
@@ -55,14 +57,26 @@ def program(name):
 
 
 def free_ports(count):
-    """Ports that nobody listens on now; all are held at once, so that they differ."""
-    with contextlib.ExitStack() as held:
-        ports = []
-        for _ in range(count):
-            listener = held.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(listener.getsockname()[1])
-        return ports
+    """Ports that nobody listens on now. Not of those the kernel gives to connections: one of these might take it in between."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first_of_kernel = int(file.read().split()[0])
+    ports = []
+    for port in random.sample(range(PORT_FIRST, first_of_kernel), first_of_kernel - PORT_FIRST):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise Failure(f"no {count} free ports from {PORT_FIRST} to {first_of_kernel}")
+
+
+def memory_bound(size):
+    """What a broker may take that needs `size` bytes by itself: a sanitizer keeps shadows, and what was freed."""
+    return size * {"address": 4, "thread": 8}.get(os.environ.get("HATO_SANITIZE"), 1)
 
 
 class Failure(Exception):
@@ -121,6 +135,11 @@ class Broker:
 
     def pid(self):
         return self.process.pid
+
+    def memory_peak(self):
+        """The most memory it has had, in bytes."""
+        with open(f"/proc/{self.pid()}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -4,7 +4,7 @@ were to get is given to others."""
 import re
 
 import native
-from lib import scenario
+from lib import memory_bound, scenario
 
 MIB = 1 << 20
 LEFT = ("ready", "in_flight", "delayed")
@@ -39,7 +39,7 @@ def a_stream_that_is_not_read(s, b, c):
     served(s, b, "a stream with much credit is not read")
     counts = c.counts("streamed")
     s.check("it is given a few messages, not all it has credit for", counts["in_flight"] < 150, counts)
-    s.check("and costs no more memory than that", memory(b) - before < 96 * MIB, f"{(memory(b) - before) / MIB:.0f} MiB")
+    s.check("and costs no more memory than that", memory(b) - before < memory_bound(96 * MIB), f"{(memory(b) - before) / MIB:.0f} MiB")
     slow.close()
     got = []
     s.wait_for("all messages to come to somebody who reads",
@@ -62,7 +62,7 @@ def streams_by_the_dozen(s, b, c):
         for _ in range(5):
             one.ask("stream_open", queue="many", credit=100000)
     served(s, b, "a hundred streams are not read")
-    s.check("a hundred such streams are bounded by what there is", memory(b) - before < 200 * MIB,
+    s.check("a hundred such streams are bounded by what there is", memory(b) - before < memory_bound(200 * MIB),
             f"{(memory(b) - before) / MIB:.0f} MiB")
     for one in slow:
         one.close()
@@ -76,7 +76,7 @@ def replies_that_are_not_read(s, b, c):
     s.wait_for("the broker to answer", lambda: c.counts("pipelined")["in_flight"] > 0)
     served(s, b, "300 pipelined receives are not read")
     grown = memory(b) - before
-    s.check("hundreds of replies to one connection are bounded, too", grown < 160 * MIB, f"{grown / MIB:.0f} MiB")
+    s.check("hundreds of replies to one connection are bounded, too", grown < memory_bound(160 * MIB), f"{grown / MIB:.0f} MiB")
     slow.close()
     got = set()
     s.wait_for("all messages to come to somebody who reads",
@@ -100,14 +100,9 @@ def requests_whose_replies_pile_up(s, b, c):
     except TimeoutError:
         pass
     s.check("a connection that does not read its replies is not read any more", sent < 1000000, sent)
-    s.check("and costs little", memory(b) - before < 64 * MIB, f"{(memory(b) - before) / MIB:.0f} MiB after {sent} requests")
+    s.check("and costs little", memory(b) - before < memory_bound(64 * MIB), f"{(memory(b) - before) / MIB:.0f} MiB after {sent} requests")
     served(s, b, "it waits")
     slow.close()
-
-
-def peak(b):
-    with open(f"/proc/{b.pid()}/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
 
 
 def deaf_connections(b, count):
@@ -130,7 +125,7 @@ def many_peeks_that_are_not_read(s, b, c, before):
         for _ in range(3):
             one.ask("peek", queue="peeked", max_messages=15)
     served(s, b, "80 connections don't read 240 peeks of 15 MiB")
-    s.check("replies to all connections are bounded together", peak(b) - before < BOUND, f"{(peak(b) - before) / MIB:.0f} MiB")
+    s.check("replies to all connections are bounded together", b.memory_peak() - before < memory_bound(BOUND), f"{(b.memory_peak() - before) / MIB:.0f} MiB")
     s.wait_for("some of them to be refused", lambda: re.search(r"^hato_refused_total [1-9]", b.get("/metrics")[1], re.MULTILINE))
     answered = [one.read_reply() for one in deaf for _ in range(3)]
     refused = [reply["error"]["code"] for reply in answered if reply["error"] is not None]
@@ -147,8 +142,8 @@ def many_streams_that_are_not_read(s, b, c, before):
     served(s, b, "100 streams are not read")
     s.wait_for("as many messages as may to be under way", lambda: c.counts("wide")["in_flight"] > 200)
     served(s, b, "100 streams have got what they may")
-    s.check("streams pause when all connections together have too much to read", peak(b) - before < BOUND,
-            f"{(peak(b) - before) / MIB:.0f} MiB")
+    s.check("streams pause when all connections together have too much to read", b.memory_peak() - before < memory_bound(BOUND),
+            f"{(b.memory_peak() - before) / MIB:.0f} MiB")
     close(deaf)
 
 
@@ -160,7 +155,7 @@ def many_receives_that_are_not_read(s, b, c, before):
             one.ask("receive", queue="wide", max_messages=20, wait_ms=600000)
     s.wait_for("messages to be given", lambda: c.counts("wide")["in_flight"] > 200)
     served(s, b, "60 connections don't read 120 receives of 20 MiB")
-    s.check("receives are bounded likewise", peak(b) - before < BOUND, f"{(peak(b) - before) / MIB:.0f} MiB")
+    s.check("receives are bounded likewise", b.memory_peak() - before < memory_bound(BOUND), f"{(b.memory_peak() - before) / MIB:.0f} MiB")
     close(deaf)
     got = set()
     s.wait_for("all messages to come to somebody who reads",
@@ -208,7 +203,7 @@ def whoever_leads(s):
         s.check("nothing was read meanwhile", unsent(here) >= UNSENT, unsent(here))
         s.equal("sends and acks are answered whoever leads", (sent, codes), ([1] * 24, [[]] * 24))
         s.equal("what would be large is refused", c.code("receive", queue=queues[0], wait_ms=0), native.OVERLOADED)
-        s.check("memory is bounded", peak(here) - before < UNSENT + 384 * MIB, f"{(peak(here) - before) / MIB:.0f} MiB")
+        s.check("memory is bounded", here.memory_peak() - before < memory_bound(UNSENT + 384 * MIB), f"{(here.memory_peak() - before) / MIB:.0f} MiB")
         s.wait_for("those who read nothing to be closed", lambda: unsent(here) < UNSENT)
         s.equal("then all is given again", [len(c.drain(queue)) for queue in queues], [1] * 24)
     close(deaf)
