@@ -41,7 +41,8 @@ static int open_storage(struct node *n, struct error *e)
     struct log_options log = {.disk = n->disk, .dir = path, .seed = node_random(), .threaded = true, .compress = true};
     log.segment_bytes = n->options.segment_bytes;
     log.window_bytes = n->options.window_bytes;
-    log.free_bytes_min = n->options.disk_reserve;
+    uint64_t segments = 2 * (log.segment_bytes > 0 ? log.segment_bytes : LOG_SEGMENT_BYTES_DEFAULT);
+    log.free_bytes_min = n->options.disk_reserve > segments ? n->options.disk_reserve : segments;
     int rc = log_open(&log, &n->log, e);
     if (rc == ERR_EXISTS)
         return error_set(e, ERR_EXISTS, "another broker runs on %s: stop it, or choose another --data",

@@ -263,7 +263,7 @@ static int check_options(struct log_options *o, struct error *e)
         o->window_bytes = LOG_WINDOW_BYTES_DEFAULT;
     if (o->reserve_segments == 0)
         o->reserve_segments = LOG_RESERVE_SEGMENTS_DEFAULT;
-    if (o->free_bytes_min < 2 * o->segment_bytes)
+    if (o->free_bytes_min == 0)
         o->free_bytes_min = 2 * o->segment_bytes;
     if (o->segment_bytes < LOG_SEGMENT_BYTES_MIN || o->segment_bytes > LOG_SEGMENT_BYTES_MAX)
         return error_field(e, ERR_INVALID, "segment_bytes", "a log segment has %d to %d bytes", LOG_SEGMENT_BYTES_MIN,

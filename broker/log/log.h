@@ -47,7 +47,7 @@ struct log_options {
     uint64_t segment_bytes;    /* of a segment file; 0: the default */
     uint64_t window_bytes;     /* above this log_above_window() asks the shards to spill and compact; 0: the default */
     unsigned reserve_segments; /* kept ready beyond the one in use; 0: the default */
-    uint64_t free_bytes_min;   /* of the file system: below it there is no room for new messages; two segments at least */
+    uint64_t free_bytes_min;   /* of the file system: below it there is no room for new messages; 0: two segments */
     bool threaded;             /* own threads; false: the caller drives it by log_step (the simulator) */
     bool compress;             /* zstd for entries where a sample says it pays */
 };
