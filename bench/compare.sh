@@ -133,6 +133,7 @@ contend() { # WORKLOAD SYSTEM hato-bench's arguments...
             run "$workload" "$system" "$@" --system "$system" --server "$server"
         else
             say "  $workload $system did not start: $(tail -n 1 "$work/err")"
+            failed=1
         fi
         bench/peers.sh stop "$system" "$work/peer"
         running=''

@@ -10,14 +10,6 @@
 #
 # HATO_BUILD names a build directory to use instead; a build that is there is not configured anew.
 set -eu
-cd "$(dirname "$0")/.."
-
-case "${1-}" in
--h | --help)
-    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "deploy/quickstart.sh"
-    exit 0
-    ;;
-esac
 
 step() {
     printf '\n== %s\n' "$*"
@@ -27,6 +19,27 @@ die() {
     printf 'quickstart: %s\n' "$*" >&2
     exit 1
 }
+
+case "${1-}" in
+-h | --help)
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
+    exit 0
+    ;;
+"")
+    input=/usr/share/common-licenses/GPL-3
+    [ -r "$input" ] || input=LICENSE
+    ;;
+*)
+    input=$(realpath -- "$1")
+    if [ ! -f "$input" ] || [ ! -r "$input" ]; then
+        die "$1 is not a file that can be read"
+    fi
+    if grep -q '^!poison' "$input"; then
+        die "$1 has lines that begin with !poison: these are what the script adds"
+    fi
+    ;;
+esac
+cd "$(dirname "$0")/.."
 
 # ------------------------------------------------------------ build
 
@@ -105,15 +118,13 @@ echo "deploy/examples/wordcount.py listens on $url"
 
 # ------------------------------------------------------------ the jobs
 
-input=${1:-/usr/share/common-licenses/GPL-3}
-[ -r "$input" ] || input=LICENSE
 poisoned=3
 # Every line of the file, with poisoned ones after the 10th, 20th and 30th.
 awk -v most=$poisoned '{ print }
     NR % 10 == 0 && done < most { done++; printf "!poison %d\n", done }
     END { while (done < most) { done++; printf "!poison %d\n", done } }' "$input" >"$work/jobs"
 lines=$(($(wc -l <"$work/jobs") - poisoned))
-words=$(wc -w <"$input")
+words=$(LC_ALL=C wc -w <"$input") # as the function splits them
 
 step "Making the queues, and binding the function"
 set -x

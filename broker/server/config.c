@@ -27,6 +27,7 @@ struct setting {
 #define GIB (UINT64_C(1) << 30)
 #define MIB (UINT64_C(1) << 20)
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
+#define SEGMENT_DEFAULT (64 * MIB)
 #define DRAIN_MS (UINT64_C(8) * 1000) /* containers are commonly killed 10 s after they were asked to stop */
 
 static const struct setting settings[] = {
@@ -39,9 +40,10 @@ static const struct setting settings[] = {
     {"shards", NUMBER, AT(shards), 1, SHARDS_MAX, "N", "shards, fixed when the data directory is made (8)"},
     {"loops", NUMBER, AT(loops), 1, 64, "N", "threads that own connections and shards (1 for every 4 cores)"},
     {"log-window", SIZE, AT(log_window), 64 * MIB, 1024 * GIB, "SIZE", "log kept before bodies are spilled (1GiB)"},
-    {"log-segment", SIZE, AT(log_segment), MIB, GIB, "SIZE", "size of a log file (64MiB)"},
+    {"log-segment", SIZE, AT(log_segment), MIB, GIB, "SIZE",
+     "size of a log file (64MiB, or a quarter of --log-window)"},
     {"disk-reserve", SIZE, AT(disk_reserve), 0, 1024 * GIB, "SIZE",
-     "free disk below which sends are refused (256MiB); two of --log-segment at least"},
+     "free disk below which sends are refused (256MiB, two of --log-segment at least)"},
     {"cache", SIZE, AT(cache), MIB, 1024 * GIB, "SIZE", "cache of the store (32MiB)"},
     {"log-level", LEVEL, AT(log_level), 0, 0, "LEVEL", "error, warn, info or debug (info)"},
     {"log-format", FORMAT, AT(log_format), 0, 0, "FORMAT", "logfmt or json (logfmt)"},
@@ -65,7 +67,7 @@ static const struct setting settings[] = {
     {"help", SWITCH, AT(help), 0, 0, NULL, "this page"},
     {"version", SWITCH, AT(version), 0, 0, NULL, "the version"},
 };
-enum { SETTINGS = sizeof settings / sizeof settings[0] };
+enum { SETTINGS = sizeof settings / sizeof settings[0], SEGMENTS_MIN = 4 /* in a window */ };
 
 static void set_text(char **field, const char *value)
 {
@@ -75,8 +77,8 @@ static void set_text(char **field, const char *value)
 
 void config_defaults(struct config *c)
 {
-    *c = (struct config){.node = 1, .disk_reserve = 256 * MIB, .drain_timeout = DRAIN_MS};
-    c->log_level = TRACE_INFO;
+    *c = (struct config){
+        .node = 1, .log_window = GIB, .disk_reserve = 256 * MIB, .drain_timeout = DRAIN_MS, .log_level = TRACE_INFO};
     c->log_format = TRACE_LOGFMT;
     set_text(&c->data, "./data");
     set_text(&c->listen, "127.0.0.1:9325");
@@ -246,7 +248,7 @@ static int read_flags(struct config *c, int argc, char **argv, bool only_config,
             value = argv[i];
         if (value == NULL)
             return error_field(e, ERR_INVALID, s->name, "--%s needs a value: --%s %s", s->name, s->name, s->argument);
-        if (only_config && s->at != AT(config))
+        if (only_config && !for_flags_alone(s) && s->at != AT(config))
             continue;
         int rc = set(c, s, value, e);
         if (rc != ERR_OK)
@@ -260,15 +262,21 @@ int config_load(struct config *c, int argc, char **argv, char **environment, str
     int rc = read_environment(c, environment, true, e);
     if (rc == ERR_OK)
         rc = read_flags(c, argc, argv, true, e);
-    if (rc == ERR_OK && c->config[0] != '\0')
+    if (rc != ERR_OK || c->help || c->version)
+        return rc; /* whoever asks for help may have settings that are wrong */
+    if (c->config[0] != '\0')
         rc = read_file(c, e);
     if (rc == ERR_OK)
         rc = read_environment(c, environment, false, e);
     if (rc == ERR_OK)
         rc = read_flags(c, argc, argv, false, e);
-    if (rc == ERR_OK)
-        config_settle_peers(c);
-    return rc;
+    if (rc != ERR_OK)
+        return rc;
+    if (c->log_segment == 0)
+        c->log_segment = c->log_window < SEGMENTS_MIN * SEGMENT_DEFAULT ? (c->log_window / SEGMENTS_MIN) & ~(MIB - 1)
+                                                                        : SEGMENT_DEFAULT;
+    config_settle_peers(c);
+    return ERR_OK;
 }
 
 static int check_exposure(const struct config *c, const char *flag, const char *address, struct error *e)
@@ -333,8 +341,9 @@ int config_check(const struct config *c, struct error *e)
         rc = config_check_peers(c, e);
     if (rc == ERR_OK && c->data[0] == '\0')
         rc = error_field(e, ERR_INVALID, "data", "--data must name a directory");
-    if (rc == ERR_OK && c->log_window != 0 && c->log_segment != 0 && c->log_window < 4 * c->log_segment)
-        rc = error_field(e, ERR_INVALID, "log-window", "--log-window must be at least four times --log-segment");
+    if (rc == ERR_OK && c->log_window < SEGMENTS_MIN * c->log_segment)
+        rc = error_field(e, ERR_INVALID, "log-window", "--log-window must be at least %d times --log-segment",
+                         SEGMENTS_MIN);
     return rc;
 }
 

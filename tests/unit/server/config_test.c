@@ -181,6 +181,36 @@ static void expect_bad_endpoints(const char *flag, const char *part)
     ck_assert_msg(strstr(e.message, part) != NULL, "%s", e.message);
 }
 
+START_TEST(whoever_asks_for_help_gets_it_whatever_the_other_settings_are)
+{
+    char *environment[] = {(char *)"HATO_CONFIG=/nonexistent", (char *)"HATO_SHARDS=none", NULL};
+    unlink(path);
+    ck_assert_int_eq(load(environment, "--help"), ERR_OK);
+    ck_assert(config.help);
+}
+END_TEST
+
+START_TEST(a_segment_is_a_quarter_of_a_small_window_and_is_never_more)
+{
+    ck_assert_int_eq(load_text("log-window = 90MiB\n"), ERR_OK);
+    ck_assert_uint_eq(config.log_segment, 22u << 20);
+    ck_assert_int_eq(config_check(&config, &e), ERR_OK);
+    ck_assert_int_eq(load_text("log-window = 64MiB\nlog-segment = 17MiB\n"), ERR_OK);
+    ck_assert_int_eq(config_check(&config, &e), ERR_INVALID);
+    ck_assert_str_eq(e.field, "log-window");
+}
+END_TEST
+
+START_TEST(a_segment_given_alone_is_measured_by_the_window_that_is_the_default)
+{
+    ck_assert_int_eq(load_text(""), ERR_OK);
+    ck_assert_uint_eq(config.log_segment, 64u << 20);
+    ck_assert_int_eq(load_text("log-segment = 1GiB\n"), ERR_OK);
+    ck_assert_int_eq(config_check(&config, &e), ERR_INVALID);
+    ck_assert_str_eq(e.field, "log-window");
+}
+END_TEST
+
 START_TEST(endpoints_are_allowed_by_ranges_of_addresses)
 {
     struct address_policy policy;
@@ -225,6 +255,9 @@ int main(void)
     tcase_add_test(tc, flags_win_over_the_environment_and_that_over_the_file);
     tcase_add_test(tc, the_environment_may_name_the_file);
     tcase_add_test(tc, variables_that_are_for_flags_alone_or_for_others_are_left_alone);
+    tcase_add_test(t, whoever_asks_for_help_gets_it_whatever_the_other_settings_are);
+    tcase_add_test(t, a_segment_is_a_quarter_of_a_small_window_and_is_never_more);
+    tcase_add_test(t, a_segment_given_alone_is_measured_by_the_window_that_is_the_default);
     tcase_add_test(tc, endpoints_are_allowed_by_ranges_of_addresses);
     tcase_add_test(tc, on_loopback_endpoints_may_be_anywhere);
     suite_add_tcase(suite, tc);
