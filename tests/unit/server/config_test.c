@@ -255,9 +255,9 @@ int main(void)
     tcase_add_test(tc, flags_win_over_the_environment_and_that_over_the_file);
     tcase_add_test(tc, the_environment_may_name_the_file);
     tcase_add_test(tc, variables_that_are_for_flags_alone_or_for_others_are_left_alone);
-    tcase_add_test(t, whoever_asks_for_help_gets_it_whatever_the_other_settings_are);
-    tcase_add_test(t, a_segment_is_a_quarter_of_a_small_window_and_is_never_more);
-    tcase_add_test(t, a_segment_given_alone_is_measured_by_the_window_that_is_the_default);
+    tcase_add_test(tc, whoever_asks_for_help_gets_it_whatever_the_other_settings_are);
+    tcase_add_test(tc, a_segment_is_a_quarter_of_a_small_window_and_is_never_more);
+    tcase_add_test(tc, a_segment_given_alone_is_measured_by_the_window_that_is_the_default);
     tcase_add_test(tc, endpoints_are_allowed_by_ranges_of_addresses);
     tcase_add_test(tc, on_loopback_endpoints_may_be_anywhere);
     suite_add_tcase(suite, tc);
