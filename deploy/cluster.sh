@@ -8,7 +8,7 @@
 #   deploy/cluster.sh --stop         stops all and removes their data; with --keep the next start goes on with it
 #
 # Builds in build/ when there is no build yet (installing what that needs, Debian 12). Everything else is kept in build/cluster/.
-# HATO_BUILD names a build directory to use instead, HATO_CLUSTER a directory for the nodes.
+# HATO_BUILD names a build directory to use instead, HATO_CLUSTER_DIR a directory for the nodes.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ wrong() {
 }
 
 build=${HATO_BUILD:-build}
-dir=${HATO_CLUSTER:-$build/cluster}
+dir=${HATO_CLUSTER_DIR:-$build/cluster}
 nodes="1 2 3"
 
 # ------------------------------------------------------------ what there is
