@@ -185,8 +185,8 @@ def cluster(s):
     environment = {**os.environ, "HATO_BUILD": build_directory(), "HATO_CLUSTER_DIR": where}
 
     def script(*words):
-        return subprocess.run([*os.environ.get("HATO_WRAP", "").split(), os.path.join(DEPLOY, "cluster.sh"), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              env=environment, check=False)
+        command = [*os.environ.get("HATO_WRAP", "").split(), os.path.join(DEPLOY, "cluster.sh"), *words]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
 
     def hato(*words):
         return subprocess.run([*program("hato"), *words], capture_output=True, text=True, check=False,
