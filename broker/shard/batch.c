@@ -4,10 +4,10 @@
 #include "base/memory.h"
 #include "shard/internal.h"
 
-struct batch *batch_create(uint64_t now_ms, uint64_t seed)
+struct batch *batch_create(uint64_t seed)
 {
     struct batch *b = memory_zero(1, sizeof *b);
-    entry_open(&b->writer, &b->payload, now_ms, seed);
+    entry_open(&b->writer, &b->payload, 0, seed);
     return b;
 }
 
@@ -54,17 +54,19 @@ struct batch *shard_batch_for(struct shard *s, size_t bytes)
     if (full)
         close_open(s);
     if (s->open == NULL)
-        s->open = batch_create(timekeeper_now_ms(&s->time), random_next(&s->random));
+        s->open = batch_create(random_next(&s->random));
     s->pending_bytes += bytes + ENTRY_COMMAND_BYTES;
     s->open->reserved += bytes + ENTRY_COMMAND_BYTES;
     shard_ask_turn(s);
     return s->open;
 }
 
-/* Gives a batch to raft. False: it has to wait. */
+/* Gives a batch to raft. False: it has to wait. Only here it gets its time: while the disk stalls commands gather for long, and by an
+ * earlier time the delays and leases of the last of them would end too soon. */
 static bool propose_one(struct shard *s, struct batch *b)
 {
     struct error e = {0};
+    entry_stamp(&b->payload, timekeeper_now_ms(&s->time));
     struct blob *body = blob_adopt(&b->payload);
     int rc = raft_propose(s->raft, body, &b->index, &e);
     if (rc != ERR_OVERLOADED) {

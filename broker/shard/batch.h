@@ -17,7 +17,7 @@ struct batch {
     uint64_t term;
 };
 
-struct batch *batch_create(uint64_t now_ms, uint64_t seed);
+struct batch *batch_create(uint64_t seed);
 void batch_destroy(struct batch *b);
 void batch_add(struct batch *b, struct command *c); /* after the writer was given the command's payload */
 

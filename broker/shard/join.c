@@ -185,6 +185,9 @@ int shard_join_resume(struct shard *s, struct error *e)
 static void want(struct shard *s)
 {
     struct join *j = s->join;
+    if (s->joined_bodies.len ==
+        0) /* of what is alive, all up to there is in the store, by spilling or by a snapshot before */
+        s->joined_bodies = key_of2(s->options.number, KEY_BODY, s->spilled, UINT32_MAX);
     struct peer_want w = {.id = j->id, .phase = j->part};
     w.after = j->part == SNAPSHOT_BODIES ? key_view(&s->joined_bodies) : key_view(&j->after);
     struct buffer frame = {0};

@@ -3,7 +3,7 @@
 #include "base/assert.h"
 #include "base/utf8.h"
 
-enum { COUNT_AT = 4, LEASE_BYTES = 16 };
+enum { COUNT_AT = 4, TIME_AT = 8, LEASE_BYTES = 16 };
 
 /* ---------------------------------------------------------------- writing */
 
@@ -34,6 +34,13 @@ void entry_close(struct entry_writer *w)
     for (int i = 0; i < 4; i++)
         at[i] = (uint8_t)(w->count >> (8 * i));
     w->out = NULL;
+}
+
+void entry_stamp(struct buffer *payload, uint64_t time_ms)
+{
+    ASSERT(payload->len >= ENTRY_HEADER_BYTES);
+    for (int i = 0; i < 8; i++)
+        payload->data[TIME_AT + i] = (uint8_t)(time_ms >> (8 * i));
 }
 
 static void begin(struct entry_writer *w, enum command_kind kind, size_t len)

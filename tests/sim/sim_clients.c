@@ -264,9 +264,11 @@ static void produce(struct sim_clients *c, struct producer *p)
         return;
     struct bytes messages[BATCH_MAX];
     for (uint32_t i = 0; i < p->count; i++) {
+        struct sim_message *x = &c->model->messages[p->first + i];
         messages[i] = buffer_view(&p->bodies[i]);
+        x->asked_ms = p->queue_id == 0 ? shard_now_ms(s) : 0;
         if (p->queue_id == 0)
-            c->model->messages[p->first + i].begun_ms = machine_clock_ms(shard_machine(s));
+            x->begun_ms = machine_clock_ms(shard_machine(s));
     }
     p->other_id = p->other_id || (p->queue_id != 0 && p->queue_id != q.id);
     p->queue_id = q.id;

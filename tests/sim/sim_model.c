@@ -229,6 +229,9 @@ static void check_lease(struct sim_model *m, const struct sim_message *x, const 
     if (x->lease_until_ms > d->at_ms && x->changing == 0)
         sim_violate(m, "message %u is leased until %" PRIu64 " and delivered again at %" PRIu64, d->message,
                     x->lease_until_ms, d->at_ms);
+    if (d->queue == x->queue && d->sent_ms < x->asked_ms)
+        sim_violate(m, "message %u was sent at %" PRIu64 " and counts as sent at %" PRIu64, d->message, x->asked_ms,
+                    d->sent_ms);
     if (x->due_ms > d->at_ms)
         sim_violate(m, "message %u is due at %" PRIu64 " and delivered at %" PRIu64, d->message, x->due_ms, d->at_ms);
     bool halts = m->queues[d->queue].halts;

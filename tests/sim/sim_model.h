@@ -49,6 +49,7 @@ struct sim_message {
     struct sim_place places[2]; /* the last one known in the queue it was sent to, and in its dead-letter queue */
     struct sim_place first;     /* where it was stored, when that is known for sure */
     uint64_t begun_ms;          /* its shard's clock when its send was begun */
+    uint64_t asked_ms;          /* its leader's time then; 0: the send was begun more than once */
     uint32_t id;                /* for deduplication: that of this message, plus one; 0: none */
     uint64_t due_ms;            /* not before */
     uint64_t lease_until_ms;    /* while this lasts nobody else may have it; 0: none that is known */

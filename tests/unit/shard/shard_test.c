@@ -430,6 +430,59 @@ START_TEST(what_was_staged_for_a_snapshot_that_was_never_taken_is_dropped)
 }
 END_TEST
 
+static uint64_t delivered_ms;
+
+static void note_time(struct consumer *c, const struct delivered *messages, size_t count)
+{
+    (void)c, (void)messages, (void)count;
+    delivered_ms = wall_ms;
+}
+
+/* What joins an entry while the disk stalls was asked for later than what the entry began with. */
+START_TEST(a_delay_begins_when_it_was_asked_for_though_the_disk_stalled_before)
+{
+    enum { STALL_MS = 5000, DELAY_MS = 3000, GATHERING = 5 }; /* one more than is on its way at a time */
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    struct consumer c = consumer_of(queue, 10, false);
+    c.deliver = note_time;
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    struct answer before[GATHERING];
+    for (int i = 0; i < GATHERING; i++) {
+        Hato__Log__QueuePurge purge = HATO__LOG__QUEUE_PURGE__INIT;
+        purge.has_queue = true;
+        purge.queue = queue;
+        before[i] = waiting();
+        give(&before[i], COMMAND_QUEUE_PURGE, &purge.base);
+        shard_turn(shard);
+    }
+    for (int i = 0; i < STALL_MS; i += SHARD_TICK_MS) {
+        wall_ms += SHARD_TICK_MS;
+        shard_tick(shard);
+        shard_turn(shard);
+    }
+    uint8_t message[] = {0x0a, 1, 'x', 0x28, (DELAY_MS & 0x7f) | 0x80, DELAY_MS >> 7}; /* body, delay_ms */
+    struct bytes messages = bytes_of(message, sizeof message);
+    struct entry_send send = {.queue = queue, .count = 1};
+    struct answer sent = waiting();
+    ck_assert_int_eq(shard_send(shard, &sent.command, &send, &messages, NULL), ERR_OK);
+    uint64_t asked_ms = wall_ms;
+    delivered_ms = 0;
+    shard_turn(shard);
+    step();
+    ck_assert_int_eq(sent.code, ERR_OK);
+    for (int i = 0; i < 100 && delivered_ms == 0; i++) {
+        run_works(0);
+        if (delivered_ms == 0)
+            tick();
+    }
+    ck_assert_uint_ge(delivered_ms, asked_ms + DELAY_MS);
+    shard_consumer_close(shard, &c);
+    close_shard();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("shard");
@@ -449,6 +502,7 @@ int main(void)
     tcase_add_test(t, what_was_proposed_when_the_disk_failed_has_an_unknown_outcome);
     tcase_add_loop_test(t, an_installation_that_a_crash_interrupted_is_finished_at_the_next_start, 0, 2);
     tcase_add_test(t, what_was_staged_for_a_snapshot_that_was_never_taken_is_dropped);
+    tcase_add_test(t, a_delay_begins_when_it_was_asked_for_though_the_disk_stalled_before);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
