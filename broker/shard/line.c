@@ -27,7 +27,8 @@ struct ask {
     struct command command;
     struct list_link place; /* in held or unready */
     bool unready;
-    bool waited; /* was not fetched at once: leases may have run out */
+    bool waited;  /* was not fetched at once: leases may have run out */
+    bool lasting; /* leases of some length: one of none is over when it begins, and is given all the same */
     uint64_t bytes;
     struct shard *shard;
     struct consumer *consumer; /* NULL once it closed */
@@ -311,7 +312,7 @@ static void fetch_one(struct shard *s, struct ask *a)
         list_append(&s->unready, &a->place);
         return;
     }
-    if (a->waited)
+    if (a->waited && a->lasting)
         drop_expired(s, a);
     if (a->fetch.count == 0) {
         ask_free(a);
@@ -361,6 +362,7 @@ static void on_received(struct command *command, const struct reply *reply)
     }
     uint64_t queue = a->queue;
     uint64_t last = reply->received[count - 1].ref.index;
+    a->lasting = reply->received[0].lease_until_ms > machine_clock_ms(s->machine);
     a->fetch = (struct fetch){.count = count, .done = on_fetched};
     a->fetch.messages = memory_zero(count, sizeof *a->fetch.messages);
     for (size_t i = 0; i < count; i++) {

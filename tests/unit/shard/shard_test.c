@@ -430,6 +430,45 @@ START_TEST(what_was_staged_for_a_snapshot_that_was_never_taken_is_dropped)
 }
 END_TEST
 
+static bool is_ready;
+
+static bool ready_when_told(struct consumer *c, size_t count, uint64_t bytes)
+{
+    (void)c, (void)bytes;
+    return count == 0 || is_ready; /* with 0 it is asked whether to lease anything */
+}
+
+static uint32_t receive_count;
+
+static void note_count(struct consumer *c, const struct delivered *messages, size_t count)
+{
+    (void)c, (void)count;
+    receive_count = messages[0].is.receive_count;
+}
+
+START_TEST(a_receive_without_visibility_is_given_though_it_had_to_wait)
+{
+    open_shard();
+    uint64_t queue = make_queue("000000000000:us-east-1:q");
+    send_one(queue);
+    struct consumer c = consumer_of(queue, 1, true);
+    c.visibility_ms = 0;
+    c.ready = ready_when_told;
+    c.deliver = note_count;
+    is_ready = false;
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    ck_assert_uint_eq(receive_count, 0);
+    wall_ms += 10;
+    is_ready = true;
+    shard_consumer_ready(shard, &c);
+    step();
+    run_works(0);
+    ck_assert_uint_eq(receive_count, 1);
+    close_shard();
+}
+END_TEST
+
 static uint64_t delivered_ms;
 
 static void note_time(struct consumer *c, const struct delivered *messages, size_t count)
@@ -503,6 +542,7 @@ int main(void)
     tcase_add_loop_test(t, an_installation_that_a_crash_interrupted_is_finished_at_the_next_start, 0, 2);
     tcase_add_test(t, what_was_staged_for_a_snapshot_that_was_never_taken_is_dropped);
     tcase_add_test(t, a_delay_begins_when_it_was_asked_for_though_the_disk_stalled_before);
+    tcase_add_test(t, a_receive_without_visibility_is_given_though_it_had_to_wait);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
