@@ -123,11 +123,11 @@ typedef void (*hato_closed_cb)(void *user);
 
 /* All zero is a good choice everywhere: each field says what 0 or NULL means. */
 struct hato_options {
-    const char *server;          /* "HOST:PORT", or several with commas between, tried in turn; NULL: 127.0.0.1:9325 */
-    const char *name;            /* of the program, for the broker's diagnostics; NULL: "libhato" */
-    const char *account;         /* NULL: 000000000000 */
-    const char *region;          /* NULL: us-east-1 */
-    uint64_t timeout_ms;         /* of each call, from when it is made, reconnecting included; 0: 30 s */
+    const char *server;  /* "HOST:PORT", or several with commas between, tried in turn; NULL: 127.0.0.1:9325 */
+    const char *name;    /* of the program, for the broker's diagnostics; NULL: "libhato" */
+    const char *account; /* NULL: 000000000000 */
+    const char *region;  /* NULL: us-east-1 */
+    uint64_t timeout_ms; /* of each call, from when it is made, reconnecting included (see hato_receive); 0: 30 s */
     uint64_t connect_timeout_ms; /* of one try to connect; 0: 5 s */
     uint64_t reconnect_min_ms;   /* first pause between tries; doubles, with jitter; 0: 50 ms */
     uint64_t reconnect_max_ms;   /* longest pause; 0: 5 s */
@@ -168,7 +168,7 @@ HATO_API size_t hato_client_pending(const struct hato_client *client);
 /* ---------------------------------------------------------------- calls */
 
 /* Replaces the client's timeout for this call: from now, 0 for none. Not after it is done. A receive's timeout counts from
- * the end of its waiting time. */
+ * the end of its waiting time while the broker has it in hand. */
 HATO_API void hato_call_timeout(struct hato_call *call, uint64_t timeout_ms);
 
 /* Ends the call with HATO_CANCELLED in a later turn, unless it is answered first. Does not undo what was sent: whether a
@@ -272,8 +272,11 @@ struct hato_receive_options {
     uint64_t max_bytes;     /* 0: as much as a reply takes, 32 MiB; one message is always given */
 };
 
-/* Leases up to max_messages: reply->deliveries, none when nothing came in time. `options` may be NULL. The client does not
- * know a queue's own waiting time, so without has_wait its timeout counts from the end of an hour. */
+/* Leases up to max_messages: reply->deliveries, none when nothing came in time. `options` may be NULL. While the
+ * connection that it was sent on lasts, its timeout counts from the end of the waiting time: of an hour, the longest there is, without
+ * has_wait, since the client does not know the queue's own. Without a connection the timeout counts alone: from the call, or from
+ * when the connection was lost (silence_max_ms after the broker's last sign of life at the latest). On the next connection the
+ * receive waits anew, but no more than twice as long in all. */
 HATO_API struct hato_call *hato_receive(struct hato_client *client, const char *queue,
                                         const struct hato_receive_options *options, hato_done_cb done, void *user);
 

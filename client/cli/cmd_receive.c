@@ -228,7 +228,8 @@ static enum exit_code receive(struct run *r)
 
 const struct command receive_commands[] = {
     {"receive", "QUEUE", "Receives messages: they are leased until acked, nacked, or their time is up.",
-     "Receipts are for hato ack, nack and extend. Prints nothing (with --json an empty list) when none came.",
+     "Receipts are for hato ack, nack and extend. Prints nothing (with --json an empty list) when none came.\n"
+     "--deadline counts from the end of the wait, or from when the broker is gone.",
      "hato receive jobs --max 10 --wait 20s\nhato receive jobs --follow --ack --body", 1, 1, receive_options,
      sizeof(struct receive_values), receive},
     {0},

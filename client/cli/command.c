@@ -10,6 +10,8 @@
 #include "cli/help.h"
 #include "cli/json.h"
 
+enum { SILENCE_MIN_MS = 1000, SILENCE_MAX_MS = 20000 };
+
 const struct option global_options[] = {
     {"server", OPTION_TEXT, offsetof(struct globals, server), "HOST:PORT", "the broker (HATO_SERVER; 127.0.0.1:9325)",
      NULL, 0, 0},
@@ -201,6 +203,15 @@ bool command_written(void)
     return fflush(stdout) == 0 && ferror(stdout) == 0;
 }
 
+/* A broker that gives no sign of life for as long as an answer may take is taken for gone: a receive, which waits as long as the
+ * broker lives, ends in time then. 0: the library's own. */
+static uint64_t silence_max_ms(uint64_t deadline_ms)
+{
+    if (deadline_ms == 0 || deadline_ms >= SILENCE_MAX_MS)
+        return 0;
+    return deadline_ms > SILENCE_MIN_MS ? deadline_ms : SILENCE_MIN_MS;
+}
+
 static enum exit_code connect_and_run(struct run *r)
 {
     const char *server = r->globals.server != NULL ? r->globals.server : getenv("HATO_SERVER");
@@ -208,6 +219,7 @@ static enum exit_code connect_and_run(struct run *r)
         .server = server != NULL && server[0] != '\0' ? server : NULL,
         .name = "hato/" HATO_VERSION,
         .timeout_ms = r->globals.deadline_ms,
+        .silence_max_ms = silence_max_ms(r->globals.deadline_ms),
         .first_connect_ms = 1,
     };
     char why[256];

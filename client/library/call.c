@@ -7,7 +7,8 @@
 
 static uint64_t deadline_of(const struct hato_call *call)
 {
-    return call->timeout_ms == 0 ? UINT64_MAX : client_now() + call->grace_ms + call->timeout_ms;
+    bool waits = call->request != NULL && call->request->state == REQUEST_SENT;
+    return call->timeout_ms == 0 ? UINT64_MAX : client_now() + (waits ? call->grace_ms : 0) + call->timeout_ms;
 }
 
 struct hato_call *call_create(struct hato_client *c, hato_done_cb done, void *user)
@@ -63,12 +64,22 @@ void call_finish_error(struct hato_call *call, const struct error *e)
 
 static void call_due(struct hato_call *call, uint64_t deadline)
 {
+    struct request *r = call->request;
     call->deadline = deadline;
-    if (call->request == NULL)
+    if (r == NULL)
         return;
-    if (deadline < call->request->deadline)
-        call->request->deadline = deadline;
+    bool alone = r->calls == call && call->next == NULL;
+    if (alone || deadline < r->deadline)
+        r->deadline = deadline;
     client_arm(call->client, deadline);
+}
+
+void call_begin_anew(struct hato_call *call)
+{
+    if (call->cancelled)
+        return;
+    uint64_t deadline = deadline_of(call);
+    call_due(call, call->waits_end != 0 && call->waits_end < deadline ? call->waits_end : deadline);
 }
 
 void hato_call_timeout(struct hato_call *call, uint64_t timeout_ms)

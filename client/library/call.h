@@ -15,15 +15,18 @@ struct hato_call {
     hato_done_cb done;
     void *user;
     uint64_t timeout_ms;
-    uint64_t grace_ms;    /* a receive's waiting time, not counted by the timeout */
-    uint64_t deadline;    /* as client_now; UINT64_MAX: none */
-    uint64_t repeats_end; /* of a receive that was repeated: the deadline goes no further */
+    uint64_t grace_ms;  /* a receive's waiting time, not counted by the timeout while the broker has the request */
+    uint64_t deadline;  /* as client_now; UINT64_MAX: none */
+    uint64_t waits_end; /* of a receive that lost its connection: the deadline goes no further; 0: it did not */
     struct error *failure;
     struct hato_reply *reply; /* done without callback: for hato_wait */
     bool cancelled;
 };
 
 struct hato_call *call_create(struct hato_client *c, hato_done_cb done, void *user);
+
+/* A receive's time begins anew when its request is sent, and when the connection is lost it was sent on. */
+void call_begin_anew(struct hato_call *call);
 
 /* Ends a call that is in no request: told at the end of the turn. */
 void call_fail(struct hato_call *call, const struct error *e);

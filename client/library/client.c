@@ -55,9 +55,7 @@ static struct write *gather(struct hato_client *c)
             r->state = REQUEST_GONE;
             continue;
         }
-        r->state = REQUEST_SENT;
-        list_append(&c->sent, &r->link);
-        idmap_put(&c->by_id, r->id, r);
+        request_sent(c, r);
     }
     return w;
 }

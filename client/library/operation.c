@@ -154,7 +154,6 @@ struct hato_call *hato_receive(struct hato_client *c, const char *queue, const s
     m.message.receive = &receive;
     m.queue = queue;
     m.call->grace_ms = o.has_wait && o.wait_ms < QUEUE_WAIT_MAX_MS ? o.wait_ms : QUEUE_WAIT_MAX_MS;
-    m.call->deadline += m.call->grace_ms;
     return submit(&m);
 }
 

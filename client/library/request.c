@@ -167,17 +167,29 @@ void request_expire(struct hato_client *c, struct request *r, uint64_t now)
     }
 }
 
-/* A receive that is repeated waits anew, but not for ever on a connection that is lost again and again. */
-static void extend_deadline(struct request *r)
+static bool waits(const struct request *r)
+{
+    return r->operation->request == HATO__REQUEST__OP_RECEIVE && r->calls != NULL;
+}
+
+void request_sent(struct hato_client *c, struct request *r)
+{
+    r->state = REQUEST_SENT;
+    list_append(&c->sent, &r->link);
+    idmap_put(&c->by_id, r->id, r);
+    if (waits(r))
+        call_begin_anew(r->calls);
+}
+
+/* A receive waits anew on the next connection, but not for ever on ones that are lost again and again. */
+static void wait_anew(struct request *r)
 {
     struct hato_call *call = r->calls;
-    if (r->operation->request != HATO__REQUEST__OP_RECEIVE || call->cancelled || call->deadline == UINT64_MAX)
+    if (!waits(r))
         return;
-    uint64_t whole = call->grace_ms + call->timeout_ms;
-    if (call->repeats_end == 0)
-        call->repeats_end = call->deadline + whole;
-    call->deadline = client_now() + whole < call->repeats_end ? client_now() + whole : call->repeats_end;
-    r->deadline = call->deadline;
+    if (call->waits_end == 0 && call->deadline != UINT64_MAX)
+        call->waits_end = call->deadline + call->grace_ms + call->timeout_ms;
+    call_begin_anew(call);
 }
 
 /* What was not written yet of streams that are gone with the connection. */
@@ -207,7 +219,7 @@ void request_requeue_all(struct hato_client *c, const struct error *why)
         r->state = REQUEST_QUEUED;
         if (r->calls != NULL && r->operation->repeatable) {
             r->repeated = true;
-            extend_deadline(r);
+            wait_anew(r);
             list_prepend(&c->queued, l);
         } else {
             list_prepend(&failing, l);

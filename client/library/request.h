@@ -59,6 +59,9 @@ void request_queue(struct hato_client *c, struct request *r);
 /* Takes it out of all lists; freed once no write borrows its frame. Its calls must have been taken. */
 void request_drop(struct hato_client *c, struct request *r);
 
+/* It is being written to the broker, and its answer awaited. */
+void request_sent(struct hato_client *c, struct request *r);
+
 /* A write that borrowed the frame is over. */
 void request_written(struct hato_client *c, struct request *r);
 

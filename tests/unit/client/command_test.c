@@ -68,6 +68,10 @@ static void act(struct double_broker *b, struct double_peer *p, const Hato__Requ
             double_stored(p, r->id, r->send);
         break;
     case HATO__REQUEST__OP_RECEIVE:
+        if (strcmp(r->receive->queue, "killed") == 0)
+            _exit(0);
+        if (strcmp(r->receive->queue, "silent") == 0)
+            break;
         double_deliver(p, r->id, false, 1, r->receive->max_messages);
         break;
     case HATO__REQUEST__OP_ACK:
@@ -452,6 +456,21 @@ START_TEST(received_messages_have_receipts_that_can_be_given_back)
 }
 END_TEST
 
+/* --wait is the queue's, which may be an hour. */
+START_TEST(a_receive_ends_at_its_deadline_when_the_broker_is_gone)
+{
+    ck_assert_int_eq(RUN("receive", "killed", "--deadline", "10ms"), EXIT_UNKNOWN);
+    ck_assert_ptr_nonnull(strstr(err, "within 10 ms"));
+}
+END_TEST
+
+START_TEST(a_receive_ends_when_the_broker_keeps_silent_for_longer_than_its_deadline)
+{
+    ck_assert_int_eq(RUN("receive", "silent", "--deadline", "10ms"), EXIT_UNKNOWN);
+    ck_assert_ptr_nonnull(strstr(err, "within 10 ms"));
+}
+END_TEST
+
 START_TEST(following_stops_after_the_messages_asked_for)
 {
     ck_assert_int_eq(RUN("receive", "jobs", "--follow", "--max", "250", "--body", "--ack"), EXIT_DONE);
@@ -522,6 +541,8 @@ int main(void)
     tcase_add_test(tc, a_receive_takes_one_to_a_thousand_messages);
     tcase_add_test(tc, every_noun_has_a_page_with_its_commands_an_example_and_the_exit_codes);
     tcase_add_test(tc, received_messages_have_receipts_that_can_be_given_back);
+    tcase_add_test(tc, a_receive_ends_at_its_deadline_when_the_broker_is_gone);
+    tcase_add_test(tc, a_receive_ends_when_the_broker_keeps_silent_for_longer_than_its_deadline);
     tcase_add_test(tc, following_stops_after_the_messages_asked_for);
     tcase_add_test(tc, listings_go_through_all_pages);
     tcase_add_test(tc, options_of_every_command_may_come_first);

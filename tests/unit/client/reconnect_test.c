@@ -223,7 +223,7 @@ static uint64_t now_ms(void)
 }
 
 /* Hangs up on a receive when a half of its time is over. Returns how long it went on then; 0 when the machine was so slow that
- * nothing was left to hang up on. */
+ * nothing was left to hang up on, or that the timeout was over before there was a new connection. */
 static uint64_t time_after_hanging_up(uint64_t wait_ms, uint64_t timeout_ms)
 {
     struct hato_options options = {.timeout_ms = timeout_ms};
@@ -244,9 +244,10 @@ static uint64_t time_after_hanging_up(uint64_t wait_ms, uint64_t timeout_ms)
     double_hang_up(h->broker.last);
     RUN_UNTIL(h, o.times > 0);
     uint64_t after = now_ms() - hung_up;
+    bool repeated = h->seen_count == 2;
     ck_assert_int_eq(o.code, HATO_TIMEOUT);
     harness_close(h);
-    return after + 1; /* both were cut to whole milliseconds */
+    return repeated ? after + 1 : 0; /* both were cut to whole milliseconds */
 }
 
 START_TEST(a_repeated_receive_waits_its_whole_time_anew)
@@ -270,6 +271,56 @@ START_TEST(a_repeated_receive_is_answered)
     RUN_UNTIL(h, o.times > 0);
     ck_assert_int_eq(o.code, HATO_OK);
     ck_assert_uint_eq(o.deliveries, 1);
+    harness_close(h);
+}
+END_TEST
+
+START_TEST(a_receive_that_never_reaches_a_broker_waits_no_longer_than_its_timeout)
+{
+    struct hato_options options = {.timeout_ms = 1};
+    struct harness *h = harness_open(answer_well, &options);
+    double_stop_listening(&h->broker);
+    struct hato_receive_options wait = {.has_wait = true, .wait_ms = 3600000};
+    struct outcome o[2] = {0};
+    hato_receive(h->client, "jobs", NULL, record, &o[0]);
+    hato_receive(h->client, "jobs", &wait, record, &o[1]);
+    RUN_UNTIL(h, o[0].times > 0 && o[1].times > 0);
+    ck_assert_int_eq(o[0].code, HATO_TIMEOUT);
+    ck_assert_int_eq(o[1].code, HATO_TIMEOUT);
+    harness_close(h);
+}
+END_TEST
+
+START_TEST(a_receive_whose_broker_is_gone_waits_no_longer_than_its_timeout)
+{
+    struct harness *h = harness_open(answer_nothing, NULL);
+    struct hato_receive_options wait = {.has_wait = true, .wait_ms = 3600000};
+    struct outcome o[2] = {0};
+    struct hato_call *calls[] = {hato_receive(h->client, "jobs", NULL, record, &o[0]),
+                                 hato_receive(h->client, "jobs", &wait, record, &o[1])};
+    RUN_UNTIL(h, h->seen_count == 2);
+    for (unsigned i = 0; i < 2; i++)
+        hato_call_timeout(calls[i], 1);
+    double_close(&h->broker);
+    RUN_UNTIL(h, o[0].times > 0 && o[1].times > 0);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(o[i].code, HATO_TIMEOUT);
+        ck_assert_ptr_nonnull(strstr(o[i].message, "within 1 ms: "));
+    }
+    harness_close(h);
+}
+END_TEST
+
+START_TEST(a_cancelled_receive_stays_cancelled_when_its_connection_is_lost)
+{
+    struct harness *h = harness_open(answer_nothing, NULL);
+    struct outcome o = {0};
+    struct hato_call *call = hato_receive(h->client, "jobs", NULL, record, &o);
+    RUN_UNTIL(h, h->seen_count == 1);
+    hato_call_cancel(call);
+    double_hang_up(h->broker.last);
+    RUN_UNTIL(h, o.times > 0);
+    ck_assert_int_eq(o.code, HATO_CANCELLED);
     harness_close(h);
 }
 END_TEST
@@ -343,6 +394,9 @@ int main(void)
     tcase_add_test(tc, several_servers_are_tried_in_turn);
     tcase_add_test(tc, a_repeated_receive_waits_its_whole_time_anew);
     tcase_add_test(tc, a_repeated_receive_is_answered);
+    tcase_add_test(tc, a_receive_that_never_reaches_a_broker_waits_no_longer_than_its_timeout);
+    tcase_add_test(tc, a_receive_whose_broker_is_gone_waits_no_longer_than_its_timeout);
+    tcase_add_test(tc, a_cancelled_receive_stays_cancelled_when_its_connection_is_lost);
     tcase_add_test(tc, closing_while_there_is_no_broker_ends_everything_once);
     tcase_add_test(tc, closing_while_a_name_is_looked_up_ends_everything_once);
     tcase_add_test(tc, a_connection_lost_in_the_middle_of_a_large_write_repeats_it_whole);

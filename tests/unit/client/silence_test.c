@@ -90,6 +90,39 @@ START_TEST(a_stream_of_a_broker_that_has_nothing_to_deliver_but_lives_is_kept)
 }
 END_TEST
 
+START_TEST(a_receive_waits_as_long_as_its_broker_lives_whatever_its_timeout)
+{
+    struct harness *h = harness_open(answer_pings, &impatient);
+    struct outcome o = {0};
+    struct hato_call *call = hato_receive(h->client, "jobs", NULL, record, &o);
+    RUN_UNTIL(h, h->seen_count == 1);
+    hato_call_timeout(call, 1);
+    RUN_UNTIL(h, pings(h) == 5);
+    ck_assert_uint_eq(o.times, 0);
+    ck_assert_uint_eq(h->lost, 0);
+    double_deliver(h->broker.last, h->seen[0].id, false, 1, 1);
+    RUN_UNTIL(h, o.times > 0);
+    ck_assert_int_eq(o.code, HATO_OK);
+    harness_close(h);
+}
+END_TEST
+
+START_TEST(a_receive_whose_broker_died_silently_ends_with_its_timeout)
+{
+    struct harness *h = harness_open(answer_pings, &impatient);
+    struct outcome o = {0};
+    struct hato_call *call = hato_receive(h->client, "jobs", NULL, record, &o);
+    RUN_UNTIL(h, h->seen_count == 1);
+    hato_call_timeout(call, 1);
+    double_vanish(h->broker.last);
+    double_stop_listening(&h->broker);
+    RUN_UNTIL(h, o.times > 0);
+    ck_assert_int_eq(o.code, HATO_TIMEOUT);
+    ck_assert_int_eq(h->lost_code, HATO_IO);
+    harness_close(h);
+}
+END_TEST
+
 START_TEST(calls_that_time_out_early_do_not_keep_a_dead_connection)
 {
     struct harness *h = harness_open(answer_well, &impatient);
@@ -188,6 +221,8 @@ int main(void)
     tcase_add_test(tc, calls_on_a_connection_that_died_silently_are_repeated_on_a_new_one);
     tcase_add_test(tc, a_stream_on_a_connection_that_died_silently_is_opened_on_a_new_one);
     tcase_add_test(tc, a_stream_of_a_broker_that_has_nothing_to_deliver_but_lives_is_kept);
+    tcase_add_test(tc, a_receive_waits_as_long_as_its_broker_lives_whatever_its_timeout);
+    tcase_add_test(tc, a_receive_whose_broker_died_silently_ends_with_its_timeout);
     tcase_add_test(tc, calls_that_time_out_early_do_not_keep_a_dead_connection);
     tcase_add_test(tc, a_client_that_waits_for_nothing_asks_for_nothing);
     tcase_add_test(tc, a_request_that_is_long_in_being_written_is_no_silence);
