@@ -31,6 +31,10 @@
  * as HATO_UNKNOWN_OUTCOME too. A connection that died without a word (a machine that lost its power, a firewall that forgot) is
  * noticed within silence_max_ms of the first answer or delivery that is missed, and counts as lost.
  *
+ * SEVERAL SERVERS. Any node of a cluster answers for all of them. One that is cut off from the majority can't: it answers
+ * HATO_NOT_LEADER, each time after 10 s. A client that was given several servers leaves a node that answered so three times in a row
+ * (pings and status aside, which a node answers by itself): the connection counts as lost, and the next server is tried.
+ *
  * BATCHING. Sends to one queue of one turn of the loop leave as one request, likewise acks, nacks and extends; all of a
  * turn leave with one write. Sends, acks, nacks and extends of one client for one queue
  * take effect in the order made within their kind, a cancel after all of them that were made before it. Any other call (create,

@@ -124,8 +124,28 @@ static bool answer(struct hato_client *c, struct request *r, const Hato__Reply *
     return true;
 }
 
+static int refusal(const Hato__Reply *reply)
+{
+    const Hato__Error *e = reply->error;
+    if (e == NULL && reply->op_case == HATO__REPLY__OP_STREAM_END)
+        e = reply->stream_end->error;
+    return e != NULL ? (int)e->code : HATO_OK;
+}
+
+/* What the answer tells about the broker's node; false: it is to be left, `e` says why. A ping and its status a node answers by
+ * itself, cut off or not. */
+static bool judge(struct hato_client *c, const struct request *r, const Hato__Reply *reply, struct error *e)
+{
+    if (refusal(reply) == HATO_NOT_LEADER)
+        return !reach_undecided(c, e);
+    Hato__Request__OpCase asked = r->operation->request;
+    reach_answered(c, asked != HATO__REQUEST__OP_PING && asked != HATO__REQUEST__OP_STATUS);
+    return true;
+}
+
 bool answer_frame(struct hato_client *c, struct bytes frame, struct error *e)
 {
+    struct error undecided;
     Hato__Reply *reply = decode_unpack(&c->arena, frame);
     bool ok = reply != NULL;
     if (!ok) {
@@ -138,8 +158,11 @@ bool answer_frame(struct hato_client *c, struct bytes frame, struct error *e)
     } else {
         struct request *r = idmap_find(&c->by_id, reply->id);
         if (r != NULL) { /* else its time was up */
-            reach_answered(c);
+            bool stay = judge(c, r, reply, &undecided);
             ok = answer(c, r, reply, e);
+            if (ok && !stay)
+                *e = undecided;
+            ok = ok && stay;
         }
     }
     arena_reset(&c->arena);

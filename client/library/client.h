@@ -49,6 +49,7 @@ struct reach {
     uv_timer_t timer;            /* the end of a try, or of a pause between tries */
     uint64_t pause_ms;           /* the next pause, before jitter */
     uint64_t began_ms;           /* when the first try began; 0: none did */
+    unsigned undecided;          /* answers in a row that the node connected to can't decide */
     struct error error;          /* why there is no connection */
     bool ever;                   /* there was one */
 };

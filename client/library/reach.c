@@ -7,6 +7,8 @@
 
 static const char DEFAULT_PORT[] = "9325";
 
+enum { UNDECIDED_MAX = 3 };
+
 struct resolving {
     uv_getaddrinfo_t uv;
     struct hato_client *client;
@@ -233,13 +235,29 @@ void reach_reached(struct hato_client *c)
     uv_timer_stop(&c->reach.timer);
     forget_addresses(&c->reach);
     c->reach.tried = 0;
+    c->reach.undecided = 0;
     c->reach.ever = true;
     c->reach.error = (struct error){0};
 }
 
-void reach_answered(struct hato_client *c)
+void reach_answered(struct hato_client *c, bool decided)
 {
     c->reach.pause_ms = 0;
+    if (decided)
+        c->reach.undecided = 0;
+}
+
+/* The pauses go on growing: when all nodes answer so, they are not asked in turn without one. */
+bool reach_undecided(struct hato_client *c, struct error *e)
+{
+    struct reach *r = &c->reach;
+    if (++r->undecided < UNDECIDED_MAX || r->server_count == 1)
+        return false;
+    const struct server *s = &r->servers[r->server];
+    error_set(e, ERR_NOT_LEADER, "%s:%s answered %d times in a row that it can't decide; the next server is tried",
+              s->host, s->port, UNDECIDED_MAX);
+    r->server = (r->server + 1) % r->server_count;
+    return true;
 }
 
 void reach_end(struct hato_client *c)

@@ -7,10 +7,17 @@
 /* Reads "HOST:PORT,HOST:PORT"; a port that is not given is 9325. Errors: HATO_INVALID. */
 int reach_parse(struct reach *r, const char *servers, struct error *e);
 
-void reach_begin(struct hato_client *c);    /* begins to try, in the next turn */
-void reach_reached(struct hato_client *c);  /* connected and greeted */
-void reach_answered(struct hato_client *c); /* the broker works: pauses begin small again */
-void reach_end(struct hato_client *c);      /* stops all tries, for good */
+void reach_begin(struct hato_client *c);   /* begins to try, in the next turn */
+void reach_reached(struct hato_client *c); /* connected and greeted */
+
+/* The broker works: pauses begin small again. It `decided` what it was asked, which says that it is not cut off from the others. */
+void reach_answered(struct hato_client *c, bool decided);
+
+/* The broker can't decide what it was asked (HATO_NOT_LEADER). True: it is cut off from the others by all appearances, and the
+ * connection to be given up for the next server; `e` says so. */
+bool reach_undecided(struct hato_client *c, struct error *e);
+
+void reach_end(struct hato_client *c); /* stops all tries, for good */
 
 /* The link is gone: it had been `connected`, or was a try that failed. Goes on with what is next. */
 void reach_lost(struct hato_client *c, bool connected, const struct error *why);
