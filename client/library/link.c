@@ -14,6 +14,7 @@ enum {
     PROTOCOL_MINOR = 0,
     LENGTH_BYTES = 4,
     READ_BYTES = 256 * 1024,
+    IN_KEEP = 4 * READ_BYTES, /* a buffer that grew beyond this is given back once it is empty */
     HELLO_ID = LINK_FIRST_ID - 1,
     BUFFERS_MAX = 256,
 };
@@ -149,6 +150,8 @@ static bool take_all(struct link *l, struct error *e)
     }
     memmove(l->in.data, l->in.data + used, l->in.len - used);
     l->in.len -= used;
+    if (l->in.len == 0 && l->in.capacity > IN_KEEP)
+        buffer_close(&l->in);
     return true;
 }
 
