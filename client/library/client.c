@@ -200,7 +200,9 @@ static void tell_connection(struct hato_client *c, bool connected, const struct 
     struct hato_error told = {HATO_OK, "", ""};
     if (e != NULL)
         told = (struct hato_error){(int)e->code, e->field, e->message};
+    c->in_callbacks++;
     c->options.on_connection(c->options.user, connected, &told);
+    c->in_callbacks--;
 }
 
 void client_connected(struct hato_client *c)
@@ -357,13 +359,27 @@ static void free_pools(struct hato_client *c)
     }
 }
 
-void client_handle_gone(struct hato_client *c)
+static void on_handle_closed(uv_handle_t *handle);
+
+/* What was asked while the handles closed, each round in a turn of its own: a callback may ask for more. */
+static void on_late_turn(uv_idle_t *handle)
 {
-    ASSERT(c->handles > 0);
-    if (--c->handles > 0)
-        return;
-    while (!list_empty(&c->failed)) /* calls that callbacks made while the handles closed */
-        tell_failed(c);
+    struct hato_client *c = handle->data;
+    tell_failed(c);
+    stream_turn(c);
+    if (list_empty(&c->failed) && list_empty(&c->streams))
+        uv_close((uv_handle_t *)&c->turn, on_handle_closed);
+}
+
+static void open_late_turn(struct hato_client *c)
+{
+    uv_idle_init(c->loop, &c->turn);
+    c->handles = 1;
+    uv_idle_start(&c->turn, on_late_turn);
+}
+
+static void end_client(struct hato_client *c)
+{
     hato_closed_cb closed = c->closed;
     void *user = c->closed_user;
     free_pools(c);
@@ -379,6 +395,17 @@ void client_handle_gone(struct hato_client *c)
         memory_free(c);
     if (closed != NULL)
         closed(user);
+}
+
+void client_handle_gone(struct hato_client *c)
+{
+    ASSERT(c->handles > 0);
+    if (--c->handles > 0)
+        return;
+    if (!list_empty(&c->failed) || !list_empty(&c->streams))
+        open_late_turn(c);
+    else
+        end_client(c);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -412,7 +439,7 @@ void hato_client_destroy(struct hato_client *c)
 {
     if (c == NULL)
         return;
-    ASSERT(c->owns_loop && !c->in_wait);
+    ASSERT(c->owns_loop && !c->in_wait && c->in_callbacks == 0);
     hato_client_close(c, NULL, NULL);
     uv_run(&c->own_loop, UV_RUN_DEFAULT);
     ASSERT(uv_loop_close(&c->own_loop) == 0);

@@ -62,6 +62,7 @@ struct hato_client {
     uv_loop_t *loop;
     uv_loop_t own_loop;
     bool owns_loop;
+    unsigned in_callbacks; /* of the user's, one within the other */
     bool in_wait;
     struct random random;
 
