@@ -19,7 +19,8 @@
  * to hato_reply_destroy(). Text in replies is never NULL (it is "" where there is nothing) and ends with a zero byte.
  *
  * THREADS. A client, its calls and its streams belong to the thread that runs their loop. Two clients share nothing.
- * Callbacks come from the loop, never from inside a call; they may call anything here, hato_client_close() included.
+ * Callbacks come from the loop, never from inside a call; they may call anything here, hato_client_close() included, but not what
+ * runs the loop that they come from: hato_wait() and hato_client_destroy() on their own client.
  *
  * UNITS. Durations are milliseconds, points in time are milliseconds since 1970 UTC by the broker's clock, sizes are
  * bytes. The units end the names.
@@ -157,10 +158,12 @@ HATO_API struct hato_client *hato_client_create(uv_loop_t *loop, const struct ha
 
 /* Closes a client on the caller's loop: calls and streams under way end with HATO_CLOSED (each callback once), then `closed`
  * (may be NULL) is called, after which the client is gone. Calls made after this also end with HATO_CLOSED as long as the
- * client is there. What was sent but not answered may have been done. Nothing is called from inside. */
+ * client is there, and keep it there until their callbacks have come: who answers HATO_CLOSED with another call keeps it for
+ * ever. What was sent but not answered may have been done. Nothing is called from inside. */
 HATO_API void hato_client_close(struct hato_client *client, hato_closed_cb closed, void *user);
 
-/* Closes a client with its own loop and waits for that; callbacks still due are called from inside. Accepts NULL. */
+/* Closes a client with its own loop and waits for that; callbacks still due are called from inside. Not to be
+ * called from a callback of this client. Accepts NULL. */
 HATO_API void hato_client_destroy(struct hato_client *client);
 
 HATO_API uv_loop_t *hato_client_loop(struct hato_client *client);

@@ -51,7 +51,9 @@ void call_finish(struct hato_call *call, const struct hato_reply *reply)
         list_append(&c->kept, &call->link);
         return;
     }
+    c->in_callbacks++;
     call->done(call->user, reply);
+    c->in_callbacks--;
     call_free(call);
 }
 
@@ -97,7 +99,7 @@ void hato_call_cancel(struct hato_call *call)
 struct hato_reply *hato_wait(struct hato_call *call)
 {
     struct hato_client *c = call->client;
-    ASSERT(c->owns_loop && call->done == NULL && !c->in_wait);
+    ASSERT(c->owns_loop && call->done == NULL && !c->in_wait && c->in_callbacks == 0);
     c->in_wait = true;
     while (call->reply == NULL)
         uv_run(c->loop, UV_RUN_ONCE);

@@ -147,7 +147,9 @@ static void finish(struct hato_stream *s)
         list_remove(&c->dirty_streams, &s->dirty_link);
     list_remove(&c->streams, &s->link);
     struct hato_error told = {(int)s->error.code, s->error.field, s->error.message};
+    c->in_callbacks++;
     s->on_end(s->user, &told);
+    c->in_callbacks--;
     memory_free(s->queue);
     memory_free(s);
 }
@@ -208,10 +210,14 @@ void stream_deliver(struct hato_stream *s, const Hato__ReceiveReply *reply)
         stream_give_back(s->client, s->queue, reply);
         return;
     }
+    struct hato_client *c = s->client;
     s->retry_ms = RETRY_MIN_MS;
     s->credit -= reply->n_deliveries < s->credit ? reply->n_deliveries : s->credit;
-    if (reply->n_deliveries > 0)
-        s->on_delivery(s->user, s, decode_deliveries(&s->client->arena, s->client->scope, reply), reply->n_deliveries);
+    if (reply->n_deliveries == 0)
+        return;
+    c->in_callbacks++;
+    s->on_delivery(s->user, s, decode_deliveries(&c->arena, c->scope, reply), reply->n_deliveries);
+    c->in_callbacks--;
 }
 
 static void drop_request(struct hato_stream *s)

@@ -1,4 +1,6 @@
 /* The synchronous use: a client with its own loop, calls without callbacks. */
+#include <signal.h>
+
 #include "client/harness.h"
 
 static struct harness *open_waiting(double_request on_request)
@@ -110,6 +112,39 @@ START_TEST(a_client_that_is_never_used_can_be_destroyed)
 }
 END_TEST
 
+static void destroy_inside(void *user, const struct hato_reply *reply)
+{
+    (void)reply;
+    hato_client_destroy(user);
+}
+
+static void wait_inside(void *user, const struct hato_reply *reply)
+{
+    (void)reply;
+    hato_reply_destroy(hato_wait(hato_send(user, "", NULL, 0, NULL, NULL)));
+}
+
+static void run_callback(hato_done_cb done)
+{
+    struct hato_options options = {.server = "127.0.0.1:1"};
+    struct hato_client *client = hato_client_create(NULL, &options, NULL, 0);
+    hato_send(client, "", NULL, 0, done, client);
+    uv_run(hato_client_loop(client), UV_RUN_ONCE);
+    uv_run(hato_client_loop(client), UV_RUN_ONCE);
+}
+
+START_TEST(destroying_a_client_from_its_callback_ends_the_program)
+{
+    run_callback(destroy_inside);
+}
+END_TEST
+
+START_TEST(waiting_in_a_callback_ends_the_program)
+{
+    run_callback(wait_inside);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("client/wait");
@@ -121,6 +156,8 @@ int main(void)
     tcase_add_test(tc, callbacks_of_other_calls_come_while_one_waits);
     tcase_add_test(tc, a_call_that_nobody_waits_for_costs_nothing_but_its_reply);
     tcase_add_test(tc, a_client_that_is_never_used_can_be_destroyed);
+    tcase_add_test_raise_signal(tc, destroying_a_client_from_its_callback_ends_the_program, SIGABRT);
+    tcase_add_test_raise_signal(tc, waiting_in_a_callback_ends_the_program, SIGABRT);
     suite_add_tcase(suite, tc);
     return harness_run(suite);
 }
