@@ -4,7 +4,9 @@
 
 #include "cli/command.h"
 
-/* The script puts together again what bash took apart at ':' and '=', steps over options and their values wherever they
+/* compgen -W runs what is written like a command in its words: of what a broker answers it is given names only.
+ *
+ * The script puts together again what bash took apart at ':' and '=', steps over options and their values wherever they
  * stand, and so knows the command and which of its arguments is being typed. Queues and functions are asked from the
  * broker that the line names. */
 static const char BEGIN[] =
@@ -52,7 +54,8 @@ static const char WALK[] = "    for ((i = 1; i < last; i++)); do\n"
 
 static const char END[] =
     "    if [[ -n $names ]]; then\n"
-    "        words=$(\"${line[0]/#\\~/$HOME}\" --deadline 2s \"${ask[@]}\" \"$names\" list --names 2>/dev/null)\n"
+    "        words=$(\"${line[0]/#\\~/$HOME}\" --deadline 2s \"${ask[@]}\" \"$names\" list --names 2>/dev/null |\n"
+    "            LC_ALL=C grep -x '[A-Za-z0-9_.-]*')\n"
     "    fi\n"
     "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
     "}\n"

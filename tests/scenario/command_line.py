@@ -207,6 +207,21 @@ def completion(s, b):
     b.hato("function", "delete", "completed-function")
 
 
+def completion_of_odd_names(s, b):
+    """What answers for a broker may call its queues what it likes: nothing of that is run, or put where it would be."""
+    directory = s.path("odd")
+    os.makedirs(directory)
+    script, ran = os.path.join(directory, "hato"), os.path.join(directory, "ran")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\ncat <<'END'\njobs\njo$(touch {ran})\njo`touch {ran}`\njo;ls\njo*\njobs-2.fifo\nEND\n")
+    os.chmod(script, 0o755)
+    typed = "; ".join(("COMP_LINE='hato queue show jo'", "COMP_POINT=18", "COMP_WORDS=(hato queue show jo)", "COMP_CWORD=3", "_hato"))
+    done = subprocess.run(["bash", "-c", b.hato("completion", "bash") + typed + "; printf '<%s>' \"${COMPREPLY[@]}\""],
+                          env=dict(os.environ, PATH=directory + ":" + os.environ["PATH"]), capture_output=True, text=True, check=False)
+    s.equal("completion offers names that are names", done.stdout, "<jobs><jobs-2.fifo>")
+    s.check("and runs none", not os.path.exists(ran), done.stderr)
+
+
 def in_a_shell(b, text):
     hato = shlex.join([*program("hato"), "--server", b.server])
     done = subprocess.run(["bash", "-c", text.replace("hato ", hato + " ") + "; echo ${PIPESTATUS[0]}"], capture_output=True,
@@ -369,6 +384,6 @@ def flags_of_the_broker(s, b):
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (queues, messages, input_and_output, redrives, a_redrive_that_is_cancelled, functions, completion, pipes,
+    for part in (queues, messages, input_and_output, redrives, a_redrive_that_is_cancelled, functions, completion, completion_of_odd_names, pipes,
                  ctrl_c, live_view, asks_a_person, example_of_cancel, delays, broker_itself, wrong, flags_of_the_broker):
         part(scene, broker)
