@@ -174,6 +174,15 @@ static void on_end(void *user, const struct hato_error *error)
         f->code = command_error(f->run, error);
 }
 
+static void tell_unknown(struct follower *f)
+{
+    static const struct hato_error unknown = {
+        HATO_UNKNOWN_OUTCOME, "", "acks were under way when the connection was lost; most likely they were done"};
+    enum exit_code code = command_error(f->run, &unknown);
+    if (f->code == EXIT_DONE)
+        f->code = code;
+}
+
 static enum exit_code follow(struct run *r)
 {
     const struct receive_values *v = r->values;
@@ -193,9 +202,7 @@ static enum exit_code follow(struct run *r)
     while (f.stream != NULL || f.acks > 0)
         uv_run(loop, UV_RUN_ONCE);
     if (f.unknown > 0)
-        command_error(r, &(struct hato_error){HATO_UNKNOWN_OUTCOME, "",
-                                              "acks were under way when the connection was lost; "
-                                              "most likely they were done"});
+        tell_unknown(&f);
     uv_close((uv_handle_t *)&f.interrupt, NULL);
     uv_run(loop, UV_RUN_NOWAIT);
     return f.code;
