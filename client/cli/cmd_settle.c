@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "cli/json.h"
 
-enum { SETTLE_BATCH = 1000 };
+enum { SETTLE_BATCH = 1000, NAME_LINE_MAX = 4096 };
 
 struct settle_values {
     struct hato_nack_options nack;
@@ -35,6 +35,16 @@ static const struct option extend_options[] = {
      GIVEN_VISIBILITY, .max = 7 * OPTION_DAY},
     {0},
 };
+
+static bool cancels(const struct run *r)
+{
+    return r->command->name[0] == 'c';
+}
+
+static const char *what(const struct run *r)
+{
+    return cancels(r) ? "message id" : "receipt";
+}
 
 /* What is named on the command line, or line by line on standard input for '-'. */
 struct names {
@@ -65,24 +75,53 @@ static void close_names(struct names *n)
     buffer_close(&n->offsets);
 }
 
+/* No more of a line is read than tells that it is too long. */
+static bool read_line(struct buffer *line)
+{
+    int c;
+    buffer_clear(line);
+    while ((c = getc(stdin)) != EOF && c != '\n' && line->len <= NAME_LINE_MAX)
+        buffer_u8(line, (uint8_t)c);
+    if (line->len > 0 && line->data[line->len - 1] == '\r')
+        line->len--;
+    return c != EOF || line->len > 0;
+}
+
+static enum exit_code add_line(struct run *r, struct names *n, const struct buffer *line, unsigned long long number)
+{
+    if (line->len > NAME_LINE_MAX)
+        return command_usage(r, "", "line %llu of standard input has more than %d bytes; give one %s a line", number,
+                             NAME_LINE_MAX, what(r));
+    if (line->len > 0 && memchr(line->data, '\0', line->len) != NULL)
+        return command_usage(r, "", "line %llu of standard input has a zero byte; give one %s a line", number, what(r));
+    if (line->len > 0)
+        add_name(n, (const char *)line->data, line->len);
+    return EXIT_DONE;
+}
+
+static enum exit_code read_input(struct run *r, struct names *n)
+{
+    struct buffer line = {0};
+    enum exit_code code = EXIT_DONE;
+    for (unsigned long long number = 1; code == EXIT_DONE && read_line(&line); number++)
+        code = add_line(r, n, &line, number);
+    buffer_close(&line);
+    if (code == EXIT_DONE && ferror(stdin))
+        code = command_failed(r, "cannot read standard input: %s; nothing was changed", strerror(errno));
+    return code;
+}
+
 static enum exit_code read_names(struct run *r, struct names *n)
 {
-    char line[4096];
-    for (size_t i = 1; i < r->arguments.count; i++) {
+    enum exit_code code = EXIT_DONE;
+    for (size_t i = 1; code == EXIT_DONE && i < r->arguments.count; i++) {
         const char *text = r->arguments.items[i];
-        if (strcmp(text, "-") != 0) {
+        if (strcmp(text, "-") == 0)
+            code = read_input(r, n);
+        else
             add_name(n, text, strlen(text));
-            continue;
-        }
-        while (fgets(line, sizeof line, stdin) != NULL) {
-            size_t len = strcspn(line, "\r\n");
-            if (len > 0)
-                add_name(n, line, len);
-        }
-        if (ferror(stdin))
-            return command_failed(r, "cannot read standard input: %s; nothing was changed", strerror(errno));
     }
-    return EXIT_DONE;
+    return code;
 }
 
 /* ---------------------------------------------------------------- in batches, with a result each */
@@ -95,11 +134,6 @@ struct settling {
     size_t refused;
     enum exit_code code; /* of a batch that failed as a whole */
 };
-
-static bool cancels(const struct run *r)
-{
-    return r->command->name[0] == 'c';
-}
 
 static const char *told(const struct run *r, int code)
 {
