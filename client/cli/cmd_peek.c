@@ -43,9 +43,10 @@ static void add_row(struct table *t, const struct hato_peeked *p)
 /* Where groups halted: what one needs to resume a group, or to cancel its message. */
 static void add_halted_row(struct table *t, const struct hato_peeked *p)
 {
-    char age[TEXT_MAX], error[200];
+    char age[TEXT_MAX], group[200], error[200];
+    text_line(p->message.group, strlen(p->message.group), sizeof group, group, sizeof group);
     text_line(p->last_error, strlen(p->last_error), 70, error, sizeof error);
-    table_cell(t, "%s", p->message.group);
+    table_cell(t, "%s", group);
     table_cell(t, "%s", p->message_id);
     table_cell(t, "%s", text_age(p->halted_ms, text_now_ms(), age));
     table_cell(t, "%u", p->receive_count);
@@ -60,8 +61,7 @@ static void print_full(const struct hato_peeked *p)
         printf("  due %s\n", text_time(p->due_ms, at));
     if (p->halted_ms != 0)
         printf("  its group halted here %s\n", text_time(p->halted_ms, at));
-    if (p->last_error[0] != '\0')
-        printf("  last error: %s\n", p->last_error);
+    view_text_line("last error:", p->last_error);
     view_message_lines(&p->message);
     fwrite(p->message.body, 1, p->message.body_len, stdout);
     printf("\n\n");

@@ -149,7 +149,7 @@ static void print_sent(struct run *r, const struct send_values *v, const struct 
                 json_text(&j, "message", s->error.message);
             json_object_end(&j);
         } else if (s->error.code != HATO_OK) {
-            fprintf(stderr, "hato: message %zu: %s\n", i + 1, s->error.message);
+            command_error_at(r, &s->error, "message %zu", i + 1);
         } else if (!v->quiet) {
             printf("%s%s\n", s->message_id, s->duplicate ? " (duplicate)" : "");
         }

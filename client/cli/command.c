@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "cli/help.h"
 #include "cli/json.h"
+#include "cli/text.h"
 
 enum { SILENCE_MIN_MS = 1000, SILENCE_MAX_MS = 20000 };
 
@@ -65,7 +66,9 @@ static void tell(bool as_json, const char *code, const char *field, const char *
 {
     fflush(stdout);
     if (!as_json) {
-        fprintf(stderr, "hato: %s%s\n", message, next);
+        fprintf(stderr, "hato: ");
+        text_print(stderr, message);
+        fprintf(stderr, "%s\n", next);
         return;
     }
     struct buffer sentence = {0};

@@ -1,6 +1,5 @@
 #include "cli/text.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -55,25 +54,43 @@ char *text_count(uint64_t n, char out[TEXT_MAX])
     return out;
 }
 
+/* Takes a character off; whether it may be shown. */
+static bool take_shown(struct bytes *left, struct bytes *character)
+{
+    uint32_t point = 0;
+    size_t taken = utf8_next(*left, &point);
+    *character = bytes_of(left->data, taken > 0 ? taken : 1);
+    *left = bytes_of(left->data + character->len, left->len - character->len);
+    return taken > 0 && point >= 0x20 && (point < 0x7f || point >= 0xa0);
+}
+
+void text_print(FILE *to, const char *text)
+{
+    struct bytes character;
+    for (struct bytes left = bytes_text(text); left.len > 0;) {
+        if (take_shown(&left, &character))
+            fwrite(character.data, 1, character.len, to);
+        else
+            putc('.', to);
+    }
+}
+
 void text_line(const void *data, size_t len, size_t columns, char *out, size_t size)
 {
     struct bytes left = bytes_of(data, len);
     size_t used = 0;
     for (size_t column = 0; left.len > 0; column++) {
-        uint32_t point = 0;
-        size_t taken = utf8_next(left, &point);
+        struct bytes character;
         if (column + 3 >= columns && column + left.len > columns) {
             snprintf(out + used, size - used, "...");
             return;
         }
         if (used + 8 >= size)
             break;
-        if (taken == 0 || point < 0x20 || (point >= 0x7f && point < 0xa0))
-            out[used++] = '.';
-        else
-            memcpy(out + used, left.data, taken), used += taken;
-        taken = taken > 0 ? taken : 1;
-        left = bytes_of(left.data + taken, left.len - taken);
+        if (!take_shown(&left, &character))
+            character = bytes_of(".", 1);
+        memcpy(out + used, character.data, character.len);
+        used += character.len;
     }
     out[used] = '\0';
 }

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { TEXT_MAX = 64 };
 
@@ -17,6 +18,9 @@ char *text_time(uint64_t at_ms, char out[TEXT_MAX]);
 
 /* 1234567 as "1,234,567". */
 char *text_count(uint64_t n, char out[TEXT_MAX]);
+
+/* Writes it with dots for control characters and what is not UTF-8, so that it can't command a terminal. */
+void text_print(FILE *to, const char *text);
 
 /* One line of at most `columns` characters: control characters and what is not UTF-8 as dots, "..." when cut. */
 void text_line(const void *data, size_t len, size_t columns, char *out, size_t size);

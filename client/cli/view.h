@@ -16,9 +16,10 @@ void view_queue_json(struct json *j, const struct hato_queue *q);
 void view_function_json(struct json *j, const struct hato_function *f);
 void view_redrive_json(struct json *j, const struct hato_redrive *r);
 
-void view_delivery(const struct hato_delivery *d);     /* a few lines and the body */
-void view_message_lines(const struct hato_message *m); /* group, attributes, provenance: a line each */
-void view_queue(const struct hato_queue *q);           /* everything, a line each */
+void view_delivery(const struct hato_delivery *d);       /* a few lines and the body */
+void view_message_lines(const struct hato_message *m);   /* group, attributes, provenance: a line each */
+void view_text_line(const char *name, const char *text); /* made safe for a terminal; nothing when it is empty */
+void view_queue(const struct hato_queue *q);             /* everything, a line each */
 void view_function(const struct hato_function *f);
 
 extern const char *const view_kinds[];     /* by enum hato_queue_kind, ends with NULL */

@@ -67,7 +67,9 @@ void view_function_json(struct json *j, const struct hato_function *f)
 
 static void line(const char *name, const char *value)
 {
-    printf("  %-18s %s\n", name, value[0] != '\0' ? value : "none");
+    printf("  %-18s ", name);
+    text_print(stdout, value[0] != '\0' ? value : "none");
+    printf("\n");
 }
 
 static void attempts_table(const struct hato_function *f)

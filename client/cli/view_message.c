@@ -120,8 +120,10 @@ static void provenance_lines(const struct hato_provenance *p)
         return;
     printf("  from %s as %s: %s after %u receive%s", p->source_queue, p->message_id, p->reason, p->attempts,
            p->attempts == 1 ? "" : "s");
-    if (p->last_error[0] != '\0')
-        printf(": %s", p->last_error);
+    if (p->last_error[0] != '\0') {
+        printf(": ");
+        text_print(stdout, p->last_error);
+    }
     if (p->last_status != 0)
         printf(" (status %u)", p->last_status);
     printf("\n");
@@ -143,16 +145,22 @@ static void attribute_line(const struct hato_attribute *a)
     buffer_close(&base64);
 }
 
+void view_text_line(const char *name, const char *text)
+{
+    if (text[0] == '\0')
+        return;
+    printf("  %s ", name);
+    text_print(stdout, text);
+    printf("\n");
+}
+
 void view_message_lines(const struct hato_message *m)
 {
-    if (m->group[0] != '\0')
-        printf("  group %s\n", m->group);
-    if (m->deduplication_id[0] != '\0')
-        printf("  deduplication id %s\n", m->deduplication_id);
+    view_text_line("group", m->group);
+    view_text_line("deduplication id", m->deduplication_id);
     if (m->priority != 0)
         printf("  priority %u\n", m->priority);
-    if (m->traceparent[0] != '\0')
-        printf("  traceparent %s\n", m->traceparent);
+    view_text_line("traceparent", m->traceparent);
     for (size_t i = 0; i < m->attribute_count; i++) {
         attribute_line(&m->attributes[i]);
     }

@@ -1,215 +1,5 @@
-/* The command line as a whole, against a scripted broker in a process of its own: output, errors, what it ends with. */
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "cli/command.h"
-#include "client/harness.h"
-
-static char out[65536];
-static char err[65536];
-static char server[32];
-static pid_t broker;
-
-/* ---------------------------------------------------------------- the broker's process */
-
-static void put_queue(struct double_peer *p, uint64_t id, const char *name)
-{
-    Hato__QueueCounts counts = HATO__QUEUE_COUNTS__INIT;
-    counts.ready = 1234567;
-    counts.in_flight = 2;
-    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
-    settings.has_visibility_ms = true;
-    settings.visibility_ms = 30000;
-    Hato__QueueInfo info = HATO__QUEUE_INFO__INIT;
-    info.name = (char *)name;
-    info.counts = &counts;
-    info.settings = &settings;
-    Hato__Reply reply = HATO__REPLY__INIT;
-    reply.id = id;
-    reply.op_case = HATO__REPLY__OP_QUEUE;
-    reply.queue = &info;
-    double_reply(p, &reply);
-}
-
-/* Two pages of one queue each. */
-static void put_page(struct double_peer *p, uint64_t id, const char *after)
-{
-    Hato__QueueInfo info = HATO__QUEUE_INFO__INIT;
-    Hato__QueueCounts counts = HATO__QUEUE_COUNTS__INIT;
-    Hato__QueueInfo *list[] = {&info};
-    Hato__QueueListReply queues = HATO__QUEUE_LIST_REPLY__INIT;
-    bool first = after[0] == '\0';
-    counts.ready = first ? 5 : 6;
-    info.name = (char *)(first ? "aaa" : "bbb");
-    info.counts = &counts;
-    queues.n_queues = 1;
-    queues.queues = list;
-    queues.next = (char *)(first ? "aaa" : "");
-    Hato__Reply reply = HATO__REPLY__INIT;
-    reply.id = id;
-    reply.op_case = HATO__REPLY__OP_QUEUES;
-    reply.queues = &queues;
-    double_reply(p, &reply);
-}
-
-static void act(struct double_broker *b, struct double_peer *p, const Hato__Request *r)
-{
-    static unsigned delivered;
-    Hato__Code second_stale[] = {HATO__CODE__OK, HATO__CODE__RECEIPT_STALE};
-    (void)b;
-    switch (r->op_case) {
-    case HATO__REQUEST__OP_SEND:
-        if (strcmp(r->send->queue, "nowhere") == 0)
-            double_refuse(p, r->id, HATO_NOT_FOUND, "queue", "no queue named nowhere");
-        else
-            double_stored(p, r->id, r->send);
-        break;
-    case HATO__REQUEST__OP_RECEIVE:
-        if (strcmp(r->receive->queue, "killed") == 0)
-            _exit(0);
-        if (strcmp(r->receive->queue, "silent") == 0)
-            break;
-        double_deliver(p, r->id, false, 1, r->receive->max_messages);
-        break;
-    case HATO__REQUEST__OP_ACK:
-        double_settled(p, r->id, second_stale, r->ack->n_receipts == 2 ? 2 : 0);
-        break;
-    case HATO__REQUEST__OP_NACK:
-    case HATO__REQUEST__OP_EXTEND:
-        double_settled(p, r->id, NULL, 0);
-        break;
-    case HATO__REQUEST__OP_QUEUE_CREATE:
-        put_queue(p, r->id, r->queue_create->name);
-        break;
-    case HATO__REQUEST__OP_QUEUE_SHOW:
-        put_queue(p, r->id, r->queue_show->name);
-        break;
-    case HATO__REQUEST__OP_QUEUE_LIST:
-        put_page(p, r->id, r->queue_list->after);
-        break;
-    case HATO__REQUEST__OP_STREAM_OPEN:
-        double_deliver(p, r->id, true, 1, r->stream_open->credit);
-        delivered = r->stream_open->credit;
-        break;
-    case HATO__REQUEST__OP_STREAM_CREDIT:
-        double_deliver(p, r->stream_credit->stream, true, delivered + 1, r->stream_credit->credit);
-        delivered += r->stream_credit->credit;
-        break;
-    case HATO__REQUEST__OP_STREAM_CLOSE:
-        double_stream_end(p, r->stream_close->stream, 0);
-        break;
-    case HATO__REQUEST__OP_PING: /* never answered */
-        break;
-    default:
-        double_empty(p, r->id);
-    }
-}
-
-static void run_broker(int tell)
-{
-    uv_loop_t loop;
-    struct double_broker b;
-    uv_loop_init(&loop);
-    double_open(&b, &loop, act, NULL);
-    if (write(tell, b.address, sizeof b.address) < 0)
-        _exit(1);
-    close(tell);
-    uv_run(&loop, UV_RUN_DEFAULT);
-}
-
-static void start_broker(void)
-{
-    int fds[2];
-    ck_assert_int_eq(pipe(fds), 0);
-    broker = fork();
-    ck_assert_int_ge(broker, 0);
-    if (broker == 0) {
-        close(fds[0]);
-        run_broker(fds[1]);
-        _exit(0);
-    }
-    close(fds[1]);
-    ck_assert_int_gt(read(fds[0], server, sizeof server), 0);
-    close(fds[0]);
-    setenv("HATO_SERVER", server, 1);
-}
-
-static void stop_broker(void)
-{
-    kill(broker, SIGKILL);
-    waitpid(broker, NULL, 0);
-}
-
-/* ---------------------------------------------------------------- running commands */
-
-static void slurp(const char *path, char *to, size_t size)
-{
-    FILE *f = fopen(path, "r");
-    size_t n = fread(to, 1, size - 1, f);
-    to[n] = '\0';
-    fclose(f);
-}
-
-/* In a process of its own, as it is run in life. Closes `input`. */
-static int run_from(int input, const char **argv)
-{
-    char dir[] = "/tmp/hato-test-XXXXXX";
-    char paths[3][64];
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    int argc = 0;
-    while (argv[argc] != NULL)
-        argc++;
-    for (int i = 1; i < 3; i++)
-        snprintf(paths[i], sizeof paths[i], "%s/%d", dir, i);
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(input, 0);
-        for (int i = 1; i < 3; i++)
-            dup2(open(paths[i], O_WRONLY | O_CREAT, 0600), i);
-        int code = command_main(argc, argv);
-        fflush(NULL);
-        _exit(code);
-    }
-    int status;
-    close(input);
-    waitpid(pid, &status, 0);
-    slurp(paths[1], out, sizeof out);
-    slurp(paths[2], err, sizeof err);
-    for (int i = 1; i < 3; i++)
-        unlink(paths[i]);
-    rmdir(dir);
-    ck_assert_msg(WIFEXITED(status), "it was killed: %s", err);
-    return WEXITSTATUS(status);
-}
-
-static int input_of(const char *text)
-{
-    char path[] = "/tmp/hato-test-XXXXXX";
-    int fd = mkstemp(path);
-    ck_assert_int_ge(fd, 0);
-    unlink(path);
-    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    lseek(fd, 0, SEEK_SET);
-    return fd;
-}
-
-/* Can be read so far, then reading fails. */
-static int broken_input(const char *text)
-{
-    int ends[2];
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    ck_assert_int_eq(write(ends[1], text, strlen(text)), (ssize_t)strlen(text));
-    ck_assert_int_eq(write(ends[0], "never read", 10), 10);
-    close(ends[1]);
-    return ends[0];
-}
-
-#define RUN_FROM(input, ...) run_from(input, (const char *[]){"hato", __VA_ARGS__, NULL})
-#define RUN_INPUT(input, ...) RUN_FROM(input_of(input), __VA_ARGS__)
-#define RUN(...) RUN_INPUT("", __VA_ARGS__)
+/* The command line as a whole: output, errors, what it ends with. */
+#include "client/command_double.h"
 
 START_TEST(every_command_has_help_with_an_example)
 {
@@ -483,6 +273,58 @@ START_TEST(following_stops_after_the_messages_asked_for)
 }
 END_TEST
 
+START_TEST(following_ends_with_four_when_it_is_not_known_whether_acks_happened)
+{
+    ck_assert_int_eq(RUN("receive", "lost-ack", "--follow", "--max", "1", "--body", "--ack"), EXIT_UNKNOWN);
+    ck_assert_str_eq(out, "body 1\n");
+    ck_assert_ptr_nonnull(strstr(err, "most likely they were done"));
+}
+END_TEST
+
+START_TEST(a_receipt_is_a_line_whatever_its_length)
+{
+    char line[6000];
+    memset(line, 'A', sizeof line);
+    memcpy(line, "AAAA\r\n", 6);
+    line[6 + 4096] = '\n';
+    ck_assert_int_eq(RUN_FROM(input_of_bytes(line, 6 + 4096), "ack", "jobs", "-"), EXIT_REFUSED);
+    ck_assert_ptr_nonnull(strstr(err, "receipt"));
+    line[6 + 4096] = 'A';
+    ck_assert_int_eq(RUN_FROM(input_of_bytes(line, sizeof line), "ack", "jobs", "-"), EXIT_USAGE);
+    ck_assert_ptr_nonnull(strstr(err, "line 2 of standard input has more than 4096 bytes"));
+    ck_assert_str_eq(out, "");
+}
+END_TEST
+
+START_TEST(a_receipt_with_a_zero_byte_is_refused)
+{
+    ck_assert_int_eq(RUN_FROM(input_of_bytes("AAAA\nAAAA\0BBBB\n", 15), "ack", "jobs", "-"), EXIT_USAGE);
+    ck_assert_ptr_nonnull(strstr(err, "line 2 of standard input has a zero byte"));
+    ck_assert_str_eq(out, "");
+}
+END_TEST
+
+START_TEST(what_senders_wrote_can_not_command_the_terminal)
+{
+    char part[80];
+    ck_assert_int_eq(RUN("peek", "jobs", "--full"), EXIT_DONE);
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const before[] = {"  group ", "  deduplication id ", "  last error: ", "0 receives: "};
+        snprintf(part, sizeof part, "%s%s\n", before[i], HARMLESS);
+        ck_assert_msg(strstr(out, part) != NULL, "%s", out);
+    }
+    ck_assert_ptr_nonnull(strstr(out, HOSTILE)); /* the body */
+    ck_assert_int_eq(RUN("peek", "jobs", "--which", "halted-at"), EXIT_DONE);
+    ck_assert_ptr_null(strchr(out, '\033'));
+    ck_assert_int_eq(RUN("function", "show", "resize"), EXIT_DONE);
+    snprintf(part, sizeof part, " %s\n", HARMLESS);
+    ck_assert_ptr_nonnull(strstr(out, part));
+    ck_assert_int_eq(RUN("function", "show", "hostile"), EXIT_REFUSED);
+    snprintf(part, sizeof part, "hato: %s\n", HARMLESS);
+    ck_assert_str_eq(err, part);
+}
+END_TEST
+
 START_TEST(listings_go_through_all_pages)
 {
     ck_assert_int_eq(RUN("queue", "list", "--names"), EXIT_DONE);
@@ -544,6 +386,10 @@ int main(void)
     tcase_add_test(tc, a_receive_ends_at_its_deadline_when_the_broker_is_gone);
     tcase_add_test(tc, a_receive_ends_when_the_broker_keeps_silent_for_longer_than_its_deadline);
     tcase_add_test(tc, following_stops_after_the_messages_asked_for);
+    tcase_add_test(tc, following_ends_with_four_when_it_is_not_known_whether_acks_happened);
+    tcase_add_test(tc, a_receipt_is_a_line_whatever_its_length);
+    tcase_add_test(tc, a_receipt_with_a_zero_byte_is_refused);
+    tcase_add_test(tc, what_senders_wrote_can_not_command_the_terminal);
     tcase_add_test(tc, listings_go_through_all_pages);
     tcase_add_test(tc, options_of_every_command_may_come_first);
     tcase_add_test(tc, completion_is_a_script_that_bash_reads);
