@@ -285,7 +285,8 @@ START_TEST(a_receipt_is_a_line_whatever_its_length)
 {
     char line[6000];
     memset(line, 'A', sizeof line);
-    memcpy(line, "AAAA\r\n", 6);
+    line[4] = '\r';
+    line[5] = '\n';
     line[6 + 4096] = '\n';
     ck_assert_int_eq(RUN_FROM(input_of_bytes(line, 6 + 4096), "ack", "jobs", "-"), EXIT_REFUSED);
     ck_assert_ptr_nonnull(strstr(err, "receipt"));
