@@ -27,8 +27,8 @@ struct join {
     struct blob *frame; /* raft's message */
     struct key after;   /* of the state */
     uint32_t wait_ticks;
+    uint64_t bodies_bytes; /* taken */
     bool working;
-    bool outdated; /* a part came of an offer that is no more */
 };
 
 /* Something blocking on the way. */
@@ -357,6 +357,8 @@ int shard_join_part(struct shard *s, uint64_t node, const struct peer_part *part
     w->last = part->last;
     w->frame = blob_ref(frame);
     w->records = records;
+    if (w->part == SNAPSHOT_BODIES)
+        j->bodies_bytes += records.len;
     memcpy(w->position.data, part->position.data, part->position.len);
     w->position.len = (uint32_t)part->position.len;
     shard_work(s, &w->work);
@@ -427,6 +429,7 @@ static void install_done(struct work *work)
         return;
     if (fine)
         code = open_installed(s, &e);
+    uint64_t bodies_bytes = s->join->bodies_bytes;
     shard_join_close(s);
     s->joined_bodies.len = 0;
     if (code == ERR_STORAGE_FULL) {
@@ -435,7 +438,7 @@ static void install_done(struct work *work)
         shard_stop(s, &e);
     } else {
         TRACE(s->options.trace, TRACE_INFO, "snapshot installed", trace_u64("shard", s->options.number),
-              trace_u64("entry", s->durable));
+              trace_u64("entry", s->durable), trace_u64("bodies_bytes", bodies_bytes));
         shard_installed(s);
     }
 }

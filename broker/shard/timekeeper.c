@@ -36,9 +36,10 @@ void timekeeper_hear(struct timekeeper *t, uint64_t ms)
 static uint64_t slewed(struct timekeeper *t, uint64_t straight, uint64_t elapsed)
 {
     uint64_t wall = clock_now_ms(t->clock);
-    t->unslewed_ms += elapsed;
-    uint64_t slew = t->unslewed_ms / TIMEKEEPER_SLEW;
-    t->unslewed_ms %= TIMEKEEPER_SLEW;
+    uint64_t part = wall > straight ? TIMEKEEPER_SLEW_FAST : TIMEKEEPER_SLEW_SLOW;
+    t->unslewed_ms = t->unslewed_ms % part + elapsed;
+    uint64_t slew = t->unslewed_ms / part;
+    t->unslewed_ms %= part;
     if (wall > straight)
         straight += wall - straight < slew ? wall - straight : slew;
     else if (straight > wall)

@@ -1,7 +1,8 @@
 /* The time that a leader stamps on entries: it follows the wall clock, but never jumps with it.
  *
- * It advances with the monotonic clock and is slewed towards the wall clock by at most one part in 20, so that a clock that is
- * set wrong, or right, cannot end leases early or hold delays up: it never goes back, and never runs more than 5 % fast.
+ * It advances with the monotonic clock and is slewed towards the wall clock, so that a clock that is set wrong, or right, cannot end
+ * leases and delays early: it never goes back, and runs no more than 500 ppm fast, which is what the kernel allows itself for the
+ * monotonic clock (adjtimex(2)). To be slow does less harm: there it is one part in 20.
  *
  * Nor does it jump with a new leader, whose wall clock may be another. Replicas tell each other what time it is, a follower keeps that
  * time going, and leads from there. Only where nobody knows (all of them were down) the wall clock is believed. */
@@ -14,7 +15,8 @@
 #include "base/clock.h"
 
 enum {
-    TIMEKEEPER_SLEW = 20,
+    TIMEKEEPER_SLEW_FAST = 2000,
+    TIMEKEEPER_SLEW_SLOW = 20,
     TIMEKEEPER_LATE_MS = 2000, /* a replica's word may be this late; beyond it is this one that runs ahead */
 };
 

@@ -103,7 +103,8 @@ void entry_open(struct entry_writer *w, struct buffer *out, uint64_t time_ms, ui
 bool entry_fits(const struct entry_writer *w, size_t len);
 size_t entry_bytes(const struct entry_writer *w);
 void entry_close(struct entry_writer *w); /* the payload is complete; the writer is done */
-void entry_stamp(struct buffer *payload, uint64_t time_ms); /* in the place of the time it has; of a payload by itself */
+void entry_stamp(struct buffer *payload,
+                 uint64_t time_ms); /* in the place of the time it has; of a payload by itself */
 
 /* The payload's length of a send of these messages, for entry_fits. */
 size_t entry_send_bytes(const struct bytes *messages, size_t count);

@@ -53,12 +53,12 @@ START_TEST(a_new_leader_goes_on_from_the_time_it_was_told_whatever_its_clock_say
     timekeeper_lead(&t, 100);
     ck_assert_uint_eq(timekeeper_now_ms(&t), 540);
     pass(20);
-    ck_assert_uint_eq(timekeeper_now_ms(&t), 561);
+    ck_assert_uint_eq(timekeeper_now_ms(&t), 560);
     timekeeper_hear(&t, 5000000); /* a leader takes nobody's word */
-    ck_assert_uint_eq(timekeeper_now_ms(&t), 561);
+    ck_assert_uint_eq(timekeeper_now_ms(&t), 560);
     timekeeper_follow(&t);
     pass(1000);
-    ck_assert_uint_eq(timekeeper_known_ms(&t), 1561);
+    ck_assert_uint_eq(timekeeper_known_ms(&t), 1560);
     timekeeper_lead(&t, 1600);
     ck_assert_uint_eq(timekeeper_now_ms(&t), 1600);
 }
@@ -82,7 +82,7 @@ START_TEST(it_follows_a_clock_that_runs_true)
 }
 END_TEST
 
-START_TEST(a_wall_clock_set_forward_speeds_it_up_by_a_twentieth_at_most)
+START_TEST(a_wall_clock_set_forward_hardly_speeds_it_up)
 {
     wall_ms += 3600000;
     uint64_t before = timekeeper_now_ms(&t);
@@ -92,7 +92,7 @@ START_TEST(a_wall_clock_set_forward_speeds_it_up_by_a_twentieth_at_most)
     }
     uint64_t passed = timekeeper_now_ms(&t) - before;
     ck_assert_uint_ge(passed, 10000);
-    ck_assert_uint_le(passed, 10500);
+    ck_assert_uint_le(passed, 10005);
 }
 END_TEST
 
@@ -114,7 +114,7 @@ END_TEST
 
 START_TEST(it_meets_the_wall_clock_again)
 {
-    wall_ms += 500;
+    wall_ms += 5;
     for (int i = 0; i < 1100; i++) {
         pass(10);
         timekeeper_now_ms(&t);
@@ -132,7 +132,7 @@ int main(void)
     tcase_add_test(c, a_new_leader_goes_on_from_the_time_it_was_told_whatever_its_clock_says);
     tcase_add_test(c, a_follower_that_runs_ahead_is_called_back);
     tcase_add_test(c, it_follows_a_clock_that_runs_true);
-    tcase_add_test(c, a_wall_clock_set_forward_speeds_it_up_by_a_twentieth_at_most);
+    tcase_add_test(c, a_wall_clock_set_forward_hardly_speeds_it_up);
     tcase_add_test(c, a_wall_clock_set_back_slows_it_down_and_never_turns_it_back);
     tcase_add_test(c, it_meets_the_wall_clock_again);
     suite_add_tcase(suite, c);
