@@ -9,6 +9,8 @@
 #include "dispatch/json_put.h"
 #include "net/crypto.h"
 
+static const char trace_name[] = "AWSTraceHeader";
+
 static void put_body(struct buffer *out, struct bytes body)
 {
     json_put_raw(out, ",\"body\":");
@@ -38,7 +40,7 @@ static bool put_trace_of_parent(struct buffer *out, const char *parent)
 
 static void put_trace(struct buffer *out, const struct message *m)
 {
-    const char *trace = message_attribute_text(m, "AWSTraceHeader");
+    const char *trace = message_attribute_text(m, trace_name);
     if (trace != NULL) {
         json_put_raw(out, ",\"AWSTraceHeader\":");
         json_put_text(out, trace);
@@ -115,13 +117,20 @@ static void put_attribute(struct buffer *out, const Hato__Attribute *a)
     json_put_raw(out, "}");
 }
 
-static void put_attributes(struct buffer *out, const Hato__Message *content)
+/* Among the system attributes already. A binary one is no trace, and comes like any other. */
+static bool is_trace(const struct message *m, const Hato__Attribute *a)
 {
+    return strcmp(a->name, trace_name) == 0 && message_attribute_text(m, trace_name) != NULL;
+}
+
+static void put_attributes(struct buffer *out, const struct message *m)
+{
+    const Hato__Message *content = m->content;
     json_put_raw(out, ",\"messageAttributes\":{");
     bool first = true;
     for (size_t i = 0; i < content->n_attributes; i++) {
-        if (strcmp(content->attributes[i]->name, "AWSTraceHeader") == 0)
-            continue; /* it is among the system attributes */
+        if (is_trace(m, content->attributes[i]))
+            continue;
         if (!first)
             json_put_raw(out, ",");
         first = false;
@@ -139,7 +148,7 @@ static void put_record(struct crypto *crypto, const struct origin *origin, const
     json_put_base64(out, m->source->receipt);
     put_body(out, body);
     put_system_attributes(out, origin, m);
-    put_attributes(out, m->content);
+    put_attributes(out, m);
     uint8_t md5[CRYPTO_MD5];
     crypto_md5(crypto, &body, 1, md5);
     json_put_raw(out, ",\"md5OfBody\":\"");

@@ -249,6 +249,18 @@ START_TEST(a_lambda_event_holds_many_messages_in_order)
 }
 END_TEST
 
+START_TEST(a_binary_attribute_with_the_trace_s_name_is_an_attribute_like_others)
+{
+    json_t *root;
+    add_binary("AWSTraceHeader", "\x00\xff", 2);
+    json_t *a = system_attributes(&root);
+    check_member(a, "AWSTraceHeader", NULL);
+    json_t *others = json_object_get(json_array_get(json_object_get(root, "Records"), 0), "messageAttributes");
+    check_member(json_object_get(others, "AWSTraceHeader"), "binaryValue", "AP8=");
+    json_decref(root);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ cloudevents */
 
 START_TEST(a_binary_cloudevent_is_the_body_and_headers)
@@ -469,4 +481,5 @@ int main(void)
     int failed = srunner_ntests_failed(r);
     srunner_free(r);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    tcase_add_test(c, a_binary_attribute_with_the_trace_s_name_is_an_attribute_like_others);
 }
