@@ -596,7 +596,7 @@ struct hato_function_settings {
     const char *url; /* http or https */
     enum hato_format format;
     uint64_t timeout_ms;        /* 100 ms to 1 hour; default 30 s */
-    uint32_t max_concurrency;   /* requests at once of a node, over all queues; 1 to 10,000; default 1,000 */
+    uint32_t max_concurrency;   /* of a node, over all queues; 1 to 10,000; default 1,000 (Lambda emulator: 1) */
     uint64_t retry_min_ms;      /* first retry delay; default 1 s */
     uint64_t retry_max_ms;      /* its cap; default 5 minutes */
     const char *const *headers; /* "Name: value"; at most 32 */

@@ -8,8 +8,7 @@
 #include "base/memory.h"
 #include "dispatch/format.h"
 #include "dispatch/headers.h"
-
-static const char emulator_path[] = "/2015-03-31/functions/function/invocations";
+#include "state/settings.h"
 
 /* Lines that would break the request itself. */
 static const char *const refused_headers[] = {
@@ -31,7 +30,7 @@ static int take_url(struct target *t, const char *url, struct error *e)
              (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
         code = error_field(e, ERR_INVALID, "url", "a URL begins with http:// or https://");
     else if (curl_url_get(u, CURLUPART_PATH, &path, 0) == CURLUE_OK)
-        t->emulator = strcmp(path, emulator_path) == 0;
+        t->emulator = strcmp(path, SETTINGS_EMULATOR_PATH) == 0;
     curl_free(path);
     curl_free(scheme);
     curl_url_cleanup(u);
@@ -167,11 +166,9 @@ static void take_numbers(struct target *t, const Hato__FunctionSettings *s)
     t->retry_max_ms = value_or(s->has_retry_max_ms, s->retry_max_ms, TARGET_RETRY_MAX_MS);
     if (t->retry_max_ms < t->retry_min_ms)
         t->retry_max_ms = t->retry_min_ms;
-    t->max_concurrency = (uint32_t)value_or(s->has_max_concurrency, s->max_concurrency, TARGET_CONCURRENCY);
-    /* The emulator serves one request at a time and may fall over at a second one. Who has several behind one address
-     * says so. */
-    if (t->emulator && t->max_concurrency == TARGET_CONCURRENCY)
-        t->max_concurrency = 1;
+    t->max_concurrency =
+        (uint32_t)value_or(s->has_max_concurrency, s->max_concurrency,
+                           t->emulator ? SETTINGS_EMULATOR_CONCURRENCY : SETTINGS_FUNCTION_CONCURRENCY);
     t->rate = s->has_rate ? s->rate : 0;
 }
 

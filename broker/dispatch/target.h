@@ -18,7 +18,6 @@ enum {
     TARGET_HEADERS_MAX = 32,
     TARGET_CONNECT_MS_MAX = 10000, /* of the timeout, at most this much for the connection */
     TARGET_TIMEOUT_MS = 30000,     /* defaults, as settings.proto gives them */
-    TARGET_CONCURRENCY = 1000,
     TARGET_RETRY_MIN_MS = 1000,
     TARGET_RETRY_MAX_MS = 300000
 };

@@ -24,6 +24,8 @@
 #define SETTINGS_VISIBILITY_MAX_MS (7 * SETTINGS_DAY_MS)
 #define SETTINGS_DELAY_MAX_MS (3650 * SETTINGS_DAY_MS)
 #define SETTINGS_MESSAGE_MAX (UINT64_C(64) << 20)
+/* A function at this path is served by the emulator that AWS gives to developers of Lambda functions. */
+#define SETTINGS_EMULATOR_PATH "/2015-03-31/functions/function/invocations"
 
 enum {
     SETTINGS_WEIGHTS_MAX = 1000,
@@ -34,6 +36,8 @@ enum {
     SETTINGS_RECEIVES_MAX = 1000000,
     SETTINGS_BATCH_MAX = 1000,
     SETTINGS_CONCURRENCY_MAX = 10000,
+    SETTINGS_FUNCTION_CONCURRENCY = 1000, /* the default, */
+    SETTINGS_EMULATOR_CONCURRENCY = 1,    /* and the emulator's: it may fall over at a second request */
     SETTINGS_URL_MAX = 2048,
     SETTINGS_HEADERS_MAX = 32,
     SETTINGS_HEADER_MAX = 4096,
@@ -70,7 +74,8 @@ int settings_queue_check(const Hato__QueueSettings *given, struct error *e);
 int settings_binding_check(const Hato__BindingSettings *given, struct error *e);
 int settings_function_check(const Hato__FunctionSettings *given, struct error *e);
 
-/* The same for functions. A function needs a url. Secrets and headers keep their order. */
+/* The same for functions. A function needs a url. Secrets and headers keep their order. While max_concurrency is the url's
+ * default, another url brings its own. */
 int settings_function_create(const Hato__FunctionSettings *given, Hato__FunctionSettings **out, struct error *e);
 int settings_function_merge(const Hato__FunctionSettings *now, const Hato__FunctionSettings *given,
                             Hato__FunctionSettings **out, struct error *e);

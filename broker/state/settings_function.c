@@ -13,7 +13,7 @@ enum { HOST_MAX = 253, PORT_MAX = 65535, SECRET_MIN_BYTES = 24, SECRET_MAX_BYTES
 static const struct settings_field FIELDS[] = {
     FUNCTION(format, 0, 3, HATO__FORMAT__RAW, "0 (raw), 1 (lambda), 2 (cloudevents) or 3 (cloudevents structured)"),
     FUNCTION(timeout_ms, 100, SETTINGS_HOUR_MS, 30 * SETTINGS_SECOND_MS, "100 ms to 1 hour"),
-    FUNCTION(max_concurrency, 1, SETTINGS_CONCURRENCY_MAX, 1000, "1 to 10000"),
+    FUNCTION(max_concurrency, 1, SETTINGS_CONCURRENCY_MAX, SETTINGS_FUNCTION_CONCURRENCY, "1 to 10000"),
     FUNCTION(retry_min_ms, 1, SETTINGS_DAY_MS, SETTINGS_SECOND_MS, "1 ms to 1 day"),
     FUNCTION(retry_max_ms, 1, SETTINGS_DAY_MS, 300 * SETTINGS_SECOND_MS, "1 ms to 1 day"),
 };
@@ -280,6 +280,22 @@ static void merge(Hato__FunctionSettings *d, const Hato__FunctionSettings *given
     }
 }
 
+static uint32_t default_concurrency(const char *url)
+{
+    const char *authority = strstr(url, "://");
+    if (authority == NULL)
+        return SETTINGS_FUNCTION_CONCURRENCY;
+    authority += strlen("://");
+    const char *path = authority + strcspn(authority, "/?");
+    bool emulator = bytes_equal(bytes_of(path, strcspn(path, "?")), bytes_text(SETTINGS_EMULATOR_PATH));
+    return emulator ? SETTINGS_EMULATOR_CONCURRENCY : SETTINGS_FUNCTION_CONCURRENCY;
+}
+
+static bool concurrency_told(const Hato__FunctionSettings *now, const Hato__FunctionSettings *given)
+{
+    return given->has_max_concurrency || (now != NULL && now->max_concurrency != default_concurrency(now->url));
+}
+
 static int check_whole(const Hato__FunctionSettings *d, struct error *e)
 {
     if (d->url[0] == '\0')
@@ -303,6 +319,8 @@ static int make(const Hato__FunctionSettings *now, const Hato__FunctionSettings 
         merge(&d.settings, given);
     if (code == ERR_OK)
         code = check_whole(&d.settings, e);
+    if (code == ERR_OK && given != NULL && !concurrency_told(now, given))
+        d.settings.max_concurrency = default_concurrency(d.settings.url);
     if (code == ERR_OK)
         *out = settings_function_copy(&d.settings);
     return code;

@@ -155,6 +155,10 @@ START_TEST(the_emulator_is_known_by_its_path_and_served_one_at_a_time_unless_tol
     t = make();
     ck_assert_uint_eq(t->max_concurrency, 4);
     target_unref(t);
+    settings.max_concurrency = 1000;
+    t = make();
+    ck_assert_uint_eq(t->max_concurrency, 1000);
+    target_unref(t);
     settings.url = loose("http://127.0.0.1:9000/2015-03-31/functions/other/invocations");
     t = make();
     ck_assert(!t->emulator);

@@ -208,6 +208,60 @@ START_TEST(a_function_has_defaults_limits_and_keeps_what_is_not_given)
 }
 END_TEST
 
+static const char EMULATOR[] = "http://[::1]:9000/2015-03-31/functions/function/invocations";
+
+/* The function's concurrency after a change; `s` becomes the new settings. */
+static uint32_t concurrency_after(function_settings **s, const char *url, uint32_t told)
+{
+    function_settings given = HATO__FUNCTION_SETTINGS__INIT;
+    function_settings *next = NULL;
+    given.url = (char *)url;
+    given.has_max_concurrency = told > 0;
+    given.max_concurrency = told;
+    if (*s == NULL)
+        ck_assert_int_eq(settings_function_create(&given, &next, NULL), ERR_OK);
+    else
+        ck_assert_int_eq(settings_function_merge(*s, &given, &next, NULL), ERR_OK);
+    settings_function_free(*s);
+    *s = next;
+    return next->max_concurrency;
+}
+
+START_TEST(the_emulator_of_aws_gets_one_request_at_a_time_unless_any_other_number_is_told)
+{
+    function_settings *s = NULL;
+    ck_assert_uint_eq(concurrency_after(&s, EMULATOR, 0), 1);
+    ck_assert_uint_eq(concurrency_after(&s, NULL, 0), 1);
+    ck_assert_uint_eq(concurrency_after(&s, NULL, 1000), 1000);
+    ck_assert_uint_eq(concurrency_after(&s, EMULATOR, 0), 1000);
+    settings_function_free(s);
+    s = NULL;
+    ck_assert_uint_eq(concurrency_after(&s, EMULATOR, 1000), 1000);
+    settings_function_free(s);
+    s = NULL;
+    ck_assert_uint_eq(concurrency_after(&s, "http://a/x?/2015-03-31/functions/function/invocations", 0), 1000);
+    settings_function_free(s);
+    s = NULL;
+    ck_assert_uint_eq(concurrency_after(&s, "http://a?/2015-03-31/functions/function/invocations", 0), 1000);
+    settings_function_free(s);
+    s = NULL;
+    ck_assert_uint_eq(concurrency_after(&s, "http://a/2015-03-31/functions/function/invocations?x=y", 0), 1);
+    settings_function_free(s);
+}
+END_TEST
+
+START_TEST(a_number_that_nobody_told_follows_the_function_s_address)
+{
+    function_settings *s = NULL;
+    ck_assert_uint_eq(concurrency_after(&s, "http://a/", 0), 1000);
+    ck_assert_uint_eq(concurrency_after(&s, EMULATOR, 0), 1);
+    ck_assert_uint_eq(concurrency_after(&s, "http://b/", 0), 1000);
+    ck_assert_uint_eq(concurrency_after(&s, EMULATOR, 3), 3);
+    ck_assert_uint_eq(concurrency_after(&s, "http://b/", 0), 3);
+    settings_function_free(s);
+}
+END_TEST
+
 START_TEST(the_numbers_of_a_function_have_their_limits)
 {
     function_settings g = HATO__FUNCTION_SETTINGS__INIT;
@@ -287,6 +341,8 @@ int main(void)
     tcase_add_test(c, headers_that_would_break_out_or_belong_to_the_broker_are_refused);
     tcase_add_test(c, secrets_are_24_to_64_bytes_in_strict_base64);
     tcase_add_test(c, a_function_has_defaults_limits_and_keeps_what_is_not_given);
+    tcase_add_test(c, the_emulator_of_aws_gets_one_request_at_a_time_unless_any_other_number_is_told);
+    tcase_add_test(c, a_number_that_nobody_told_follows_the_function_s_address);
     tcase_add_test(c, the_numbers_of_a_function_have_their_limits);
     tcase_add_test(c, functions_read_back_as_they_were_written_and_hostile_bytes_do_no_harm);
     suite_add_tcase(s, c);
