@@ -43,6 +43,8 @@ static uint64_t delay_for(struct job *j, uint32_t receive_count, uint64_t told_m
     return delay > told ? delay : told;
 }
 
+/* Below, each message of a batch may be compared with all others: there are SETTINGS_BATCH_MAX at most. */
+
 /* Counted, those of like receive count together: they have waited and will wait alike. */
 static void fail_alike(struct job *j, bool *which, uint64_t told_ms, uint32_t status, const char *error)
 {
