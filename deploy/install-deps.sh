@@ -11,9 +11,9 @@ set -eu
 rust_min=1.85
 
 build="gcc libc6-dev cmake make ninja-build pkg-config ca-certificates libuv1-dev libprotobuf-c-dev protobuf-c-compiler
-    libzstd-dev libcurl4-openssl-dev libjansson-dev libssl-dev libxxhash-dev librocksdb-dev node-llhttp"
+    libzstd-dev libcurl4-openssl-dev libyajl-dev libssl-dev libxxhash-dev librocksdb-dev node-llhttp"
 quickstart="python3"
-test="check clang clang-format clang-tidy libclang-rt-dev shellcheck python3 python3-yaml"
+test="check libjansson-dev clang clang-format clang-tidy libclang-rt-dev shellcheck python3 python3-yaml"
 bench="redis-server rabbitmq-server beanstalkd default-jre-headless curl python3"
 
 die() {

@@ -4,7 +4,6 @@
  * attributes of these names, where the message has them; the content type else from the function. Its other attributes
  * become extensions if their names, in lower case, are ones that CloudEvents allows (letters and digits only) and are not
  * taken: of "Foo" and "foo" the first is sent. */
-#include <jansson.h>
 #include <proto/client.pb-c.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "base/utf8.h"
 #include "dispatch/format.h"
 #include "dispatch/json_put.h"
+#include "dispatch/json_read.h"
 #include "net/crypto.h"
 
 enum { EXTENSION_MAX = 64, JSON_CHECK_MAX = 6 * 1024 * 1024 };
@@ -158,22 +158,13 @@ static bool means_json(const char *type)
            (len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0);
 }
 
-static bool is_json(struct bytes body)
-{
-    if (body.len > JSON_CHECK_MAX || !utf8_valid(body))
-        return false;
-    json_t *value = json_loadb((const char *)body.data, body.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    json_decref(value);
-    return value != NULL;
-}
-
 static void put_data(struct buffer *out, const char *type, struct bytes body)
 {
     if (body.len == 0)
         return;
     size_t before = out->len;
     json_put_raw(out, ",\"data\":");
-    if (means_json(type) && is_json(body)) {
+    if (means_json(type) && body.len <= JSON_CHECK_MAX && json_valid(body)) {
         buffer_put(out, body.data, body.len);
         return;
     }

@@ -1,4 +1,4 @@
-/* Writing JSON into a buffer, for the events of the hot path. Reading it is jansson's. */
+/* Writing JSON into a buffer, for the events of the hot path. Reading it is json_read.h's. */
 #ifndef HATO_DISPATCH_JSON_PUT_H
 #define HATO_DISPATCH_JSON_PUT_H
 

@@ -362,6 +362,9 @@ static const struct {
     {"Application/JSON", "null", "null", false},
     {"application/json", "{not json", "\"e25vdCBqc29u\"", true},
     {"application/json", "{} {}", "\"e30ge30=\"", true},
+    {"application/json", "{}\"", "\"e30i\"", true},
+    {"application/json", "\f{}", "\"DHt9\"", true},
+    {"application/json", "\"\xff\"", "\"Iv8i\"", true},
     {"application/jsonish", "{}", "\"e30=\"", true},
     {"text/html", "<p>\n", "\"<p>\\n\"", false},
     {"text/plain", "\xff", "\"/w==\"", true},
@@ -378,6 +381,22 @@ START_TEST(the_data_of_a_structured_cloudevent_is_json_text_or_base64)
     ck_assert_ptr_null(json_object_get(got, datas[_i].base64 ? "data" : "data_base64"));
     json_decref(got);
     json_decref(want);
+}
+END_TEST
+
+/* Looked for as text, since few readers can hold all of them. */
+static const char *const odd_json[] = {"{\"id\":18446744073709551615}", "[1e400]", "\"\\ud800\""};
+
+START_TEST(json_that_few_readers_can_hold_is_json)
+{
+    struct buffer want = {0};
+    add_text("content-type", "application/json");
+    set_body(odd_json[_i], strlen(odd_json[_i]));
+    encode(&format_cloudevents_structured);
+    buffer_printf(&want, ",\"data\":%s}", odd_json[_i]);
+    ck_assert(out.body.len > want.len);
+    ck_assert(bytes_equal(bytes_of(out.body.data + out.body.len - want.len, want.len), buffer_view(&want)));
+    buffer_close(&want);
 }
 END_TEST
 
@@ -462,6 +481,7 @@ int main(void)
     tcase_add_test(c, a_lambda_event_of_a_fifo_queue_has_group_and_sequence);
     tcase_add_test(c, a_lambda_event_tells_where_a_dead_letter_came_from);
     tcase_add_test(c, a_trace_reaches_a_lambda_in_x_ray_s_words);
+    tcase_add_test(c, a_binary_attribute_with_the_trace_s_name_is_an_attribute_like_others);
     tcase_add_test(c, a_body_that_is_not_utf8_comes_as_base64_and_says_so);
     tcase_add_test(c, a_lambda_event_holds_many_messages_in_order);
     tcase_add_test(c, a_binary_cloudevent_is_the_body_and_headers);
@@ -470,6 +490,7 @@ int main(void)
     tcase_add_test(c, of_attributes_that_become_the_same_extension_the_first_is_sent);
     tcase_add_loop_test(c, the_data_of_a_structured_cloudevent_is_json_text_or_base64, 0,
                         sizeof datas / sizeof datas[0]);
+    tcase_add_loop_test(c, json_that_few_readers_can_hold_is_json, 0, sizeof odd_json / sizeof odd_json[0]);
     tcase_add_test(c, a_cloudevent_that_names_no_content_type_has_the_function_s);
     tcase_add_test(c, an_empty_body_is_no_data);
     tcase_add_test(c, times_are_those_of_rfc_3339);
@@ -481,5 +502,4 @@ int main(void)
     int failed = srunner_ntests_failed(r);
     srunner_free(r);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-    tcase_add_test(c, a_binary_attribute_with_the_trace_s_name_is_an_attribute_like_others);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "dispatch/message.h"
 
@@ -36,6 +37,19 @@ static const struct {
     {"{\"batchItemFailures\":[]}", ""},
     {"{\"batchItemFailures\":null}", ""},
     {"{\"other\":[{\"itemIdentifier\":\"a\"}]}", ""},
+    /* Numbers and escapes that some readers can't hold, but that are JSON. */
+    {"{\"n\":18446744073709551615}", ""},
+    {"{\"n\":-99999999999999999999999}", ""},
+    {"{\"n\":1e400}", ""},
+    {"{\"s\":\"\\ud800\"}", ""},
+    {"{\"s\":\"\\u0000\"}", ""},
+    /* Elsewhere than in the answer's own list. */
+    {"[{\"batchItemFailures\":[{\"itemIdentifier\":\"a\"}]}]", ""},
+    {"{\"r\":{\"batchItemFailures\":[{\"itemIdentifier\":\"a\"}]}}", ""},
+    {"{\"batchItemFailures\\u0000\":[{\"itemIdentifier\":\"a\"}]}", ""},
+    /* Of a name that comes twice, the last counts. */
+    {"{\"batchItemFailures\":[{\"itemIdentifier\":\"a\"}],\"batchItemFailures\":[]}", ""},
+    {"{\"batchItemFailures\":7,\"batchItemFailures\":null}", ""},
 };
 
 START_TEST(answers_that_name_no_failure)
@@ -63,6 +77,16 @@ static const struct {
     {"{\"batchItemFailures\":[{\"ItemIdentifier\":\"a\"}]}", ""},
     {"{\"batchItemFailures\":[{\"itemIdentifier\":\"a\"},{\"itemIdentifier\":\"d\"}]}", ""},
     {"{\"batchItemFailures\":[{\"itemIdentifier\":\"a\"},null]}", ""},
+    {"{\"batchItemFailures\":[{\"itemIdentifier\":\"a\"},{\"other\":\"a\"}]}", ""},
+    {"{\"batchItemFailures\":[{\"itemIdentifier\":[\"a\"]}]}", ""},
+    {"{\"batchItemFailures\":[{\"itemIdentifier\":{\"itemIdentifier\":\"a\"}}]}", ""},
+    {"{\"batchItemFailures\":[{\"itemIdentifier\":\"a\",\"itemIdentifier\":null}]}", ""},
+    {"{\"batchItemFailures\":[[\"itemIdentifier\",\"a\"]]}", ""},
+    {"{\"batchItemFailures\":[{\"itemIdentifier\":\"a\\u0000\"}]}", ""},
+    {"{\"batchItemFailures\":[]}{}", ""},
+    {"{\"batchItemFailures\":[]} \"open", ""},
+    {"{\"batchItemFailures\":[]}\f", ""},
+    {"{\"batchItemFailures\":[{\"itemIdentifier\":\"a\"}]", ""},
 };
 
 START_TEST(answers_by_which_all_failed)
@@ -80,6 +104,16 @@ START_TEST(answers_that_name_some)
                      PARTIAL_SOME_FAILED);
     ck_assert(failed[0] && !failed[1] && failed[2]);
     ck_assert_str_eq(why, "");
+    ck_assert_int_eq(read_as("{\"n\":18446744073709551615,\"s\":\"\\udfff\",\"batchItemFailures\":[{\"why\":[{}],"
+                             "\"item\\u0049dentifier\":\"\\u0062\"}],\"t\":{}}",
+                             ""),
+                     PARTIAL_SOME_FAILED);
+    ck_assert(!failed[0] && failed[1] && !failed[2]);
+    ck_assert_int_eq(read_as("{\"batchItemFailures\":[{\"itemIdentifier\":\"a\"},{\"itemIdentifier\":\"b\"}],"
+                             "\"batchItemFailures\":[{\"itemIdentifier\":\"a\",\"itemIdentifier\":\"c\"}]}",
+                             ""),
+                     PARTIAL_SOME_FAILED);
+    ck_assert(!failed[0] && !failed[1] && failed[2]);
 }
 END_TEST
 
@@ -104,6 +138,26 @@ START_TEST(a_deep_answer_does_no_harm)
 }
 END_TEST
 
+START_TEST(a_nested_answer_takes_no_memory_but_its_own)
+{
+    enum { ANSWER = 6 << 20, MORE_KIB_MAX = 32 << 10 };
+    static const char element[3] = {'[', ']', ','};
+    static char text[ANSWER + 1];
+    memset(text, ' ', ANSWER);
+    text[0] = '[';
+    for (size_t i = 1; i + 4 < ANSWER; i += sizeof element)
+        memcpy(text + i, element, sizeof element);
+    text[ANSWER - 2] = '0';
+    text[ANSWER - 1] = ']';
+    struct rusage before;
+    struct rusage after;
+    getrusage(RUSAGE_SELF, &before);
+    ck_assert_int_eq(read_as(text, ""), PARTIAL_NONE_FAILED);
+    getrusage(RUSAGE_SELF, &after);
+    ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, MORE_KIB_MAX);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("partial");
@@ -114,6 +168,7 @@ int main(void)
     tcase_add_test(c, answers_that_name_some);
     tcase_add_test(c, an_endless_list_is_refused);
     tcase_add_test(c, a_deep_answer_does_no_harm);
+    tcase_add_test(c, a_nested_answer_takes_no_memory_but_its_own);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
