@@ -6,7 +6,12 @@
 #include "base/wire.h"
 #include "protocol/native_route.h"
 
-enum { FRAME_HEAD = 4, HELLO_NUMBER = 1 };
+enum {
+    FRAME_HEAD = 4,
+    HELLO_NUMBER = 1,
+    CREDIT_BEHIND = 64 * 1024, /* bytes that the other node has not taken: credit is added up then, and not sent */
+    CREDIT_AGAIN_MS = 50,
+};
 
 enum { REPLY_ID = 1, REPLY_ERROR = 2, ERROR_CODE = 1, ERROR_MESSAGE = 2, ERROR_FIELD = 3 }; /* fields */
 
@@ -18,7 +23,9 @@ struct relay {
     struct list ops;     /* that wait for an answer, as asked */
     struct idmap by_id;  /* the same */
     struct buffer early; /* frames put before it was up */
+    struct alarm owed;   /* credit that was added up is told */
     uint64_t last_id;
+    size_t overdue; /* answers that nobody waits for any more */
     bool up;
 };
 
@@ -140,6 +147,7 @@ static void finish(struct relay *r, struct op *op, const struct look *look, stru
     op->error = look->error;
     if (op->asks) {
         op->asks = false;
+        op->answered = reply;
         op_come_home(op);
         return;
     }
@@ -167,8 +175,10 @@ static void take_reply(struct relay *r, struct bytes reply, struct error *e)
         return;
     }
     struct op *op = idmap_find(&r->by_id, look.id);
-    if (op == NULL)
-        return; /* to the hello */
+    if (op == NULL) {
+        r->overdue -= look.id != HELLO_NUMBER && r->overdue > 0;
+        return;
+    }
     if (!look.goes_on) {
         finish(r, op, &look, reply);
         return;
@@ -227,6 +237,60 @@ static size_t on_data(struct call *call, struct bytes in)
     return in.len - cursor_left(&c);
 }
 
+/* ---------------------------------------------------------------- what a client says of its streams */
+
+static void put_close(struct op *op)
+{
+    Hato__StreamClose close = HATO__STREAM_CLOSE__INIT;
+    Hato__Request request = HATO__REQUEST__INIT;
+    close.stream = op->relay_id;
+    request.op_case = HATO__REQUEST__OP_STREAM_CLOSE;
+    request.stream_close = &close;
+    op->closing = true;
+    op->credit = 0;
+    put_message(op->relay, &request, ++op->relay->last_id);
+}
+
+static void put_credit(struct op *op)
+{
+    Hato__StreamCredit more = HATO__STREAM_CREDIT__INIT;
+    Hato__Request request = HATO__REQUEST__INIT;
+    more.stream = op->relay_id;
+    more.credit = op->credit;
+    request.op_case = HATO__REQUEST__OP_STREAM_CREDIT;
+    request.stream_credit = &more;
+    op->credit = 0;
+    put_message(op->relay, &request, ++op->relay->last_id);
+}
+
+/* Credit has no reply, and so no limit of its own: while the node takes nothing it is not piled up for it. */
+static bool takes_more(const struct relay *r)
+{
+    return r->up && stream_backlog(&r->call.stream) <= CREDIT_BEHIND;
+}
+
+static void tell_owed(struct alarm *alarm);
+
+static void tell_later(struct relay *r)
+{
+    if (r->up && !heap_holds(&r->owed.node)) /* before, it is told when it comes up */
+        alarm_set(&r->session->ns->alarms, &r->owed, CREDIT_AGAIN_MS, tell_owed);
+}
+
+static void tell_owed(struct alarm *alarm)
+{
+    struct relay *r = CONTAINER_OF(alarm, struct relay, owed);
+    if (!takes_more(r)) {
+        tell_later(r);
+        return;
+    }
+    for (struct list_link *l = list_first(&r->ops); l != NULL; l = list_next(&r->ops, l)) {
+        struct op *op = CONTAINER_OF(l, struct op, relay_link);
+        if (op->credit > 0)
+            put_credit(op);
+    }
+}
+
 /* ---------------------------------------------------------------- its life */
 
 static void on_up(struct call *call, const struct hello *h)
@@ -238,6 +302,18 @@ static void on_up(struct call *call, const struct hello *h)
         SIZE_MAX; /* replies are read whatever waits to be sent; what may wait, the session limits */
     stream_put(&call->stream, r->early.data, r->early.len);
     buffer_close(&r->early);
+    tell_owed(&r->owed);
+}
+
+static void come_home_or_answer(struct op *op)
+{
+    bool asks = op->asks;
+    op->asks = false;
+    op->answered = (struct bytes){0};
+    if (asks)
+        op_come_home(op);
+    else
+        op_answer(op);
 }
 
 /* What the node was asked may have been done, unless nothing was said to it yet. */
@@ -259,8 +335,7 @@ static void come_to_nothing(struct relay *r, struct op *op, const struct error *
         op->error = (struct error){0};
         native_stream_ended(op, ERR_NOT_LEADER, e.message);
     }
-    op->asks = false;
-    op_answer(op);
+    come_home_or_answer(op);
 }
 
 static void on_ended(struct call *call, const struct error *why)
@@ -268,6 +343,7 @@ static void on_ended(struct call *call, const struct error *why)
     struct relay *r = relay_of(call);
     struct session *s = r->session;
     list_remove(&s->routes->relays, &r->link);
+    alarm_clear(&s->ns->alarms, &r->owed);
     while (!list_empty(&r->ops))
         come_to_nothing(r, CONTAINER_OF(list_first(&r->ops), struct op, relay_link), why);
     idmap_close(&r->by_id);
@@ -298,12 +374,24 @@ static int admit(struct session *s, uint64_t node, struct error *e)
                      (unsigned long long)node);
 }
 
-static struct relay *relay_to(struct session *s, uint64_t node, struct error *e)
+static struct relay *find(const struct session *s, uint64_t node)
 {
     for (struct list_link *l = list_first(&s->routes->relays); l != NULL; l = list_next(&s->routes->relays, l)) {
         struct relay *r = CONTAINER_OF(l, struct relay, link);
         if (r->node == node && !is_ending(r))
             return r;
+    }
+    return NULL;
+}
+
+static struct relay *relay_to(struct session *s, uint64_t node, struct error *e)
+{
+    struct relay *found = find(s, node);
+    if (found != NULL)
+        return found;
+    if (s->gone) { /* a relay made now would never be told to end */
+        error_set(e, ERR_CLOSED, "the connection is gone");
+        return NULL;
     }
     if (admit(s, node, e) != ERR_OK)
         return NULL;
@@ -327,9 +415,8 @@ static void ask(struct op *op, uint64_t node, struct bytes request)
 {
     struct relay *r = relay_to(op->session, node, &op->error);
     if (r == NULL) {
-        op->asks = false;
         forget_stream(op);
-        op_answer(op);
+        come_home_or_answer(op);
         return;
     }
     op->relay = r;
@@ -350,24 +437,33 @@ void relay_ask(struct op *op, uint64_t node, struct bytes request)
     ask(op, node, request);
 }
 
+bool relay_is_late(const struct session *s, uint64_t node)
+{
+    const struct relay *r = s->routes != NULL ? find(s, node) : NULL;
+    return r != NULL && r->overdue > 0;
+}
+
+void relay_forget(struct op *op)
+{
+    op->relay->overdue++;
+    op->asks = false;
+    let_go_of(op->relay, op);
+}
+
 void relay_credit(struct op *op, uint32_t credit)
 {
-    struct relay *r = op->relay;
-    Hato__StreamCredit more = HATO__STREAM_CREDIT__INIT;
-    Hato__StreamClose close = HATO__STREAM_CLOSE__INIT;
-    Hato__Request request = HATO__REQUEST__INIT;
     op->begun = true;
-    if (credit > 0) {
-        more.stream = op->relay_id;
-        more.credit = credit;
-        request.op_case = HATO__REQUEST__OP_STREAM_CREDIT;
-        request.stream_credit = &more;
-    } else {
-        close.stream = op->relay_id;
-        request.op_case = HATO__REQUEST__OP_STREAM_CLOSE;
-        request.stream_close = &close;
+    if (op->closing)
+        return;
+    if (credit == 0) {
+        put_close(op);
+        return;
     }
-    put_message(r, &request, ++r->last_id);
+    op->credit = op->credit > UINT32_MAX - credit ? UINT32_MAX : op->credit + credit;
+    if (takes_more(op->relay))
+        put_credit(op);
+    else
+        tell_later(op->relay);
 }
 
 void relay_drained(struct routes *routes)

@@ -4,7 +4,12 @@
 #include "base/memory.h"
 #include "base/wire.h"
 
-enum { NAME = 1, SEND_PRODUCER = 3 }; /* fields: of the queue in each request that has one; of Send */
+/* Fields. */
+enum {
+    NAME = 1, /* of the queue, in each request that has one */
+    SEND_PRODUCER = 3,
+    RECEIVE_WAIT = 4,
+};
 
 static struct node *node_of(const struct session *s)
 {
@@ -83,6 +88,19 @@ static bool is_repeatable(const struct kept *k)
     default:
         return false;
     }
+}
+
+/* As native_stream_open and native_receive have it. */
+static bool may_wait(const struct kept *k)
+{
+    uint64_t id;
+    uint32_t number;
+    struct bytes body = {0};
+    struct wire_field wait;
+    if (k->number != HATO__REQUEST__OP_RECEIVE)
+        return k->number == HATO__REQUEST__OP_STREAM_OPEN;
+    native_look(bytes_of(k->frame, k->len), &id, &number, &body);
+    return !find_field(body, RECEIVE_WAIT, WIRE_VARINT, &wait) || wait.value > 0;
 }
 
 /* ---------------------------------------------------------------- keeping and holding */
@@ -203,12 +221,16 @@ static void refuse_held(struct session *s, struct kept *k)
     op_answer(op);
 }
 
+/* The leader bounds what waits there as well, but answers only where it lives, and knows nothing of what waits for others. */
 static void forward(struct session *s, struct kept *k, uint64_t leader)
 {
     s->routes->starting = k;
     struct op *op = op_create(s, k->id, k->len);
+    if (may_wait(k) && !op_may_wait(op)) {
+        op_answer(op);
+        return;
+    }
     if (k->number == HATO__REQUEST__OP_STREAM_OPEN) {
-        op_weigh(op, 0 - op->frame_bytes); /* it stays: its frame is not held against the connection */
         idmap_put(&s->streams, op->id, op);
         op->streams = true;
     }
@@ -374,6 +396,15 @@ void route_free(struct session *s)
 
 /* ---------------------------------------------------------------- second shards */
 
+void route_ask(struct op *op, uint64_t node, Hato__Request *request)
+{
+    size_t len = hato__request__get_packed_size(request);
+    uint8_t *bytes = arena_alloc(&op->arena, len + 1);
+    hato__request__pack(request, bytes);
+    routes_of(op->session);
+    relay_ask(op, node, bytes_of(bytes, len));
+}
+
 void route_visit(struct op *op, uint16_t shard, Hato__Request *request)
 {
     struct session *s = op->session;
@@ -382,11 +413,7 @@ void route_visit(struct op *op, uint16_t shard, Hato__Request *request)
         op_visit(op, shard);
         return;
     }
-    size_t len = hato__request__get_packed_size(request);
-    uint8_t *bytes = arena_alloc(&op->arena, len + 1);
-    hato__request__pack(request, bytes);
-    routes_of(s);
-    relay_ask(op, leader, bytes_of(bytes, len));
+    route_ask(op, leader, request);
 }
 
 void route_visit_queue(struct op *op, struct bytes full_name, Hato__Request *request)

@@ -79,12 +79,18 @@ void route_free(struct session *s);
 void route_visit(struct op *op, uint16_t shard, Hato__Request *request);
 void route_visit_queue(struct op *op, struct bytes full_name, Hato__Request *request);
 
+/* Asks a node `request` on the op's behalf: comes back with op_come_home, and op->answered or op->error. */
+void route_ask(struct op *op, uint64_t node, Hato__Request *request);
+
 /* ---------------------------------------------------------------- native_relay.c */
 
 /* Passes the op's request on to a node: comes back with op_answer. */
 void relay_forward(struct op *op, uint64_t node, struct bytes request);
 /* Asks a node on the op's behalf: comes back with op_come_home. */
 void relay_ask(struct op *op, uint64_t node, struct bytes request);
+void relay_forget(struct op *op); /* that it asked: it does not come back */
+/* The node owes the session an answer to something that was forgotten. */
+bool relay_is_late(const struct session *s, uint64_t node);
 void relay_credit(struct op *op, uint32_t credit); /* of a stream that was passed on; 0 closes it */
 void relay_drained(struct routes *r);
 void relay_gone(struct routes *r);

@@ -73,6 +73,9 @@ struct op {
     struct list_link relay_link;    /* of relay->ops */
     bool asks;                      /* the relay is asked on the way; else it answers */
     bool streams;                   /* a stream that was passed on */
+    bool closing;                   /* of such a stream: the other node was told so */
+    uint32_t credit;                /* likewise: that it is still to be told */
+    struct bytes answered;          /* while it comes home: what the other node that it asked replied, or nothing */
     bool begun;  /* of such a stream: the other node's count of its credit is not the client's first word */
     bool ended;  /* answered, and only waits for its mail */
     void *extra; /* the operation's own, in the arena */
@@ -192,6 +195,7 @@ void native_function_set(struct op *op);
 void native_function_delete(struct op *op);
 void native_function_show(struct op *op);
 void native_function_list(struct op *op);
+void native_function_activity(struct op *op);
 void native_bind(struct op *op);
 void native_unbind(struct op *op);
 void native_status(struct op *op);

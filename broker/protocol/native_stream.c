@@ -332,8 +332,9 @@ static void tell(struct session *s, uint64_t id, uint32_t credit)
 
 void native_stream_credit(struct session *s, const Hato__StreamCredit *credit)
 {
+    uint32_t most = s->passed_on ? UINT32_MAX : CHECK_CREDIT_MAX; /* another node adds up what its client gives */
     if (credit->credit > 0)
-        tell(s, credit->stream, credit->credit <= CHECK_CREDIT_MAX ? credit->credit : CHECK_CREDIT_MAX);
+        tell(s, credit->stream, credit->credit <= most ? credit->credit : most);
 }
 
 void native_stream_close(struct session *s, const Hato__StreamClose *close)

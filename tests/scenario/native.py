@@ -63,7 +63,7 @@ MESSAGES = {
     "FunctionInfo": {1: ("name", "text"), 2: ("settings", "FunctionSettings"), 3: ("queues", "*text"), 4: ("created_ms", "int"),
                      5: ("modified_ms", "int"), 6: ("state", "text"), 7: ("in_flight", "int"), 8: ("window", "int"),
                      9: ("delivered_total", "int"), 10: ("failed_total", "int"), 11: ("last_error", "text"),
-                     12: ("retry_at_ms", "int"), 13: ("attempts", "*Attempt")},
+                     12: ("retry_at_ms", "int"), 13: ("attempts", "*Attempt"), 14: ("partial", "bool")},
     "Hello": {1: ("client", "text"), 2: ("account", "text"), 3: ("region", "text")},
     "HelloReply": {1: ("broker", "text"), 2: ("node", "int"), 3: ("max_frame_bytes", "int"), 4: ("max_message_bytes", "int"),
                    5: ("cluster", "text")},
@@ -109,8 +109,9 @@ MESSAGES = {
     "FunctionCreate": {1: ("name", "text"), 2: ("settings", "FunctionSettings")},
     "FunctionSet": {1: ("name", "text"), 2: ("settings", "FunctionSettings")},
     "FunctionDelete": {1: ("name", "text")},
-    "FunctionShow": {1: ("name", "text")},
+    "FunctionShow": {1: ("name", "text"), 2: ("brief", "bool")},
     "FunctionList": {1: ("after", "text"), 2: ("max", "int")},
+    "FunctionActivity": {1: ("names", "*text")},
     "FunctionListReply": {1: ("functions", "*FunctionInfo"), 2: ("next", "text")},
     "Bind": {1: ("queue", "text"), 2: ("function", "text"), 3: ("settings", "BindingSettings")},
     "Unbind": {1: ("queue", "text")},
@@ -132,7 +133,7 @@ MESSAGES = {
                 23: ("redrive_list", "RedriveList"), 24: ("function_create", "FunctionCreate"), 25: ("function_set", "FunctionSet"),
                 26: ("function_delete", "FunctionDelete"), 27: ("function_show", "FunctionShow"),
                 28: ("function_list", "FunctionList"), 29: ("bind", "Bind"), 30: ("unbind", "Unbind"),
-                31: ("group_resume", "GroupResume")},
+                31: ("group_resume", "GroupResume"), 32: ("function_activity", "FunctionActivity")},
     "Reply": {1: ("id", "int"), 2: ("error", "Error"), 3: ("empty", "Empty"), 4: ("hello", "HelloReply"),
               5: ("status", "StatusReply"), 6: ("send", "SendReply"), 7: ("receive", "ReceiveReply"), 8: ("settle", "SettleReply"),
               9: ("stream_delivery", "ReceiveReply"), 10: ("stream_end", "StreamEnd"), 11: ("cancel", "CancelReply"),
@@ -399,3 +400,35 @@ class Connection:
                 return found
             self.ack(queue, *some)
             found += some
+
+
+# ------------------------------------------------------------ clusters
+
+def leaders(node):
+    """Shard -> the node that leads it, as this one knows."""
+    with Connection(node.port) as c:
+        return {shard["shard"]: shard["leader"] for shard in c.call("status")["shards"]}
+
+
+def agreed_leaders(nodes):
+    """The same, once it is known of all and these nodes agree; else None."""
+    views = [leaders(node) for node in nodes]
+    return views[0] if 0 not in views[0].values() and all(view == views[0] for view in views) else None
+
+
+def queues_by_leader(s, nodes, prefix):
+    """Makes queues: a node that leads some shard -> a queue that it leads. There are two such nodes at least: shards are led by whom they
+    happen to choose, and a node that leads all is stopped, which hands them over."""
+    while True:
+        view = s.wait_for("all nodes to agree on the leaders", lambda: agreed_leaders(nodes))
+        wanted = {leader for shard, leader in view.items() if shard > 0}
+        if len(wanted) > 1:
+            break
+        nodes[wanted.pop() - 1].restart()
+    found = {}
+    with Connection(nodes[0].port) as c:
+        for number in itertools.count():
+            leader = view[c.call("queue_create", name=f"{prefix}-{number}")["shard"]]
+            found.setdefault(nodes[leader - 1], f"{prefix}-{number}")
+            if len(found) == len(wanted):
+                return found
