@@ -628,12 +628,13 @@ struct hato_function {
     const char *state; /* "idle", "delivering", "open" (the endpoint is down), "gone" (it answered 410), "paused" */
     uint32_t in_flight;
     uint32_t window;          /* requests allowed at once now */
-    uint64_t delivered_total; /* messages, since this node leads */
+    uint64_t delivered_total; /* messages, since the nodes that lead its queues began to */
     uint64_t failed_total;
     const char *last_error;
     uint64_t retry_at_ms;                /* when the next probe of an endpoint that is down goes out */
     const struct hato_attempt *attempts; /* newest first, at most 50; of show only */
     size_t attempt_count;
+    bool partial; /* from `state` on it lacks what a node of the cluster knows that did not answer in time */
 };
 
 /* reply->functions[0] is the function, for create, set and show. */

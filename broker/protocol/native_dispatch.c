@@ -79,6 +79,7 @@ static const native_operation operations[] = {
     [HATO__REQUEST__OP_BIND] = native_bind,
     [HATO__REQUEST__OP_UNBIND] = native_unbind,
     [HATO__REQUEST__OP_GROUP_RESUME] = native_group_resume,
+    [HATO__REQUEST__OP_FUNCTION_ACTIVITY] = native_function_activity,
 };
 
 enum { OPERATIONS = sizeof operations / sizeof operations[0] };

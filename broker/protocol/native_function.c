@@ -1,169 +1,11 @@
-/* Functions and their bindings. The catalog (shard 0) keeps functions; a queue keeps its binding; how deliveries go is known
- * where the queue is led: so describing a function visits every shard. */
-#include "base/map.h"
+/* Functions and their bindings. The catalog (shard 0) keeps functions; a queue keeps its binding. */
 #include "command/check.h"
 #include "proto/command.pb-c.h"
+#include "protocol/native_describe.h"
 #include "protocol/native_route.h"
 #include "state/settings.h"
 
-struct described {
-    const char *name; /* full */
-    Hato__FunctionInfo *info;
-    size_t queue_capacity;
-};
-
-struct describing {
-    struct described *all;
-    size_t count;
-    struct map by_name;
-    uint16_t shard;
-    bool attempts;
-    uint32_t max;
-    size_t bytes; /* of all, as they are sent, but for their queues */
-    size_t bytes_max;
-    const char *next;
-    struct op *op;
-};
-
-/* ---------------------------------------------------------------- describing */
-
-static Hato__FunctionSettings *shown_settings(struct arena *a, const Hato__FunctionSettings *from)
-{
-    Hato__FunctionSettings *plain = arena_copy(a, from, sizeof *from);
-    plain->n_secrets = 0;
-    plain->secrets = NULL;
-    size_t len = hato__function_settings__get_packed_size(plain);
-    uint8_t *bytes = arena_alloc(a, len > 0 ? len : 1);
-    hato__function_settings__pack(plain, bytes);
-    ProtobufCAllocator allocator = native_allocator(a);
-    return hato__function_settings__unpack(&allocator, len, bytes);
-}
-
-static void begin_info(struct op *op, struct described *d, const struct function_view *f)
-{
-    struct arena *a = &op->arena;
-    d->name = op_text(op, f->name);
-    d->info = arena_alloc(a, sizeof *d->info);
-    hato__function_info__init(d->info);
-    d->info->name = (char *)(uintptr_t)short_name(d->name);
-    d->info->settings = shown_settings(a, f->settings);
-    d->info->created_ms = f->created_ms;
-    d->info->modified_ms = f->modified_ms;
-    d->info->state = (char *)(uintptr_t) "idle";
-}
-
-static bool note_queue(void *ctx, const struct queue_view *q)
-{
-    struct describing *x = ctx;
-    const char *function = q->settings->binding_function;
-    if (function == NULL || function[0] == '\0')
-        return true;
-    struct described *d = map_find(&x->by_name, bytes_text(function));
-    if (d == NULL)
-        return true;
-    Hato__FunctionInfo *info = d->info;
-    if (info->n_queues == d->queue_capacity) {
-        d->queue_capacity = d->queue_capacity > 0 ? d->queue_capacity * 2 : 8;
-        char **bigger = arena_alloc(&x->op->arena, d->queue_capacity * sizeof *bigger);
-        if (info->n_queues > 0)
-            memcpy(bigger, info->queues, info->n_queues * sizeof *bigger);
-        info->queues = bigger;
-    }
-    info->queues[info->n_queues++] = (char *)(uintptr_t)op_text(x->op, short_name(q->name));
-    return true;
-}
-
-/* How deliveries of the function go on this seat, added to what other seats said. */
-static void note_activity(struct describing *x, struct described *d, struct seat *seat)
-{
-    const struct native_services *services = x->op->session->ns->native->services;
-    struct function_activity act = {0};
-    if (services != NULL && services->function_activity != NULL)
-        services->function_activity(services->ctx, seat, d->name, &x->op->arena, &act);
-    if (!act.known)
-        return;
-    Hato__FunctionInfo *info = d->info;
-    bool quiet = strcmp(info->state, "idle") == 0 || strcmp(info->state, "paused") == 0;
-    if (quiet || strcmp(act.state, "open") == 0 || strcmp(act.state, "gone") == 0)
-        info->state = (char *)(uintptr_t)act.state;
-    info->in_flight += act.in_flight;
-    info->window += act.window;
-    info->delivered_total += act.delivered_total;
-    info->failed_total += act.failed_total;
-    if (act.last_error[0] != '\0')
-        info->last_error = (char *)(uintptr_t)act.last_error;
-    if (act.retry_at_ms > info->retry_at_ms)
-        info->retry_at_ms = act.retry_at_ms;
-    if (x->attempts && act.attempt_count > 0 && info->n_attempts == 0) {
-        info->attempts = act.attempts;
-        info->n_attempts = act.attempt_count;
-    }
-}
-
-static void describe_at(struct op *op, struct shard *s)
-{
-    struct describing *x = op->extra;
-    struct node *n = op->session->ns->native->node;
-    machine_queue_each(shard_machine(s), "", note_queue, x);
-    if (shard_number(s) < node_seats(n)) /* the first shard of each seat speaks for it */
-        for (size_t i = 0; i < x->count; i++)
-            note_activity(x, &x->all[i], node_seat_of(n, shard_number(s)));
-    op_return(op);
-}
-
-static void reply_described(struct op *op)
-{
-    struct describing *x = op->extra;
-    Hato__Reply reply = HATO__REPLY__INIT;
-    Hato__FunctionListReply list = HATO__FUNCTION_LIST_REPLY__INIT;
-    Hato__FunctionInfo **infos = arena_alloc(&op->arena, (x->count + 1) * sizeof *infos);
-    for (size_t i = 0; i < x->count; i++)
-        infos[i] = x->all[i].info;
-    if (op->request->op_case == HATO__REQUEST__OP_FUNCTION_LIST) {
-        list.n_functions = x->count;
-        list.functions = infos;
-        list.next = (char *)(uintptr_t)x->next;
-        reply.op_case = HATO__REPLY__OP_FUNCTIONS;
-        reply.functions = &list;
-    } else {
-        reply.op_case = HATO__REPLY__OP_FUNCTION;
-        reply.function = infos[0];
-    }
-    op_reply(op, &reply);
-    map_close(&x->by_name);
-    op_answer(op);
-}
-
-static void describe_home(struct op *op)
-{
-    struct describing *x = op->extra;
-    if (x->shard > node_birth(op->session->ns->native->node)->shards) {
-        reply_described(op);
-        return;
-    }
-    op->at = describe_at;
-    op->home = describe_home;
-    op_visit(op, x->shard++);
-}
-
-static struct describing *begin_describing(struct op *op, uint32_t max)
-{
-    struct describing *x = op_extra(op, sizeof *x);
-    x->op = op;
-    x->max = max;
-    x->next = "";
-    x->all = arena_alloc(&op->arena, max * sizeof *x->all);
-    memset(x->all, 0, max * sizeof *x->all);
-    return x;
-}
-
-static void add_described(struct describing *x, const struct function_view *f)
-{
-    struct described *d = &x->all[x->count++];
-    begin_info(x->op, d, f);
-    x->bytes += hato__function_info__get_packed_size(d->info);
-    map_put(&x->by_name, bytes_text(d->name), d);
-}
+/* ---------------------------------------------------------------- showing */
 
 static bool catalog_leads(struct op *op, struct shard *s)
 {
@@ -184,10 +26,11 @@ static void describe_one(struct op *op, const char *name)
         op_return(op);
         return;
     }
-    struct describing *x = begin_describing(op, 1);
-    x->attempts = op->request->op_case == HATO__REQUEST__OP_FUNCTION_SHOW;
-    add_described(x, &f);
-    op->home = describe_home;
+    struct describing *x = describe_begin(op, 1);
+    bool shows = op->request->op_case == HATO__REQUEST__OP_FUNCTION_SHOW;
+    x->attempts = shows;
+    describe_add(x, &f);
+    op->home = shows && op->request->function_show->brief ? describe_reply : describe_home;
     op_return(op);
 }
 
@@ -211,10 +54,7 @@ void native_function_show(struct op *op)
     op_visit(op, 0);
 }
 
-enum {
-    LISTED_BYTES = 4096,              /* about, of a function in a reply */
-    LIST_BYTES_MAX = 16 * 1024 * 1024 /* of a page: where it is reached, the next one goes on */
-};
+enum { LIST_BYTES_MAX = 16 * 1024 * 1024 }; /* of a page: where it is reached, the next one goes on */
 
 static bool list_one(void *ctx, const struct function_view *f)
 {
@@ -226,7 +66,7 @@ static bool list_one(void *ctx, const struct function_view *f)
         x->next = x->all[x->count - 1].info->name;
         return false;
     }
-    add_described(x, f);
+    describe_add(x, f);
     return true;
 }
 
@@ -239,7 +79,7 @@ static void list_at(struct op *op, struct shard *s)
     if (catalog_leads(op, s))
         machine_function_each(shard_machine(s), from, list_one, x);
     if (!unsent_take(op, arena_bytes(&op->arena)))
-        map_close(&x->by_name); /* nobody describes them */
+        describe_close(x); /* nobody describes them */
     op_return(op);
 }
 
@@ -253,8 +93,8 @@ void native_function_list(struct op *op)
         return;
     }
     uint32_t max = l->max == 0 ? 100 : l->max;
-    op_weigh(op, max * (size_t)LISTED_BYTES);
-    begin_describing(op, max)->bytes_max = unsent_reply_max(op->session->ns->native, LIST_BYTES_MAX);
+    op_weigh(op, max * (size_t)DESCRIBED_BYTES);
+    describe_begin(op, max)->bytes_max = unsent_reply_max(op->session->ns->native, LIST_BYTES_MAX);
     op->at = list_at;
     op->home = describe_home;
     op_visit(op, 0);
@@ -461,6 +301,7 @@ void native_bind(struct op *op)
     Hato__FunctionShow show = HATO__FUNCTION_SHOW__INIT;
     Hato__Request request = HATO__REQUEST__INIT;
     show.name = b->function;
+    show.brief = true;
     request.op_case = HATO__REQUEST__OP_FUNCTION_SHOW;
     request.function_show = &show;
     op->at = function_at;

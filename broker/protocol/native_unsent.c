@@ -58,7 +58,8 @@ void unsent_refuse(struct error *e)
 int unsent_check(const struct session *s, uint32_t number, struct error *e)
 {
     bool much = number == HATO__REQUEST__OP_RECEIVE || number == HATO__REQUEST__OP_PEEK ||
-                number == HATO__REQUEST__OP_QUEUE_LIST || number == HATO__REQUEST__OP_FUNCTION_LIST;
+                number == HATO__REQUEST__OP_QUEUE_LIST || number == HATO__REQUEST__OP_FUNCTION_LIST ||
+                number == HATO__REQUEST__OP_FUNCTION_ACTIVITY;
     if (!much || unsent_may(s))
         return ERR_OK;
     unsent_refuse(e);

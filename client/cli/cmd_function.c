@@ -124,7 +124,7 @@ static void add_row(struct table *t, const struct hato_function *f)
 {
     char text[TEXT_MAX];
     table_cell(t, "%s", f->name);
-    table_cell(t, "%s", f->state);
+    table_cell(t, "%s%s", f->state, f->partial ? "?" : "");
     table_cell(t, "%u/%u", f->in_flight, f->window);
     table_cell(t, "%s", text_count(f->delivered_total, text));
     table_cell(t, "%s", text_count(f->failed_total, text));
@@ -226,8 +226,9 @@ const struct command function_commands[] = {
      1, settings_options, sizeof(struct function_values), create},
     {"function set", "NAME", "Changes settings of a function; those not given stay.", NULL,
      "hato function set resize --rate 100 --retry-max 1m", 1, 1, settings_options, sizeof(struct function_values), set},
-    {"function list", "", "Lists functions.", NULL, "hato function list", 0, 0, list_options,
-     sizeof(struct list_values), list},
+    {"function list", "", "Lists functions.",
+     "A '?' behind the state: a node of the cluster that delivers to it did not answer, and what it knows is missing.",
+     "hato function list", 0, 0, list_options, sizeof(struct list_values), list},
     {"function show", "NAME", "Shows a function: settings, state, last attempts.", NULL, "hato function show resize", 1,
      1, NULL, 0, show},
     {"function delete", "NAME", "Deletes a function that no queue is bound to.", NULL, "hato function delete resize", 1,

@@ -23,6 +23,7 @@ struct top_function {
     const char *name;
     const char *state;
     const char *last_error;
+    bool partial; /* not all nodes that deliver to it answered */
     uint32_t in_flight;
     uint32_t window;
     uint64_t delivered_total;

@@ -187,10 +187,11 @@ static int by_need(const void *x, const void *y)
 
 static void draw_function(struct page *p, const struct top_function *t, int width)
 {
-    char line[LINE_BYTES], flight[40], d[TEXT_MAX], x[TEXT_MAX], error[200];
+    char line[LINE_BYTES], state[20], flight[40], d[TEXT_MAX], x[TEXT_MAX], error[200];
+    snprintf(state, sizeof state, "%s%s", t->state, t->partial ? "?" : "");
     snprintf(flight, sizeof flight, "%u/%u", t->in_flight, t->window);
     text_line(t->last_error, strlen(t->last_error), 80, error, sizeof error);
-    snprintf(line, sizeof line, "%-*.*s %12s %13s %10s %10s  %s", width, width, t->name, t->state, flight,
+    snprintf(line, sizeof line, "%-*.*s %12s %13s %10s %10s  %s", width, width, t->name, state, flight,
              rate_text(t->delivered_rate, d), rate_text(t->failed_rate, x), error);
     put_line(p, line);
 }

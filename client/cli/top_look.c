@@ -52,6 +52,7 @@ void top_look_functions(struct top_look *l, const struct hato_function *function
             .name = copy(l, f->name),
             .state = copy(l, f->state),
             .last_error = copy(l, f->last_error),
+            .partial = f->partial,
             .in_flight = f->in_flight,
             .window = f->window,
             .delivered_total = f->delivered_total,
@@ -92,7 +93,7 @@ void top_look_rate(struct top_look *l, const struct top_look *before)
     for (size_t i = 0; i < l->function_count && before->at_ns != 0; i++) {
         struct top_function *f = &l->functions[i];
         const struct top_function *b = map_find(&before->function_by_name, bytes_text(f->name));
-        if (b == NULL)
+        if (b == NULL || b->partial != f->partial)
             continue;
         f->delivered_rate = rate(f->delivered_total, b->delivered_total, seconds);
         f->failed_rate = rate(f->failed_total, b->failed_total, seconds);
@@ -141,6 +142,7 @@ void top_json(struct json *j, const struct top_look *l)
         rate_json(j, "delivered_per_s", f->delivered_rate);
         rate_json(j, "failed_per_s", f->failed_rate);
         json_text(j, "last_error", f->last_error);
+        json_bool(j, "partial", f->partial);
         json_object_end(j);
     }
     json_list_end(j);

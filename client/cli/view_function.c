@@ -62,6 +62,7 @@ void view_function_json(struct json *j, const struct hato_function *f)
     json_list_end(j);
     settings_json(j, &f->settings);
     attempts_json(j, f);
+    json_bool(j, "partial", f->partial);
     json_object_end(j);
 }
 
@@ -114,6 +115,8 @@ void view_function(const struct hato_function *f)
     char text[TEXT_MAX];
     printf("%s\n", f->name);
     line("state", f->state);
+    if (f->partial)
+        line("partial", "a node that delivers to it did not answer: what it knows is not in here");
     if (f->retry_at_ms != 0)
         line("next probe in", text_age(f->retry_at_ms, text_now_ms(), text));
     printf("  %-18s %u of %u requests\n", "in flight", f->in_flight, f->window);

@@ -374,6 +374,7 @@ static void decode_function(struct arena *a, struct hato_function *out, const Ha
         .retry_at_ms = in->retry_at_ms,
         .attempts = decode_attempts(a, in),
         .attempt_count = in->n_attempts,
+        .partial = in->partial,
     };
     decode_function_settings(&out->settings, in->settings != NULL ? in->settings : &none);
 }

@@ -76,6 +76,7 @@ static void echo_function(struct double_peer *p, uint64_t id, const char *name, 
     info.retry_at_ms = 10;
     info.n_attempts = 1;
     info.attempts = attempts;
+    info.partial = true;
     Hato__Reply reply = HATO__REPLY__INIT;
     reply.id = id;
     reply.op_case = HATO__REPLY__OP_FUNCTION;
@@ -343,6 +344,7 @@ START_TEST(a_function_with_all_its_settings_and_attempts)
     ck_assert_str_eq(f->last_error, "status 503");
     ck_assert_uint_eq(f->retry_at_ms, 10);
     ck_assert_uint_eq(f->attempt_count, 1);
+    ck_assert(f->partial);
     ck_assert_uint_eq(f->attempts[0].started_ms, 1);
     ck_assert_uint_eq(f->attempts[0].duration_ms, 2);
     ck_assert_uint_eq(f->attempts[0].status, 503);

@@ -1,0 +1,68 @@
+/* How functions are described: what the catalog keeps of them, which queues are bound to them, and how their deliveries go. The last is
+ * known where a queue is led: on each seat of this node, and on other nodes, which are asked.
+ *
+ *   catalog's shard -> each shard in turn: its queues, its seat -> the other nodes, all at once -> reply
+ *
+ * Nobody outside of protocol/ includes this. */
+#ifndef HATO_PROTOCOL_NATIVE_DESCRIBE_H
+#define HATO_PROTOCOL_NATIVE_DESCRIBE_H
+
+#include "base/map.h"
+#include "protocol/native_session.h"
+
+enum {
+    DESCRIBED_BYTES = 4096,      /* about, of a function in a reply */
+    DESCRIBE_WAIT_MS = 2 * 1000, /* for other nodes */
+    DESCRIBE_NODES_MAX = 32,     /* that are asked; more than a cluster has */
+    DESCRIBE_ATTEMPTS_MAX = 50,  /* FunctionInfo.attempts */
+};
+
+struct described {
+    const char *name; /* full */
+    Hato__FunctionInfo *info;
+    size_t queue_capacity;
+    uint32_t nodes; /* that lead queues of it: bits, by place in describing->nodes */
+    bool known;     /* something is known of its deliveries */
+};
+
+/* Another node that leads queues of some of them. */
+struct described_at {
+    struct describing *all;
+    uint64_t node;
+    struct op *asking; /* NULL: it is not asked, or has answered */
+};
+
+/* In the op's arena, as op->extra. */
+struct describing {
+    struct described *all;
+    size_t count;
+    struct map by_name;
+    uint16_t shard;
+    bool attempts;
+    uint32_t max;
+    size_t bytes; /* of all, as they are sent, but for their queues */
+    size_t bytes_max;
+    const char *next;
+    struct op *op;
+    struct described_at nodes[DESCRIBE_NODES_MAX];
+    unsigned node_count;
+    unsigned asked; /* that have not come home, and one while they are being asked */
+    struct alarm late;
+};
+
+struct describing *describe_begin(struct op *op, uint32_t max);
+/* Adds one, and what the catalog keeps of it. On the catalog's seat. */
+void describe_add(struct describing *x, const struct function_view *f);
+void describe_close(struct describing *x);
+/* At home: goes on to all that is not the catalog's, and replies. */
+void describe_home(struct op *op);
+void describe_reply(struct op *op);
+
+/* ---------------------------------------------------------------- native_activity.c */
+
+/* Adds what is known on the shard's seat of how deliveries go. There. */
+void activity_of_seat(struct describing *x, struct seat *seat);
+/* Asks the other nodes; describe_reply follows. At home. */
+void activity_of_others(struct describing *x);
+
+#endif
