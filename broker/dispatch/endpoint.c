@@ -183,7 +183,9 @@ void endpoint_pump(struct endpoint *e)
             continue;
         list_append(&e->awake, &b->awake);
         if (!ask(e, b, &wants)) {
-            b->due = b->window_ms > 0; /* it has waited for its batch; let it not wait again */
+            list_remove(&e->awake, &b->awake);
+            list_prepend(&e->awake, &b->awake); /* its turn is still to come */
+            b->due = b->window_ms > 0;          /* it has waited for its batch; let it not wait again */
             break;
         }
     }

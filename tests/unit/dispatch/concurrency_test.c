@@ -228,8 +228,55 @@ START_TEST(what_is_passed_to_a_loop_is_used_at_once_and_what_it_can_t_use_goes_b
 }
 END_TEST
 
+struct two_loops {
+    struct fixture *f;
+    uint32_t passed; /* to the other loop */
+};
+
+static void pass_to_either(void *ctx, struct quota *q, unsigned loop, bool permit)
+{
+    struct two_loops *t = ctx;
+    if (loop == 0)
+        dispatcher_quota(t->f->d, q, permit);
+    else
+        t->passed += permit;
+}
+
+START_TEST(queues_of_a_loop_that_is_passed_one_permit_at_a_time_take_turns)
+{
+    enum { QUEUES = 4 };
+    struct fixture f;
+    struct two_loops loops = {.f = &f};
+    fixture_open(&f, answer_slowly);
+    quota_unref(f.quota);
+    f.quota = quota_create(fixture_function, pass_to_either, &loops);
+    f.function.format = HATO__FORMAT__RAW;
+    fixture_concurrency(&f, 1);
+    fixture_start(&f);
+    ck_assert_uint_eq(quota_take(f.quota, 1, 1, 1), 1);
+    for (uint64_t queue = 1; queue <= QUEUES; queue++) {
+        for (int i = 0; i < 5; i++)
+            fake_put(f.source, queue, "", "x");
+        fixture_bind_to(&f, queue, fixture_function);
+    }
+    fixture_turns(&f);
+    for (uint32_t i = 1; i <= QUEUES; i++) {
+        quota_give(f.quota, 1, 1);
+        ck_assert_uint_eq(quota_take(f.quota, 1, 1, 1), 0);
+        RUN_UNTIL(&f, loops.passed == i);
+    }
+    bool served[QUEUES + 1] = {false};
+    for (uint32_t i = 0; i < f.source->order_count; i++)
+        served[f.source->messages[f.source->order[i]].queue] = true;
+    for (int queue = 1; queue <= QUEUES; queue++)
+        ck_assert_msg(served[queue], "queue %d had no turn of %u", queue, f.source->order_count);
+    fixture_close(&f);
+}
+END_TEST
+
 static void add(TCase *c)
 {
+    tcase_add_test(c, queues_of_a_loop_that_is_passed_one_permit_at_a_time_take_turns);
     tcase_add_test(c, the_window_opens_as_the_endpoint_keeps_up);
     tcase_add_test(c, the_window_closes_when_the_endpoint_says_it_is_too_much);
     tcase_add_test(c, no_more_requests_are_out_than_function_and_binding_allow);
