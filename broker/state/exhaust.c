@@ -8,6 +8,9 @@
 
 enum { PROVENANCE_TAG = 15 << 3 | 2 };
 
+/* The reason of a dead letter. */
+static const char dead[] = "max-receives";
+
 static bool halts(const struct queue *q)
 {
     return q->fifo && q->settings->on_exhausted == HATO__ON_EXHAUSTED__HALT_GROUP;
@@ -65,7 +68,15 @@ static int read_error(struct machine *m, const struct chunk *c, unsigned slot, s
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }
 
-/* The field `provenance` as it is appended to a Message. What it doesn't say stays as an earlier move said it. */
+/* A redrive takes a dead letter elsewhere than where it came from: it stays one, and can still be redriven there. */
+static bool stays_dead(const struct lasterror *last, struct bytes destination)
+{
+    return last->source.len > 0 && bytes_equal(last->reason, bytes_text(dead)) &&
+           !bytes_equal(last->source, destination);
+}
+
+/* The field `provenance` as it is appended to a Message. What it doesn't say stays as an earlier move said it: with reason NULL
+ * all but when it moved. */
 static void put_provenance(struct machine *m, const struct chunk *c, unsigned slot, const struct lasterror *last,
                            const char *reason, struct buffer *out)
 {
@@ -78,13 +89,15 @@ static void put_provenance(struct machine *m, const struct chunk *c, unsigned sl
     text[len] = '\0';
     identity_message_id(id, q->id, chunk_sequence(c->number, slot));
     Hato__Provenance p = HATO__PROVENANCE__INIT;
-    p.source_queue = q->name;
-    p.message_id = id;
-    p.sent_ms = last->source.len == 0 ? c->sent_ms : 0;
-    p.attempts = c->touches != NULL ? c->touches[slot].receives : 0;
-    p.first_received_ms = c->touches != NULL ? c->touches[slot].first_ms : 0;
     p.moved_ms = m->clock_ms;
-    p.reason = (char *)(uintptr_t)reason;
+    if (reason != NULL) {
+        p.source_queue = q->name;
+        p.message_id = id;
+        p.sent_ms = last->source.len == 0 ? c->sent_ms : 0;
+        p.attempts = c->touches != NULL ? c->touches[slot].receives : 0;
+        p.first_received_ms = c->touches != NULL ? c->touches[slot].first_ms : 0;
+        p.reason = (char *)(uintptr_t)reason;
+    }
     p.last_error = text;
     p.last_status = last->status;
     size_t size = hato__provenance__get_packed_size(&p);
@@ -103,7 +116,8 @@ int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes
     if (code != ERR_OK)
         return code;
     buffer_clear(provenance);
-    put_provenance(m, c, slot, &last, redrive != 0 ? "redrive" : "max-receives", provenance);
+    const char *reason = redrive == 0 ? dead : stays_dead(&last, destination) ? NULL : "redrive";
+    put_provenance(m, c, slot, &last, reason, provenance);
     uint16_t target = identity_shard_of(destination, m->options.shards);
     struct moving moving = {
         .queue = destination,

@@ -1,4 +1,5 @@
 /* Messages that leave for another queue: dead letters, what is refused on the other side, redrives. */
+#include "state/message.h"
 #include "state/outbox.h"
 #include "state/rig.h"
 
@@ -368,6 +369,50 @@ START_TEST(what_a_redrive_brought_is_not_taken_back_by_another)
 }
 END_TEST
 
+/* As the shard's carrier merges it. Free with hato__provenance__free_unpacked. */
+static Hato__Provenance *provenance_of(struct message_ref ref)
+{
+    struct buffer merged = {0};
+    const struct buffer *entry = &rig.entries[ref.index - 1].payload;
+    ck_assert(message_provenance(bytes_of(entry->data + ref.offset, ref.len), &merged));
+    Hato__Provenance *p = hato__provenance__unpack(NULL, merged.len, merged.data);
+    ck_assert_ptr_nonnull(p);
+    buffer_close(&merged);
+    return p;
+}
+
+START_TEST(a_dead_letter_that_a_redrive_took_elsewhere_still_finds_home)
+{
+    uint64_t parked = rig_create(&rig, RIG_NAME("parked"), NULL);
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    fail_once("no", 500);
+    fail_once("no", 500);
+    rig_forward(&rig);
+    struct received there = rig_receive_one(&rig, dead, 1);
+    rig_advance(&rig, 10);
+    rig_commit(&rig);
+    start_redrive(RIG_NAME("parked"), "");
+    settle_down();
+    struct received got = rig_receive_one(&rig, parked, 1);
+    Hato__Provenance *before = provenance_of(there.ref), *after = provenance_of(got.ref);
+    ck_assert_str_eq(after->source_queue, RIG_NAME("jobs"));
+    ck_assert_str_eq(after->message_id, before->message_id);
+    ck_assert_str_eq(after->reason, "max-receives");
+    ck_assert_uint_eq(after->attempts, 2);
+    ck_assert_uint_eq(after->sent_ms, before->sent_ms);
+    ck_assert_uint_eq(after->last_status, 500);
+    ck_assert_uint_gt(after->moved_ms, before->moved_ms);
+    hato__provenance__free_unpacked(before, NULL);
+    hato__provenance__free_unpacked(after, NULL);
+    rig_advance(&rig, 10);
+    rig_commit(&rig);
+    start_redrive_of(parked, "", "");
+    settle_down();
+    ck_assert_uint_eq(rig_counts(&rig, parked).ready, 0);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 1);
+}
+END_TEST
+
 START_TEST(a_redrive_may_take_only_those_with_a_reason)
 {
     const char *const errors[] = {"timeout", "refused", "timeout again"};
@@ -501,6 +546,7 @@ int main(void)
         an_accept_with_more_items_than_a_channel_has_under_way_is_refused,
         a_redrive_takes_messages_back_to_where_they_came_from,
         what_a_redrive_brought_is_not_taken_back_by_another,
+        a_dead_letter_that_a_redrive_took_elsewhere_still_finds_home,
         a_redrive_may_take_only_those_with_a_reason,
         a_redrive_keeps_the_order_of_a_fifo_group,
         all_redrives_together_take_no_more_of_an_entry_than_one,
