@@ -162,6 +162,25 @@ struct lane {
 };
 
 struct lane_heap {
+/* Where a due key lies: after all of a lower time, then number, then bits. */
+struct due_place {
+    uint64_t ms;
+    uint64_t number;
+    uint64_t bits;
+};
+
+/* No due key lies between the two, which are not part of it. Empty unless `after` is the lower. */
+struct due_gap {
+    struct due_place after;
+    struct due_place to;
+};
+
+/* No chunk record of a class has a number from `from` to before `to`, nor will have. */
+struct chunk_gap {
+    uint64_t from;
+    uint64_t to;
+};
+
     struct lane **lanes;
     uint32_t count;
     uint32_t capacity;
@@ -185,16 +204,18 @@ struct queue {
         purged_below; /* numbers (without the class bit) below this are gone, though the store may still have them */
     uint64_t picks;   /* every 16th goes to the lowest priority */
     uint64_t turn;
-    uint64_t waiting;          /* messages that a due key waits for */
-    uint64_t last_due_ms;      /* FIFO: due times never go back */
-    uint64_t due_from_ms;      /* no due key is earlier; NEVER: there is none */
-    uint64_t fresh_chunks[2];  /* of each class */
-    uint64_t fresh_from_ms[2]; /* no fresh chunk of the class was sent earlier */
-    uint64_t fresh_from[2];    /* no fresh chunk of the class has a lower number */
-    uint64_t cold_fresh;       /* fresh chunks that lost messages, so that they have a cold touch record */
-    uint64_t open_ready;       /* open chunks with ready bits */
-    uint64_t open_blocked;     /* those of them whose lane is blocked */
-    uint64_t held;             /* messages in holds; part of counts.delayed */
+    uint64_t waiting;           /* messages that a due key waits for */
+    uint64_t last_due_ms;       /* FIFO: due times never go back */
+    uint64_t due_from_ms;       /* no due key is earlier; NEVER: there is none */
+    struct due_gap due_gap;     /* what due_promote need not go over: memory only, see there */
+    struct chunk_gap walked[2]; /* what a walk need not go over, by class: memory only, see walk.c */
+    uint64_t fresh_chunks[2];   /* of each class */
+    uint64_t fresh_from_ms[2];  /* no fresh chunk of the class was sent earlier */
+    uint64_t fresh_from[2];     /* no fresh chunk of the class has a lower number */
+    uint64_t cold_fresh;        /* fresh chunks that lost messages, so that they have a cold touch record */
+    uint64_t open_ready;        /* open chunks with ready bits */
+    uint64_t open_blocked;      /* those of them whose lane is blocked */
+    uint64_t held;              /* messages in holds; part of counts.delayed */
     bool fifo;
     bool dirty;             /* in machine.dirty_queues */
     bool settings_dirty;    /* the settings record has to be written */

@@ -330,6 +330,16 @@ static void scan_settle(struct scan *s, const struct lane *l)
 static int refill(struct machine *m, struct lane *l, struct error *e)
 {
     uint32_t messages = 0;
+/* The scan is over: what lies before where it stands is never fresh again, and never gone over again either. The frontier is in
+ * memory only, and from any that is not too far a scan finds the same chunk: replicas can't differ by it. */
+static int scan_end(struct scan *s, struct lane *l, struct error *e)
+{
+    l->disk = scan_valid(s);
+    if (l->disk)
+        l->frontier = scan_number(s);
+    return scan_close(s, e);
+}
+
     uint32_t chunks = 0;
     uint32_t chunks_max = l->id == 0 ? AHEAD_CHUNKS : AHEAD_GROUP_CHUNKS;
     int code = ERR_OK;
@@ -348,8 +358,7 @@ static int refill(struct machine *m, struct lane *l, struct error *e)
         store_iterator_next(s.i);
         scan_settle(&s, l);
     }
-    l->disk = scan_valid(&s);
-    int closed = scan_close(&s, e);
+    int closed = scan_end(&s, l, e);
     return code != ERR_OK ? code : closed;
 }
 
@@ -375,8 +384,7 @@ int lane_recheck(struct machine *m, struct lane *l, struct error *e)
     if (l->disk) {
         struct scan s = scan_open(m, l);
         scan_settle(&s, l);
-        l->disk = scan_valid(&s);
-        code = scan_close(&s, e);
+        code = scan_end(&s, l, e);
     }
     pick_update(l);
     lane_mark(m, l, false);

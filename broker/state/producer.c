@@ -25,6 +25,7 @@ struct producer {
     uint64_t settled_below;
     uint64_t heard_ms;
     uint64_t block_last; /* no block in the store ends below it; NO_BLOCK: there is none */
+    uint64_t block_from; /* no block begins below it; memory only, it spares going over deleted ones */
     struct run *runs;    /* ascending */
     uint32_t run_count;
     uint32_t run_capacity;
@@ -234,7 +235,10 @@ static void write_blocks(struct keys *ks, struct producer *p)
     uint32_t done = 0;
     for (uint32_t left = p->run_count - RUNS_LEFT; left > 0;) {
         uint32_t count = left < BLOCK_RUNS ? left : BLOCK_RUNS;
+        uint64_t first = p->runs[done].first;
         uint64_t last = write_block(ks, p, p->runs + done, count);
+        if (first < p->block_from)
+            p->block_from = first;
         if (last < p->block_last)
             p->block_last = last;
         done += count;
@@ -245,7 +249,7 @@ static void write_blocks(struct keys *ks, struct producer *p)
 
 static struct store_iterator *iterate_blocks(struct keys *ks, const struct producer *p, uint64_t upto)
 {
-    struct key from = key_of1(ks->shard, KEY_PRODUCER_RUNS, p->id);
+    struct key from = key_of2(ks->shard, KEY_PRODUCER_RUNS, p->id, p->block_from);
     struct key to = key_of2(ks->shard, KEY_PRODUCER_RUNS, p->id, upto + 1);
     return keys_iterate(ks, &from, &to);
 }
@@ -257,6 +261,7 @@ static int drop_blocks(struct keys *ks, struct producer *p, struct error *e)
     struct run runs[BLOCK_RUNS];
     int code = ERR_OK;
     uint64_t last_min = NO_BLOCK;
+    uint64_t first_min = NO_BLOCK;
     struct store_iterator *i = iterate_blocks(ks, p, PRODUCER_NUMBER_MAX);
     for (; code == ERR_OK && store_iterator_valid(i); store_iterator_next(i)) {
         struct bytes key = store_iterator_key(i);
@@ -266,15 +271,19 @@ static int drop_blocks(struct keys *ks, struct producer *p, struct error *e)
             break;
         ASSERT(count > 0);
         uint64_t last = runs[count - 1].first + runs[count - 1].count - 1;
-        if (last < p->settled_below)
+        if (last < p->settled_below) {
             store_delete(ks->batch, STORE_STATE, key);
-        else if (last < last_min)
-            last_min = last;
+            continue;
+        }
+        last_min = last < last_min ? last : last_min;
+        first_min = runs[0].first < first_min ? runs[0].first : first_min;
     }
     if (code == ERR_OK)
         code = store_iterator_error(i, e);
     store_iterator_close(i);
     p->block_last = last_min;
+    if (code == ERR_OK)
+        p->block_from = first_min;
     return code;
 }
 

@@ -76,8 +76,7 @@ static int expire_other(struct machine *m, struct queue *q, uint64_t number, uin
         if (*go_on)
             code = expire(m, c, steps_left, e);
     }
-    if (*go_on)
-        q->fresh_from[1] = number + 1;
+    q->fresh_from[1] = *go_on ? number + 1 : number;
     return code;
 }
 
@@ -93,8 +92,10 @@ static int expire_others(struct machine *m, struct queue *q, uint32_t *steps_lef
         code = expire_other(m, q, chunk_key_number(store_iterator_key(i)), steps_left, &go_on, e);
         store_iterator_next(i);
     }
-    if (!store_iterator_valid(i) && go_on)
+    if (!store_iterator_valid(i) && go_on) { /* nor is there one behind the last: this entry has made none yet */
         q->fresh_from_ms[1] = NEVER;
+        q->fresh_from[1] = q->next_number << 1;
+    }
     int closed = store_iterator_error(i, e);
     store_iterator_close(i);
     return code != ERR_OK ? code : closed;

@@ -66,6 +66,8 @@ static int sweep_class(struct machine *m, struct sweep *s, unsigned chunk_class,
         store_iterator_next(i);
     }
     *done = !store_iterator_valid(i);
+    if (*done) /* what lies behind the last one is gone, and need not be gone over while the other class is swept */
+        s->at[chunk_class] = s->below;
     int closed = store_iterator_error(i, e);
     store_iterator_close(i);
     return code != ERR_OK ? code : closed;

@@ -32,9 +32,8 @@ static uint64_t oldest_in_store(const struct machine *m, const struct queue *q, 
 {
     if (q->fresh_chunks[chunk_class] == 0 || (chunk_class == 0 && !q->lane.disk))
         return NEVER;
-    struct key from = chunk_key(m->options.shard, q->id, (q->fresh_from[chunk_class] & ~UINT64_C(1)) | chunk_class);
-    struct key to = chunk_key(m->options.shard, q->id, q->next_number << 1 | chunk_class);
-    struct store_iterator *i = keys_iterate(keys_of(m), &from, &to);
+    struct store_iterator *i = walk_class(m, q, chunk_class, (q->fresh_from[chunk_class] & ~UINT64_C(1)) | chunk_class,
+                                          q->next_number << 1 | chunk_class);
     uint64_t oldest = NEVER;
     for (int looked = 0; looked < OLDEST_LOOK_MAX && oldest == NEVER && store_iterator_valid(i); looked++) {
         struct chunk_record r;

@@ -15,21 +15,39 @@ static void choose(struct walk *w)
             w->at = k;
 }
 
+/* Remembers what is gone between where it begins and the first chunk. Chunks are made at the end only, so what was found empty stays
+ * so; and since that only spares reading what is not there, replicas can't differ by it, though it is in memory only. */
+struct store_iterator *walk_class(const struct machine *m, const struct queue *q, unsigned chunk_class, uint64_t from,
+                                  uint64_t end)
+{
+    /* nobody sees these change: what is pending goes to the store, and the gap is memory of what was read */
+    struct keys *ks = &((struct machine *)(uintptr_t)m)->keys;
+    struct chunk_gap *gap = &((struct queue *)(uintptr_t)q)->walked[chunk_class];
+    ASSERT(end >> 1 <= q->next_number);
+    if (from < gap->from || from > gap->to)
+        *gap = (struct chunk_gap){from, from};
+    if (from < gap->to)
+        from = gap->to < end ? gap->to : end;
+    struct key first = chunk_key(m->options.shard, q->id, from);
+    struct key last = chunk_key(m->options.shard, q->id, end);
+    struct store_iterator *i = keys_iterate(ks, &first, &last);
+    uint64_t found = store_iterator_valid(i) ? number_at(i) : end;
+    if (found > gap->to && store_iterator_error(i, NULL) == ERR_OK)
+        gap->to = found;
+    return i;
+}
+
 void walk_open(struct walk *w, const struct machine *m, const struct queue *q, uint64_t from, uint64_t end)
 {
-    struct keys *ks =
-        &((struct machine *)(uintptr_t)m)->keys; /* what is pending goes to the store: nobody sees a change */
     if (from < q->purged_below << 1)
         from = q->purged_below << 1;
     if (end < from)
         end = from;
     for (unsigned k = 0; k < 2; k++) {
         /* the first numbers of the class that are not below */
-        struct key first =
-            chunk_key(m->options.shard, q->id, chunk_class(from) <= k ? (from & ~UINT64_C(1)) | k : from + 1);
-        struct key last =
-            chunk_key(m->options.shard, q->id, chunk_class(end) <= k ? (end & ~UINT64_C(1)) | k : end + 1);
-        w->i[k] = keys_iterate(ks, &first, &last);
+        uint64_t first = chunk_class(from) <= k ? (from & ~UINT64_C(1)) | k : from + 1;
+        uint64_t last = chunk_class(end) <= k ? (end & ~UINT64_C(1)) | k : end + 1;
+        w->i[k] = walk_class(m, q, k, first, last);
     }
     choose(w);
 }

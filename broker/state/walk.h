@@ -12,6 +12,10 @@ struct walk {
 
 /* Chunks from number `from` to before `end` (class bits included). */
 void walk_open(struct walk *w, const struct machine *m, const struct queue *q, uint64_t from, uint64_t end);
+/* One class of them alone, from `from` to before `end`, both of that class. Where it begins, what is gone is gone over once: it
+ * costs nothing to go on from where one ended. */
+struct store_iterator *walk_class(const struct machine *m, const struct queue *q, unsigned chunk_class, uint64_t from,
+                                  uint64_t end);
 bool walk_valid(const struct walk *w);
 uint64_t walk_number(const struct walk *w);
 struct bytes walk_key(const struct walk *w);

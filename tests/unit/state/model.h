@@ -37,6 +37,7 @@ struct config {
 };
 
 struct model {
+    uint64_t walked; /* keys that iterators went over: walked.h */
     struct rig rig;
     struct random random;
     struct config config;

@@ -2,7 +2,7 @@
  * is replayed after a crash. */
 #include "state/model.h"
 
-enum { SEEDS = 1, ENTRIES = 500 };
+enum { SEEDS = 1, ENTRIES = 500, WALKED_FOR_EACH = 4 /* keys gone over for a message or an entry */ };
 
 /* ---------------------------------------------------------------- one entry */
 
@@ -222,6 +222,7 @@ static void one_entry(struct model *m)
     for (size_t i = 0; i < count; i++)
         add_op(m, &ops[i]);
     rig_commit(&m->rig);
+    m->walked += m->rig.walked;
     ck_assert_uint_eq(m->rig.out.reply_count, count);
     tick(m);
     for (size_t i = 0; i < count; i++)
@@ -292,6 +293,8 @@ static void run(struct config config, uint64_t seed, int entries)
         if (below(m, 100) == 0)
             crash(m);
     }
+    ck_assert_msg(m->walked <= WALKED_FOR_EACH * (m->sent + (uint64_t)entries), "%llu keys for %llu messages",
+                  (unsigned long long)m->walked, (unsigned long long)m->sent);
     check_end(m);
     crash(m);
     rig_close(&m->rig);

@@ -1,6 +1,7 @@
 #include "state/producer.h"
 
 #include "state/keyspace.h"
+#include "state/walked.h"
 
 enum { QUEUE = 5, SEQUENCES = 4000, BATCH_MAX = 40 };
 
@@ -102,6 +103,24 @@ START_TEST(what_is_settled_is_never_stored_again)
     ck_assert_int_eq(begin(&r, 9, QUEUE, 1, 1, 0, &seen, NULL), ERR_OK); /* came late over a lost connection */
     ck_assert(seen.stored);
     ck_assert_uint_eq(seen.sequence, 0);
+    rig_close(&r);
+}
+END_TEST
+
+/* So many are on their way that what was stored is remembered in blocks, which go as it is settled. */
+START_TEST(what_a_busy_producer_settled_is_gone_over_once)
+{
+    enum { SENDS = 50000, ON_THE_WAY = 200 };
+    struct rig r;
+    rig_open(&r);
+    uint64_t before = walked();
+    for (uint64_t s = 1; s <= SENDS; s++) {
+        send_one(&r, 9, s, s > ON_THE_WAY ? s - ON_THE_WAY : 1, 64 * s);
+        if (s > ON_THE_WAY) /* and some come twice */
+            ck_assert_uint_eq(send_one(&r, 9, s - 150, 0, 1), 64 * (s - 150));
+        commit(&r);
+    }
+    ck_assert_uint_lt(walked() - before, 4 * SENDS);
     rig_close(&r);
 }
 END_TEST
@@ -325,6 +344,7 @@ int main(void)
     tcase_add_test(c, a_repeated_send_is_answered_with_the_first_one_in_any_entry_and_after_a_restart);
     tcase_add_test(c, a_message_that_was_refused_may_be_sent_again);
     tcase_add_test(c, what_is_settled_is_never_stored_again);
+    tcase_add_test(c, what_a_busy_producer_settled_is_gone_over_once);
     tcase_add_test(c, a_producer_that_does_not_settle_is_refused_at_its_limit_and_nothing_is_forgotten);
     tcase_add_test(c, impossible_numbers_are_refused_with_their_field);
     tcase_add_test(c, too_many_producers_are_refused_until_one_is_forgotten);

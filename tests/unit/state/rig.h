@@ -13,6 +13,7 @@
 #include "state/entry.h"
 #include "state/keys.h"
 #include "state/machine.h"
+#include "state/walked.h"
 #include "store/store.h"
 
 #define RIG __attribute__((unused)) static
@@ -33,6 +34,7 @@ struct rig {
     struct entry_writer w;
     bool writing;
     uint64_t now_ms;
+    uint64_t walked;           /* what iterators went over in the last entry: walked.h */
     struct rig_entry *entries; /* entry i has index i + 1 */
     size_t count;
     size_t capacity;
@@ -205,7 +207,10 @@ RIG struct entry_writer *rig_writer(struct rig *r)
 RIG int rig_apply(struct rig *r, struct error *e)
 {
     uint64_t index = machine_applied(r->m) + 1;
-    return machine_apply(r->m, index, buffer_view(&r->entries[index - 1].payload), &r->out, e);
+    uint64_t before = walked();
+    int code = machine_apply(r->m, index, buffer_view(&r->entries[index - 1].payload), &r->out, e);
+    r->walked = walked() - before;
+    return code;
 }
 
 /* Applies the entry written so far (an empty one if none). */
