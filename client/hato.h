@@ -545,13 +545,16 @@ struct hato_redrive {
     double rate;
     const char *state; /* "running", "completed", "cancelled" */
     uint64_t moved;
-    uint64_t skipped; /* did not match, was in flight, has no queue to go to, or was refused by it */
-    uint64_t total;   /* messages in the queue when it began */
+    uint64_t
+        skipped; /* did not match, was in flight or delayed (FIFO: or behind such a one), has no queue to go to, or was refused by it */
+    uint64_t total; /* messages in the queue when it began */
     uint64_t started_ms;
     uint64_t ended_ms;
 };
 
-/* reply->redrives: the one started or cancelled; of list the newest first, at most 10. `options` may be NULL. */
+/* What is in flight or delayed stays, and on a FIFO queue the rest of its group with it, so that the group's order is kept: start
+ * another redrive when it is free again.
+ * reply->redrives: the one started or cancelled; of list the newest first, at most 10. `options` may be NULL. */
 HATO_API struct hato_call *hato_redrive_start(struct hato_client *client, const char *queue,
                                               const struct hato_redrive_options *options, hato_done_cb done,
                                               void *user);

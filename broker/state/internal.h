@@ -138,6 +138,7 @@ struct lane {
     uint32_t held;        /* messages in holds */
     uint64_t waiting;     /* FIFO: messages that a due key waits for; it is active as long as there are some */
     uint64_t last_due_ms; /* FIFO: while some wait, later ones are due no earlier, so that order is kept */
+    uint64_t passed_by;   /* FIFO: the redrive that left a message of it because it was not free; 0: none did */
     uint32_t listed;      /* chunks in head and tail */
     uint32_t refs;        /* chunks in memory that point here */
     uint32_t blocked;     /* its part of queue.open_blocked */
@@ -161,7 +162,6 @@ struct lane {
     struct list_link cached; /* in machine.cached_lanes while head or tail hold something */
 };
 
-struct lane_heap {
 /* Where a due key lies: after all of a lower time, then number, then bits. */
 struct due_place {
     uint64_t ms;
@@ -181,6 +181,7 @@ struct chunk_gap {
     uint64_t to;
 };
 
+struct lane_heap {
     struct lane **lanes;
     uint32_t count;
     uint32_t capacity;

@@ -98,6 +98,7 @@ void lane_record_put(struct machine *m, const struct lane *l)
     buffer_varint(b, l->turn);
     buffer_varint(b, l->waiting);
     buffer_varint(b, l->last_due_ms);
+    buffer_varint(b, l->passed_by);
     buffer_put(b, l->group, l->group_len);
     if (l->stored)
         keys_put(&m->keys, &key);
@@ -116,6 +117,7 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
     uint64_t turn = cursor_varint(&c);
     uint64_t waiting = cursor_varint(&c);
     uint64_t last_due_ms = cursor_varint(&c);
+    uint64_t passed_by = value.data[0] >= 3 ? cursor_varint(&c) : 0; /* the version it was written by */
     struct bytes group = cursor_take(&c, cursor_left(&c));
     if (c.failed || priority >= PRIORITIES || group.len > GROUP_BYTES_MAX || id == 0)
         return value_corrupt(key, "a field is out of bounds", e);
@@ -125,6 +127,7 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
     l->turn = turn;
     l->waiting = waiting;
     l->last_due_ms = last_due_ms;
+    l->passed_by = passed_by;
     l->halted_ms = halted_ms;
     l->stored = true;
     idmap_put(&q->lanes, id, l);
@@ -327,9 +330,6 @@ static void scan_settle(struct scan *s, const struct lane *l)
         store_iterator_next(s->i);
 }
 
-static int refill(struct machine *m, struct lane *l, struct error *e)
-{
-    uint32_t messages = 0;
 /* The scan is over: what lies before where it stands is never fresh again, and never gone over again either. The frontier is in
  * memory only, and from any that is not too far a scan finds the same chunk: replicas can't differ by it. */
 static int scan_end(struct scan *s, struct lane *l, struct error *e)
@@ -340,6 +340,9 @@ static int scan_end(struct scan *s, struct lane *l, struct error *e)
     return scan_close(s, e);
 }
 
+static int refill(struct machine *m, struct lane *l, struct error *e)
+{
+    uint32_t messages = 0;
     uint32_t chunks = 0;
     uint32_t chunks_max = l->id == 0 ? AHEAD_CHUNKS : AHEAD_GROUP_CHUNKS;
     int code = ERR_OK;

@@ -53,7 +53,7 @@ void lane_trim(struct machine *m);
 
 void lane_record_put(struct machine *m, const struct lane *l);
 int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct bytes value, struct error *e);
-enum { LANE_RECORD_VERSION = 2 };
+enum { LANE_RECORD_VERSION = 3 };
 
 /* Frees all lanes of a queue and what their lists hold; the queue is going away or is emptied. */
 void lane_free_all(struct machine *m, struct queue *q);

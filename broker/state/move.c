@@ -247,15 +247,41 @@ int command_settled(struct machine *m, const struct entry_command *c, struct rep
 struct redriving {
     struct machine *m;
     struct queue *queue;
+    uint64_t redrive;
+    struct chunk *chunk; /* the last one of the walk */
     struct walk walk;
 };
 
-static void redrive_walk_open(void *ctx, uint64_t queue, uint64_t from, uint64_t end)
+static void redrive_walk_open(void *ctx, uint64_t queue, uint64_t redrive, uint64_t from, uint64_t end)
 {
     struct redriving *r = ctx;
+    r->redrive = redrive;
     r->queue = queue_by_id(r->m, queue);
     ASSERT(r->queue != NULL); /* a redrive goes with its queue */
     walk_open(&r->walk, r->m, r->queue, from, end);
+}
+
+/* The ready ones. Of a FIFO group only those before the first that stays, and none once one has stayed, or is in flight or held: what
+ * was passed over may be free in the next entry, and what lies behind it must not go before it. */
+static uint64_t free_to_move(const struct redriving *r, const struct chunk *c)
+{
+    const struct lane *l = c->lane;
+    if (!r->queue->fifo)
+        return c->ready;
+    if (l->in_flight > 0 || l->held > 0 || l->passed_by == r->redrive)
+        return 0;
+    uint64_t stay = c->live & ~c->ready;
+    return stay == 0 ? c->ready : c->ready & ((stay & -stay) - 1);
+}
+
+static void redrive_stay(void *ctx)
+{
+    const struct redriving *r = ctx;
+    struct lane *l = r->chunk->lane;
+    if (!r->queue->fifo || l->passed_by == r->redrive)
+        return;
+    l->passed_by = r->redrive;
+    lane_mark(r->m, l, true);
 }
 
 static int redrive_walk_next(void *ctx, bool *found, uint64_t *number, uint64_t *live, uint64_t *free, struct error *e)
@@ -269,9 +295,10 @@ static int redrive_walk_next(void *ctx, bool *found, uint64_t *number, uint64_t 
         if (code != ERR_OK || c == NULL)
             continue;
         *found = true;
+        r->chunk = c;
         *number = c->number;
         *live = c->live;
-        *free = c->ready;
+        *free = free_to_move(r, c);
     }
     return code;
 }
@@ -308,6 +335,7 @@ int move_redrives(struct machine *m, struct error *e)
         .ctx = &r,
         .open = redrive_walk_open,
         .next = redrive_walk_next,
+        .stay = redrive_stay,
         .close = redrive_walk_close,
         .move = redrive_move,
     };

@@ -293,6 +293,7 @@ static void put_counters(struct buffer *b, const struct queue *q)
         q->lane.waiting,
         q->lane.last_due_ms,
         q->lane.halted_ms,
+        q->lane.passed_by,
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         buffer_varint(b, fields[i] + 1); /* NEVER is one byte so */
@@ -335,6 +336,8 @@ static void take_counters(struct cursor *v, struct queue *q)
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         *fields[i] = cursor_varint(v) - 1;
+    if (cursor_left(v) > 0) /* version 1 ends before it */
+        q->lane.passed_by = cursor_varint(v) - 1;
 }
 
 static void put_record(struct machine *m, const struct queue *q)

@@ -416,6 +416,8 @@ static int take_message(struct step *s, uint64_t sequence, bool is_free, struct 
     char name[IDENTITY_NAME_MAX];
     struct bytes to = {0};
     int code = is_free ? destination_of(s, sequence, &to, e) : ERR_OK;
+    if (!is_free)
+        s->ops->stay(s->ops->ctx);
     if (code != ERR_OK)
         return code;
     s->redrive->cursor = sequence + 1;
@@ -478,7 +480,7 @@ static int take_chunks(struct step *s, bool *over, struct error *e)
 
 static int run_step(struct step *s, bool *over, struct error *e)
 {
-    s->ops->open(s->ops->ctx, s->queue, s->redrive->cursor / SLOTS, s->redrive->end);
+    s->ops->open(s->ops->ctx, s->queue, number_of(s->redrive), s->redrive->cursor / SLOTS, s->redrive->end);
     int code = take_chunks(s, over, e);
     int closed = s->ops->close(s->ops->ctx, code == ERR_OK ? e : NULL);
     return code != ERR_OK ? code : closed;

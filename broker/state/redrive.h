@@ -2,8 +2,9 @@
  * runs at a time in a queue; the last REDRIVE_KEPT are remembered (key `r` queue).
  *
  * A redrive looks at what was in the queue when it began, in order of chunk number. A message that is leased or
- * delayed, whose last error doesn't contain the reason asked for, or whose source nobody knows, is skipped. It moves as
- * fast as its rate allows in machine time (bursts of at most a second's worth), and waits while REDRIVE_OUTSTANDING items
+ * delayed, whose last error doesn't contain the reason asked for, or whose source nobody knows, is skipped. On a FIFO queue
+ * what was left so because it was leased or delayed keeps the rest of its group, too, until the redrive is over: what moves of a
+ * group had nothing before it that stays because somebody has it. It moves as fast as its rate allows in machine time (bursts of at most a second's worth), and waits while REDRIVE_OUTSTANDING items
  * are in the outbox.
  *
  * All redrives of a shard share what an entry may spend on them: up to REDRIVE_SIDE_BY_SIDE of those that are due, beginning
@@ -38,11 +39,13 @@ enum {
 /* What the queue's owner does for a redrive. An error code other than 0 stops the shard. */
 struct redrive_ops {
     void *ctx;
-    /* Begins to go over the queue's chunks from number `from` to before `end`. */
-    void (*open)(void *ctx, uint64_t queue, uint64_t from, uint64_t end);
+    /* Begins to go over the queue's chunks from number `from` to before `end`. `redrive`, never 0, is the one that goes. */
+    void (*open)(void *ctx, uint64_t queue, uint64_t redrive, uint64_t from, uint64_t end);
     /* The next one that has a live message: its number, the bits of those that are alive and those that are free to move
-     * (neither leased nor delayed). */
+     * (neither leased nor delayed, nor kept by one that `stay` was told of). */
     int (*next)(void *ctx, bool *found, uint64_t *chunk, uint64_t *live, uint64_t *free, struct error *e);
+    /* A message of the chunk that `next` gave is left because it is not free. */
+    void (*stay)(void *ctx);
     int (*close)(void *ctx, struct error *e);
     /* Takes the message out of the queue and puts it into the outbox for `destination` (a full name). `redrive`, never 0, is for
      * redrive_returned. */

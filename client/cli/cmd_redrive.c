@@ -47,11 +47,12 @@ static enum exit_code print_one(struct run *r, const struct hato_redrive *d)
     printf("%s: moved %s of %s messages, skipped %s\n", d->state, text_count(d->moved, moved),
            text_count(d->total, total), text_count(d->skipped, skipped));
     if (d->skipped > 0 && strcmp(d->state, "running") != 0)
-        fprintf(
-            stderr,
-            "skipped is what did not match, was in flight, has no queue to go back to (gone, or never had one), or was "
-            "refused there (full): hato peek %s shows what is left; --to QUEUE moves it elsewhere\n",
-            r->arguments.items[0]);
+        fprintf(stderr,
+                "skipped is what did not match, was in flight or delayed (in a FIFO queue: or behind such a one of its "
+                "group), "
+                "has no queue to go back to (gone, or never had one), or was refused there (full): hato peek %s shows "
+                "what is left; --to QUEUE moves it elsewhere\n",
+                r->arguments.items[0]);
     return EXIT_DONE;
 }
 

@@ -114,8 +114,8 @@ START_TEST(where_a_group_halted_is_shown)
 }
 END_TEST
 
-/* Version 1 said only whether a lane is halted, in one byte. */
-START_TEST(a_lane_record_of_the_first_version_is_understood)
+/* Version 1 said only whether a lane is halted, in one byte; version 2 knew of no redrive that passed it by. */
+static void read_lane_record_of(uint8_t version)
 {
     set_halt(1);
     rig_send_many(&rig, queue, "a", 1);
@@ -128,12 +128,16 @@ START_TEST(a_lane_record_of_the_first_version_is_understood)
     ck_assert(store_iterator_valid(i));
     struct bytes key = store_iterator_key(i);
     struct cursor c;
-    ck_assert_int_eq(value_open(key, store_iterator_value(i), 2, &c, NULL), ERR_OK);
+    ck_assert_int_eq(value_open(key, store_iterator_value(i), 3, &c, NULL), ERR_OK);
     struct buffer old = {0};
-    value_begin(&old, 1);
+    value_begin(&old, version);
     buffer_u8(&old, cursor_u8(&c));
-    ck_assert_uint_gt(cursor_varint(&c), 1); /* since when */
-    buffer_u8(&old, 1);
+    uint64_t halted_ms = cursor_varint(&c);
+    ck_assert_uint_gt(halted_ms, 1);
+    buffer_varint(&old, version == 1 ? 1 : halted_ms);
+    for (int field = 0; field < 3; field++) /* turn, waiting, last due time */
+        buffer_varint(&old, cursor_varint(&c));
+    ck_assert_uint_eq(cursor_varint(&c), 0); /* the redrive */
     buffer_put(&old, c.at, cursor_left(&c));
     value_seal(&old, key);
     struct store_batch *b = store_batch_create();
@@ -147,6 +151,14 @@ START_TEST(a_lane_record_of_the_first_version_is_understood)
     rig_receive_none(&rig, queue);
     resume("a", ERR_OK);
     rig_receive_one(&rig, queue, 1000);
+}
+
+START_TEST(a_lane_record_of_an_earlier_version_is_understood)
+{
+    read_lane_record_of(1);
+    teardown();
+    setup();
+    read_lane_record_of(2);
 }
 END_TEST
 
@@ -391,7 +403,7 @@ int main(void)
     const TTest *const tests[] = {
         a_group_halts_at_a_message_that_used_up_its_receives,
         where_a_group_halted_is_shown,
-        a_lane_record_of_the_first_version_is_understood,
+        a_lane_record_of_an_earlier_version_is_understood,
         a_halted_group_that_is_emptied_is_halted_no_more,
         cancelling_the_message_a_group_halted_at_lets_the_group_go_on,
         a_group_goes_on_when_its_messages_may_be_received_more_often,

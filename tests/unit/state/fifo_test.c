@@ -168,6 +168,104 @@ START_TEST(a_deduplication_id_stores_once_within_its_window)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- redrives */
+
+enum { BACKLOG = 1500 }; /* more than a redrive looks at in one entry */
+
+static void start_redrive(void)
+{
+    rig_create(&rig, RIG_NAME("other.fifo"), NULL);
+    Hato__Log__RedriveStart c = HATO__LOG__REDRIVE_START__INIT;
+    c.has_queue = 1;
+    c.queue = queue;
+    c.destination = (char *)(uintptr_t)RIG_NAME("other.fifo");
+    rig_add(&rig, COMMAND_REDRIVE_START, &c.base);
+    rig_commit(&rig);
+    ck_assert_int_eq(rig_reply(&rig)->code, ERR_OK);
+}
+
+/* Until it is over; each entry may be the last before a crash. */
+static struct redrive_view run_redrive(void)
+{
+    struct redrive_view v;
+    do {
+        rig_advance(&rig, 1);
+        rig_flush(&rig);
+        rig_load_again(&rig);
+        ck_assert_uint_eq(machine_redrives(rig.m, queue, &v, 1), 1);
+    } while (v.state == 0);
+    return v;
+}
+
+static void keep_together(const char *group)
+{
+    rig_send_many(&rig, queue, group, BACKLOG);
+    struct received first = rig_receive_one(&rig, queue, 60000);
+    start_redrive();
+    rig_advance(&rig, 1);
+    struct redrive_view v;
+    ck_assert_uint_eq(machine_redrives(rig.m, queue, &v, 1), 1);
+    ck_assert_uint_gt(v.skipped, 0);
+    ck_assert_int_eq(v.state, 0);
+    ck_assert_int_eq(rig_nack(&rig, queue, &first, 0, true), ERR_OK);
+    v = run_redrive();
+    ck_assert_uint_eq(v.moved, 0);
+    ck_assert_uint_eq(v.skipped, BACKLOG);
+    rig_expect_body(&rig, rig_receive_one(&rig, queue, 1000).ref, "0");
+}
+
+START_TEST(a_redrive_leaves_the_whole_group_of_a_message_in_flight)
+{
+    rig_send_many(&rig, queue, "a", 3);
+    rig_send_many(&rig, queue, "b", 70);
+    struct received first = rig_receive_one(&rig, queue, 60000);
+    rig_expect_body(&rig, first.ref, "0");
+    start_redrive();
+    struct redrive_view v = run_redrive();
+    ck_assert_uint_eq(v.moved, 70);
+    ck_assert_uint_eq(v.skipped, 3);
+    rig_nack(&rig, queue, &first, 5000, true); /* put off, it keeps them as well */
+    start_redrive();
+    v = run_redrive();
+    ck_assert_uint_eq(v.moved, 0);
+    ck_assert_uint_eq(v.skipped, 3);
+    rig_advance(&rig, 5000);
+    start_redrive();
+    v = run_redrive();
+    ck_assert_uint_eq(v.moved, 3);
+    ck_assert_uint_eq(v.skipped, 0);
+}
+END_TEST
+
+START_TEST(a_redrive_that_left_a_message_of_a_group_takes_none_behind_it)
+{
+    keep_together("a");
+}
+END_TEST
+
+START_TEST(a_redrive_that_left_a_message_without_group_takes_none_behind_it)
+{
+    keep_together(NULL);
+}
+END_TEST
+
+/* What is put off comes due while the redrive is between the two. */
+START_TEST(a_redrive_that_left_a_delayed_message_takes_none_behind_it)
+{
+    rig_send_many(&rig, queue, "a", 2);
+    rig_send(&rig, queue, (struct rig_message){.body = "put off", .group = "a", .delay_ms = 10});
+    rig_send_many(&rig, queue, "b", (size_t)2 * BACKLOG);
+    rig_send(&rig, queue, (struct rig_message){.body = "last", .group = "a"});
+    start_redrive();
+    rig_advance(&rig, 1);
+    rig_advance(&rig, 10);
+    struct redrive_view v = run_redrive();
+    ck_assert_uint_eq(v.moved, 2 * BACKLOG + 2);
+    ck_assert_uint_eq(v.skipped, 2);
+    rig_expect_body(&rig, rig_receive_one(&rig, queue, 1000).ref, "put off");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -181,6 +279,10 @@ int main(void)
         messages_without_a_group_are_a_group,
         a_priority_is_refused_by_name,
         a_deduplication_id_stores_once_within_its_window,
+        a_redrive_leaves_the_whole_group_of_a_message_in_flight,
+        a_redrive_that_left_a_message_of_a_group_takes_none_behind_it,
+        a_redrive_that_left_a_message_without_group_takes_none_behind_it,
+        a_redrive_that_left_a_delayed_message_takes_none_behind_it,
     };
     return rig_main("state/fifo", tests, sizeof tests / sizeof tests[0], setup, teardown);
 }

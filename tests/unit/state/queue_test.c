@@ -376,11 +376,40 @@ START_TEST(a_repeated_send_of_a_producer_is_stored_once)
 }
 END_TEST
 
+/* Version 1 ends before the redrive that passed the default lane by. */
+START_TEST(a_queue_record_of_the_first_version_is_understood)
+{
+    rig_send_many(&rig, queue, NULL, 3);
+    rig_flush(&rig);
+    struct key k = key_of1(rig.shard, KEY_QUEUE, queue);
+    struct buffer now = {0};
+    struct buffer old = {0};
+    struct cursor c;
+    ck_assert_int_eq(store_get(rig.store, STORE_STATE, key_view(&k), &now, NULL), ERR_OK);
+    ck_assert_int_eq(value_open(key_view(&k), buffer_view(&now), 2, &c, NULL), ERR_OK);
+    value_begin(&old, 1);
+    buffer_put(&old, c.at, cursor_left(&c) - 1);
+    value_seal(&old, key_view(&k));
+    struct store_batch *b = store_batch_create();
+    store_put(b, STORE_STATE, key_view(&k), buffer_view(&old));
+    ck_assert_int_eq(store_write(rig.store, b, NULL), ERR_OK);
+    ck_assert_int_eq(store_flush(rig.store, STORE_STATE, NULL), ERR_OK);
+    store_batch_destroy(b);
+    buffer_close(&old);
+    buffer_close(&now);
+    rig_crash(&rig);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 3);
+    rig_receive(&rig, queue, 10, 1000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 3);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         creating_again_with_equal_settings_succeeds_and_with_others_does_not,
         a_name_or_setting_out_of_bounds_is_refused,
+        a_queue_record_of_the_first_version_is_understood,
         settings_survive_a_crash_and_are_whole,
         what_would_pass_a_limit_is_refused_by_name,
         a_malformed_message_is_refused_and_its_neighbours_are_stored,

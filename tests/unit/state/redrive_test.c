@@ -18,6 +18,7 @@ struct rig {
     uint64_t live[CHUNKS];
     uint64_t held[CHUNKS];
     uint64_t moved;
+    uint64_t stayed;
     uint64_t last;
     char destination[200];
     bool going; /* over chunks, from `at` to before `end` */
@@ -27,10 +28,11 @@ struct rig {
     uint64_t redrive; /* by which the last message was moved */
 };
 
-static void open_chunks(void *ctx, uint64_t queue, uint64_t from, uint64_t end)
+static void open_chunks(void *ctx, uint64_t queue, uint64_t redrive, uint64_t from, uint64_t end)
 {
     struct rig *rig = ctx;
     (void)queue;
+    (void)redrive;
     ck_assert(!rig->going);
     rig->going = true;
     rig->at = from;
@@ -52,6 +54,13 @@ static int next_chunk(void *ctx, bool *found, uint64_t *chunk, uint64_t *live, u
         *free_bits = rig->live[rig->at] & ~rig->held[rig->at];
     }
     return ERR_OK;
+}
+
+static void stay(void *ctx)
+{
+    struct rig *rig = ctx;
+    ck_assert_uint_ne(rig->held[rig->at - 1], 0);
+    rig->stayed++;
 }
 
 static int close_chunks(void *ctx, struct error *e)
@@ -122,7 +131,8 @@ static int start(struct rig *rig, const char *destination, const char *reason, d
 static void step(struct rig *rig)
 {
     struct error e = {0};
-    struct redrive_ops ops = {.ctx = rig, .open = open_chunks, .next = next_chunk, .close = close_chunks, .move = move};
+    struct redrive_ops ops = {
+        .ctx = rig, .open = open_chunks, .next = next_chunk, .stay = stay, .close = close_chunks, .move = move};
     ck_assert_msg(redrive_step(rig->r, &rig->k.keys, rig->o, rig->now, rig->turn++, &ops, &e) == ERR_OK, "%s",
                   e.message);
     keyspace_commit(&rig->k);
