@@ -150,6 +150,13 @@ static bool wake_function(void *ctx, const struct function_view *f)
     return true;
 }
 
+/* With a snapshot came what no entry was applied for here. */
+void shard_replaced(struct shard *s, const struct machine *former)
+{
+    machine_function_each(former, "", wake_function, s);
+    machine_function_each(s->machine, "", wake_function, s);
+}
+
 void shard_lead(struct shard *s, bool leads)
 {
     s->leads = leads;

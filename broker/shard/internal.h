@@ -148,6 +148,8 @@ int shard_accept(struct shard *s, uint64_t node, const struct peer_accept *accep
 /* apply.c */
 void shard_apply(struct shard *s, const struct raft_entry *entries, size_t count);
 void shard_lead(struct shard *s, bool leads);
+void shard_replaced(struct shard *s,
+                    const struct machine *former); /* the machine is another one: tells of what differs */
 
 /* revive.c: the store ran out of space */
 void shard_rest(struct shard *s, const struct error *e);

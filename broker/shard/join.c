@@ -411,6 +411,7 @@ static int open_installed(struct shard *s, struct error *e)
     int rc = shard_machine_open(s, e);
     if (rc != ERR_OK)
         return rc;
+    shard_replaced(s, former);
     machine_close(former);
     s->durable = machine_applied(s->machine);
     s->spilled = s->durable;

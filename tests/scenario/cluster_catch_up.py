@@ -10,6 +10,7 @@ from lib import scenario
 BATCH, BATCHES, BODY = 500, 320, 1024
 SENT = BATCH * BATCHES * BODY  # a time; more than the window
 MIB = 1 << 20
+WINDOW = ("--log-window", "64MiB", "--log-segment", "4MiB")
 
 
 def fill(node, marker):
@@ -40,10 +41,10 @@ def away(s, nodes, shard, marker):
     return sum(bodies_taken(third, shard)[before:])
 
 
-def make_lead(nodes, shard):
-    """The third of three: who leads hands over to a node that it hears of."""
-    while role(nodes[2], shard) != "leader":
-        leader, other = sorted(nodes[:2], key=lambda node: role(node, shard) != "leader")
+def make_lead(nodes, wanted, shard):
+    """Of three: who leads hands over to a node that it hears of."""
+    while role(wanted, shard) != "leader":
+        leader, other = sorted((node for node in nodes if node is not wanted), key=lambda node: role(node, shard) != "leader")
         other.pause()
         leader.stop()
         other.resume()
@@ -59,8 +60,42 @@ def received(node):
     return got
 
 
+def functions_that_changed_meanwhile(s):
+    """A node that was away delivers to a function as it is now, though no entry told it of the change."""
+    nodes = s.cluster(3, *WINDOW, "--shards", "32")  # so many that each leads some
+    first = nodes[0]
+    queues = [f"pushed-{i}" for i in range(32)]
+    former, present = s.endpoint(), s.endpoint()
+    first.hato("function", "create", "worker", "--url", former.url)
+    for queue in ["jobs", *queues]:
+        first.hato("queue", "create", queue)
+    for queue in queues:
+        first.hato("bind", queue, "worker")
+    while role(first, 0) == "leader":
+        first.restart()
+    catalog, second = sorted(nodes[1:], key=lambda node: role(node, 0) != "leader")
+    before = len(bodies_taken(first, 0))
+    first.kill()
+    catalog.hato("function", "set", "worker", "--url", present.url)
+    fill(catalog, 1)
+    first.start()
+    s.wait_for("the catalog's snapshot to be installed", lambda: len(bodies_taken(first, 0)) > before)
+    with native.Connection(first.port) as c:
+        shards = {queue: c.call("queue_show", name=queue)["shard"] for queue in queues}
+    theirs = [queue for queue in queues if role(second, shards[queue]) == "leader"]
+    second.stop()  # hands over to the first: of those that are up to date the one of the lowest number
+    s.wait_for("others to lead them", lambda: all(role(first, shard) in ("leader", "follower") for shard in shards.values()))
+    theirs = [queue for queue in theirs if role(first, shards[queue]) == "leader"]
+    for queue in theirs:
+        first.hato("send", queue, queue)
+    s.wait_for("all to be delivered", lambda: len(present.requests) + len(former.requests) >= len(theirs))
+    s.check("the first leads some that were the second's", theirs)
+    s.equal("all go where the function is now", len(former.requests), 0)
+    s.equal("and the catalog had no other leader meanwhile", role(catalog, 0), "leader")
+
+
 with scenario() as scene:
-    cluster = scene.cluster(3, "--log-window", "64MiB", "--log-segment", "4MiB")
+    cluster = scene.cluster(3, *WINDOW)
     with native.Connection(cluster[0].port) as connection:
         connection.call("queue_create", name="jobs")
         number = connection.call("queue_show", name="jobs")["shard"]
@@ -68,5 +103,6 @@ with scenario() as scene:
     scene.check("the first time it takes the backlog", first > SENT * 0.9, f"{first / MIB:.0f} MiB")
     second = away(scene, cluster, number, 2)
     scene.check("the second time only what came since", SENT * 0.5 < second < SENT * 1.4, f"{second / MIB:.0f} of {2 * SENT / MIB:.0f} MiB")
-    make_lead(cluster, number)
+    make_lead(cluster, cluster[2], number)
     scene.equal("and all of it is there when it leads", len(received(cluster[2])), 2 * BATCH * BATCHES)
+    functions_that_changed_meanwhile(scene)
