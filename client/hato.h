@@ -470,10 +470,10 @@ struct hato_counts {
     uint64_t oldest_sent_ms; /* of what is ready or in flight; 0 when nothing is */
     uint64_t moving;         /* on the way to another queue, not yet there */
     uint64_t halted_groups;
-    uint64_t sent_total; /* these since the queue was created */
-    uint64_t received_total;
+    uint64_t sent_total;     /* these since the queue was created */
+    uint64_t received_total; /* also those that did not count for their message, as of an endpoint that was down */
     uint64_t acked_total;
-    uint64_t dead_lettered_total; /* that arrived in the dead-letter queue */
+    uint64_t dead_lettered_total; /* of its messages, that arrived in its dead-letter queue */
     uint64_t expired_total;
 };
 

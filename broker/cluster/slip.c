@@ -28,12 +28,17 @@ int slip_read(const char *dir, const char *name, char text[SLIP_MAX], struct err
         return rc;
     FILE *f = fopen(path, "re");
     if (f == NULL)
-        return error_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "cannot read %s: %s", path, strerror(errno));
+        return error_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO,
+                         "cannot read %s: %s; let this user read it, or restore the data directory from a backup", path,
+                         strerror(errno));
     size_t len = fread(text, 1, SLIP_MAX - 1, f);
     int failed = ferror(f);
     fclose(f);
     if (failed)
-        return error_set(e, ERR_IO, "cannot read %s", path);
+        return error_set(e, ERR_IO,
+                         "cannot read %s, which should be a file of this broker's: restore the data directory "
+                         "from a backup",
+                         path);
     text[len] = '\0';
     char *check = strstr(text, "check=");
     char *end = NULL;

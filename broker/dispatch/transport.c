@@ -219,6 +219,8 @@ static void read_answer(struct exchange *x, CURLcode result)
     else if (x->blocked[0] != '\0' && result == CURLE_COULDNT_CONNECT)
         snprintf(x->reason, sizeof x->reason, "address %s is private and not among those of --allow-endpoints",
                  x->blocked);
+    else if (result == CURLE_OUT_OF_MEMORY) /* what libcurl calls a line beyond its limit */
+        snprintf(x->reason, sizeof x->reason, "a header line is too long, or memory ran out");
     else
         snprintf(x->reason, sizeof x->reason, "%s", x->error[0] != '\0' ? x->error : curl_easy_strerror(result));
     x->retry_after = status >= 300 ? header_of(x, "retry-after") : NULL;

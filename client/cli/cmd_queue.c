@@ -32,8 +32,9 @@ static const struct option settings_options[] = {
     {"wait", OPTION_DURATION, SETTING(receive_wait_ms), "DURATION", "waiting time of receives that name none (0)", NULL,
      PRESENT, HATO_QUEUE_RECEIVE_WAIT, .max = OPTION_HOUR},
     {"dead-letter", OPTION_TEXT, SETTING(dead_letter), "QUEUE",
-     "where messages go that fail too often; made when it is missing; '' for none (none)", NULL, PRESENT,
-     HATO_QUEUE_DEAD_LETTER},
+     "where messages go that fail too often; made when it is missing; while it is full they stay and are given out on; "
+     "'' for none (none)",
+     NULL, PRESENT, HATO_QUEUE_DEAD_LETTER},
     {"max-receives", OPTION_U32, SETTING(max_receives), "N", "receives before that (10)", NULL, PRESENT,
      HATO_QUEUE_MAX_RECEIVES, .min = 1, .max = 1000000},
     {"on-exhausted", OPTION_CHOICE, SETTING(on_exhausted), "WHAT",

@@ -96,7 +96,7 @@ BAD = {
     "promises-more": (lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort"), "no whole answer"),
     "trickles": (trickle, "no answer in time"),
     "speaks-otherwise": (lambda c: c.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"), "no whole answer"),
-    "header-of-200k": (lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nX-Big: " + b"b" * 200000 + b"\r\n\r\n"), "no whole answer"),
+    "header-of-200k": (lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nX-Big: " + b"b" * 200000 + b"\r\n\r\n"), "a header line is too long"),
     "refuses-at-length": (lambda c: c.sendall(b"HTTP/1.1 400 Bad\r\nContent-Length: 1000000\r\n\r\n" + b"n" * 1000000), "HTTP 400: nnn"),
     "is-lost-behind-a-proxy": (lambda c: c.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"), "HTTP 502"),
     "hangs-behind-a-proxy": (lambda c: c.sendall(b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n"), "HTTP 504"),
