@@ -203,7 +203,7 @@ def flags(s):
             ("a port that is none", ("--listen", "127.0.0.1:99999"), "65535"),
             ("an account that is none", ("--account", "12"), "account"),
             ("a level that is none", ("--log-level", "loud"), "loud"),
-            ("a window below four segments", ("--log-window", "64MiB", "--log-segment", "64MiB"), "four times"),
+            ("a window below four segments", ("--log-window", "64MiB", "--log-segment", "64MiB"), "4 times"),
             ("a file that is not there", ("--config", "/nowhere/hato.ini"), "/nowhere/hato.ini"),
             ("the world without credentials", ("--listen", "0.0.0.0:9325"), "--insecure")):
         s.refused(f"{what} is refused and told", hatod("--data", s.path("none"), *arguments) if what != "a flag without its value"
