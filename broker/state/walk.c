@@ -41,8 +41,8 @@ void walk_open(struct walk *w, const struct machine *m, const struct queue *q, u
 {
     if (from < q->purged_below << 1)
         from = q->purged_below << 1;
-    if (end < from)
-        end = from;
+    if (from > end)
+        from = end; /* it may have come from a client */
     for (unsigned k = 0; k < 2; k++) {
         /* the first numbers of the class that are not below */
         uint64_t first = chunk_class(from) <= k ? (from & ~UINT64_C(1)) | k : from + 1;

@@ -137,7 +137,7 @@ static int refusal(const Hato__Reply *reply)
 static bool judge(struct hato_client *c, const struct request *r, const Hato__Reply *reply, struct error *e)
 {
     if (refusal(reply) == HATO_NOT_LEADER)
-        return !reach_undecided(c, e);
+        return !reach_undecided(c, r->id, e);
     Hato__Request__OpCase asked = r->operation->request;
     reach_answered(c, asked != HATO__REQUEST__OP_PING && asked != HATO__REQUEST__OP_STATUS);
     return true;

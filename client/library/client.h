@@ -50,6 +50,7 @@ struct reach {
     uint64_t pause_ms;           /* the next pause, before jitter */
     uint64_t began_ms;           /* when the first try began; 0: none did */
     unsigned undecided;          /* answers in a row that the node connected to can't decide */
+    uint64_t undecided_below;    /* requests that were there when the last one was counted */
     struct error error;          /* why there is no connection */
     bool ever;                   /* there was one */
 };

@@ -236,6 +236,7 @@ void reach_reached(struct hato_client *c)
     forget_addresses(&c->reach);
     c->reach.tried = 0;
     c->reach.undecided = 0;
+    c->reach.undecided_below = 0;
     c->reach.ever = true;
     c->reach.error = (struct error){0};
 }
@@ -248,9 +249,12 @@ void reach_answered(struct hato_client *c, bool decided)
 }
 
 /* The pauses go on growing: when all nodes answer so, they are not asked in turn without one. */
-bool reach_undecided(struct hato_client *c, struct error *e)
+bool reach_undecided(struct hato_client *c, uint64_t id, struct error *e)
 {
     struct reach *r = &c->reach;
+    if (id < r->undecided_below)
+        return false;
+    r->undecided_below = c->next_id;
     if (++r->undecided < UNDECIDED_MAX || r->server_count == 1)
         return false;
     const struct server *s = &r->servers[r->server];

@@ -13,9 +13,10 @@ void reach_reached(struct hato_client *c); /* connected and greeted */
 /* The broker works: pauses begin small again. It `decided` what it was asked, which says that it is not cut off from the others. */
 void reach_answered(struct hato_client *c, bool decided);
 
-/* The broker can't decide what it was asked (HATO_NOT_LEADER). True: it is cut off from the others by all appearances, and the
- * connection to be given up for the next server; `e` says so. */
-bool reach_undecided(struct hato_client *c, struct error *e);
+/* The broker can't decide what request `id` asked (HATO_NOT_LEADER). True: it is cut off from the others by all appearances, and
+ * the connection to be given up for the next server; `e` says so. Answers to what was under way together count as one: whenever a
+ * leader goes, all that waits for it and all streams from it end at once. */
+bool reach_undecided(struct hato_client *c, uint64_t id, struct error *e);
 
 void reach_end(struct hato_client *c); /* stops all tries, for good */
 

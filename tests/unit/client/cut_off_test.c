@@ -80,11 +80,31 @@ START_TEST(what_is_under_way_when_a_node_is_left_is_asked_of_the_next)
     struct two_servers t;
     two_servers_open(&t);
     struct outcome o[5] = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        hato_queue_delete(t.client, "jobs", record, &o[0]);
+        RUN_UNTIL(t.h, o[0].times > i);
+    }
     for (unsigned i = 0; i < 5; i++)
         hato_queue_delete(t.client, "jobs", record, &o[i]);
     RUN_UNTIL(t.h, o[3].times > 0 && o[4].times > 0);
     for (unsigned i = 0; i < 5; i++)
-        ck_assert_int_eq(o[i].code, i < 3 ? HATO_NOT_LEADER : HATO_OK);
+        ck_assert_int_eq(o[i].code, i < 1 ? HATO_NOT_LEADER : HATO_OK);
+    two_servers_close(&t);
+}
+END_TEST
+
+/* As when a leader goes: the node that is connected to is not cut off for that. */
+START_TEST(a_node_is_kept_though_all_that_was_under_way_ends_undecided_at_once)
+{
+    struct two_servers t;
+    two_servers_open(&t);
+    struct outcome o[5] = {0};
+    for (unsigned i = 0; i < 5; i++)
+        hato_queue_delete(t.client, "jobs", record, &o[i]);
+    RUN_UNTIL(t.h, o[4].times > 0);
+    hato_queue_delete(t.client, "jobs", record, &o[0]);
+    RUN_UNTIL(t.h, o[0].times > 1);
+    ck_assert_uint_eq(t.asked, 6);
     two_servers_close(&t);
 }
 END_TEST
@@ -174,6 +194,7 @@ int main(void)
     tcase_add_test(tc, a_node_that_keeps_answering_that_it_can_not_decide_is_left_for_the_next_server);
     tcase_add_test(tc, what_a_node_answers_by_itself_says_nothing_about_its_being_cut_off);
     tcase_add_test(tc, what_is_under_way_when_a_node_is_left_is_asked_of_the_next);
+    tcase_add_test(tc, a_node_is_kept_though_all_that_was_under_way_ends_undecided_at_once);
     tcase_add_test(tc, a_stream_leaves_a_node_that_keeps_ending_it_because_it_can_not_decide);
     tcase_add_test(tc, a_node_that_decides_now_and_then_is_kept);
     tcase_add_test(tc, the_only_server_is_kept_whatever_it_answers);

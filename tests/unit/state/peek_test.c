@@ -101,6 +101,20 @@ START_TEST(pages_follow_each_other_without_gap_or_repeat)
 }
 END_TEST
 
+START_TEST(after_what_is_not_there_yet_there_is_nothing)
+{
+    rig_send_many(&rig, queue, NULL, 3);
+    const uint64_t never[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_MAX / 2, 1000000, 4096};
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        size_t count;
+        uint64_t next;
+        peek(never[i], PEEK_ALL, NULL, 10, &count, &next);
+        ck_assert_uint_eq(count, 0);
+        ck_assert_uint_eq(next, 0);
+    }
+}
+END_TEST
+
 START_TEST(a_group_can_be_looked_at_alone)
 {
     rig_send_many(&rig, queue, "a", 3);
@@ -172,6 +186,7 @@ int main(void)
         each_message_is_shown_where_it_is,
         a_chunk_that_was_wholly_put_off_shows_when_it_comes_back,
         pages_follow_each_other_without_gap_or_repeat,
+        after_what_is_not_there_yet_there_is_nothing,
         a_group_can_be_looked_at_alone,
         a_queue_that_is_not_there_is_said_so,
         a_message_is_held_until_it_is_acked_or_purged,
