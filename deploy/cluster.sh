@@ -95,11 +95,21 @@ await() {
 
 choose_ports() {
     python3 - <<'PYTHON'
-import socket
-held = [socket.socket() for _ in range(9)]
-for one in held:
-    one.bind(("127.0.0.1", 0))
-ports = [one.getsockname()[1] for one in held]
+import random, socket
+# Not of those that the kernel gives to connections: one might have a node's while that is down.
+with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+    above = int(file.read().split()[0])
+ports = []
+for port in random.sample(range(10000, above), above - 10000):
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    ports.append(port)
+    if len(ports) == 9:
+        break
 for at in (0, 3, 6):
     print(*ports[at:at + 3])
 PYTHON

@@ -143,6 +143,14 @@ def main(options):
         except Failure as problem:
             print(f"cannot build: {problem}", file=sys.stderr)
             return 2
+        try:
+            compile_in(build)
+            harmed = find(build, 3, 2)
+        except Failure as problem:
+            harmed = problem
+        if harmed:
+            print(f"the sources as they are: {harmed}", file=sys.stderr)
+            return 2
         for number, mutant in enumerate(chosen, 1):
             try:
                 found = attempt(work, build, mutant, options.seeds)

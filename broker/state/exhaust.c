@@ -76,7 +76,7 @@ static bool stays_dead(const struct lasterror *last, struct bytes destination)
 }
 
 /* The field `provenance` as it is appended to a Message. What it doesn't say stays as an earlier move said it: with reason NULL
- * all but when it moved. */
+ * all but when it moved and the last error. */
 static void put_provenance(struct machine *m, const struct chunk *c, unsigned slot, const struct lasterror *last,
                            const char *reason, struct buffer *out)
 {
