@@ -289,15 +289,25 @@ int check_message(struct bytes raw, struct error *e)
     seen.count = seen.fields = 0;
     seen.delay_ms = seen.not_before_ms = 0;
     seen.no_delay = false;
+    size_t body = 0, attributes = 0; /* bytes that count for the queue's limit */
     while (wire_next(&c, &f)) {
         int rc = count_field(&seen, e);
         if (rc == ERR_OK)
             rc = check_field(&f, &seen, e);
         if (rc != ERR_OK)
             return rc;
+        if (f.number == MESSAGE_BODY)
+            body = f.bytes.len;
+        else if (f.number == MESSAGE_ATTRIBUTE)
+            attributes += f.bytes.len;
     }
     if (c.failed)
         return error_field(e, ERR_INVALID, "messages", "a message is not well-formed");
+    if (raw.len - body - attributes > CHECK_BESIDE_MAX)
+        return error_field(e, ERR_TOO_LARGE, "messages",
+                           "a message has %zu bytes beside its body and attributes; at most %d: leave out what is none "
+                           "of its fields",
+                           raw.len - body - attributes, CHECK_BESIDE_MAX);
     if ((seen.delay_ms != 0) + (seen.not_before_ms != 0) + (seen.no_delay ? 1 : 0) > 1)
         return error_field(e, ERR_INVALID, "delay_ms", "give only one of delay_ms, not_before_ms and no_delay");
     return ERR_OK;

@@ -320,6 +320,32 @@ START_TEST(rates_must_be_numbers_not_below_zero)
 }
 END_TEST
 
+/* Field 16, which nobody knows, then a body; or two bodies. */
+static int check_with_beside(uint32_t number, size_t len)
+{
+    struct buffer b = {0};
+    uint8_t *junk = calloc(1, len);
+    wire_put_bytes(&b, number, bytes_of(junk, len));
+    wire_put_bytes(&b, 1, bytes_text("x"));
+    e = (struct error){0};
+    int rc = check_message(buffer_view(&b), &e);
+    buffer_close(&b);
+    free(junk);
+    return rc;
+}
+
+START_TEST(bytes_that_count_for_no_limit_of_the_queue_have_one_of_their_own)
+{
+    const uint32_t fields[] = {16, 1};
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(check_with_beside(fields[i], CHECK_BESIDE_MAX - 100), ERR_OK);
+        ck_assert_int_eq(check_with_beside(fields[i], CHECK_BESIDE_MAX), ERR_TOO_LARGE);
+        ck_assert_str_eq(e.field, "messages");
+        ck_assert_int_eq(check_with_beside(fields[i], 60 << 20), ERR_TOO_LARGE);
+    }
+}
+END_TEST
+
 START_TEST(fields_that_nobody_knows_are_taken_in_a_small_number)
 {
     for (int i = 1; i < CHECK_FIELDS_MAX; i++)
@@ -375,6 +401,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_plain_message_passes);
     tcase_add_test(t, an_empty_message_passes);
+    tcase_add_test(t, bytes_that_count_for_no_limit_of_the_queue_have_one_of_their_own);
     tcase_add_test(t, fields_that_nobody_knows_are_taken_in_a_small_number);
     tcase_add_test(t, so_are_those_within_attributes);
     tcase_add_test(t, the_most_attributes_leave_room_for_others);
