@@ -116,7 +116,7 @@ void shard_apply(struct shard *s, const struct raft_entry *entries, size_t count
 {
     for (size_t i = 0; i < count; i++) {
         struct error e = {0};
-        s->applied_bytes += entries[i].len + 64;
+        s->applied_bytes += entries[i].len > SHARD_REPLAY_BYTES ? entries[i].len : SHARD_REPLAY_BYTES;
         int rc = apply_one(s, &entries[i], &e);
         if (rc != ERR_OK) {
             error_wrap(&e, "entry %llu of shard %u", (unsigned long long)entries[i].index, s->options.number);

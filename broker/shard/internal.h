@@ -20,6 +20,7 @@ enum {
     SHARD_READINGS_AHEAD_MAX = 4,                /* entries on their way; beyond, none is read before it is asked for */
     SHARD_SPILL_FILE_BYTES = 64 * 1024 * 1024,
     SHARD_FLUSH_BYTES = 128 * 1024 * 1024, /* log to replay after a crash, about */
+    SHARD_REPLAY_BYTES = 2 * 1024,         /* a small entry counts as so many: it takes as long to apply */
 };
 
 enum { SHARD_FEEDS_MAX = MEMBERSHIP_NODES_MAX };
