@@ -34,7 +34,7 @@
  *
  * SEVERAL SERVERS. Any node of a cluster answers for all of them. One that is cut off from the majority can't: it answers
  * HATO_NOT_LEADER, each time after 10 s. A client that was given several servers leaves a node that answered so three times in a row
- * (pings and status aside, which a node answers by itself): the connection counts as lost, and the next server is tried.
+ * (some 30 s: all that was under way together counts as one; pings and status aside, which a node answers by itself): the connection counts as lost, and the next server is tried.
  *
  * BATCHING. Sends to one queue of one turn of the loop leave as one request, likewise acks, nacks and extends; all of a
  * turn leave with one write. Sends, acks, nacks and extends of one client for one queue
@@ -466,7 +466,7 @@ struct hato_counts {
     uint64_t ready;
     uint64_t in_flight;
     uint64_t delayed;
-    uint64_t bytes;          /* bodies and attributes of all three */
+    uint64_t bytes;          /* of the messages of all three, as they are stored */
     uint64_t oldest_sent_ms; /* of what is ready or in flight; 0 when nothing is */
     uint64_t moving;         /* on the way to another queue, not yet there */
     uint64_t halted_groups;

@@ -98,9 +98,12 @@ choose_ports() {
 import random, socket
 # Not of those that the kernel gives to connections: one might have a node's while that is down.
 with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
-    above = int(file.read().split()[0])
+    first, last = map(int, file.read().split())
+free = [port for port in range(10000, 65536) if not first <= port <= last]
+if len(free) < 100:
+    free = range(10000, 65536)
 ports = []
-for port in random.sample(range(10000, above), above - 10000):
+for port in random.sample(free, len(free)):
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -110,6 +113,8 @@ for port in random.sample(range(10000, above), above - 10000):
     ports.append(port)
     if len(ports) == 9:
         break
+else:
+    raise SystemExit("there are no nine free ports from 10000 on")
 for at in (0, 3, 6):
     print(*ports[at:at + 3])
 PYTHON
@@ -122,11 +127,17 @@ start_all() {
     if [ ! -x "$build/bin/hatod" ] || [ ! -x "$build/bin/hato" ]; then
         echo "Building in $build/ (minutes)"
         deploy/install-deps.sh quickstart
-        [ -e "$build/CMakeCache.txt" ] || cmake -S . -B "$build" -G Ninja -DHATO_TESTS=OFF >/dev/null
+        if [ ! -e "$build/build.ninja" ] && [ ! -e "$build/Makefile" ]; then
+            rm -f "$build/CMakeCache.txt" # of a configure that lacked packages
+            cmake -S . -B "$build" -G Ninja -DHATO_TESTS=OFF >/dev/null
+        fi
         cmake --build "$build" --target hatod hato_cli
     fi
     mkdir -p "$dir"
-    [ -e "$dir/ports" ] || choose_ports >"$dir/ports"
+    if [ ! -e "$dir/ports" ]; then
+        choose_ports >"$dir/ports.new"
+        mv "$dir/ports.new" "$dir/ports"
+    fi
     trap 'end_all' EXIT # a cluster that does not come up is not left half running; its data and log are kept
     trap 'exit 130' INT
     trap 'exit 143' TERM

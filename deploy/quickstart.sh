@@ -48,7 +48,8 @@ deploy/install-deps.sh quickstart
 
 build=${HATO_BUILD:-build}
 step "Building in $build/ (the first time takes minutes)"
-if [ ! -e "$build/CMakeCache.txt" ]; then
+if [ ! -e "$build/build.ninja" ] && [ ! -e "$build/Makefile" ]; then
+    rm -f "$build/CMakeCache.txt" # of a configure that lacked packages
     cmake -S . -B "$build" -G Ninja -DHATO_TESTS=OFF >/dev/null
 fi
 cmake --build "$build" --target hatod hato_cli

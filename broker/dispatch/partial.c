@@ -131,6 +131,8 @@ enum partial partial_read(struct bytes answer, const char *content_type, const s
                           bool *failed, const char **why)
 {
     *why = "";
+    if (answer.len >= 3 && memcmp(answer.data, "\xEF\xBB\xBF", 3) == 0) /* RFC 8259, 8.1: it may be ignored */
+        answer = bytes_of(answer.data + 3, answer.len - 3);
     if (blank(answer) || !claims_json(answer, content_type))
         return PARTIAL_NONE_FAILED;
     struct reading r = {.messages = messages, .count = count, .failed = failed};

@@ -33,6 +33,8 @@ static const struct {
     {"true", "application/json"},
     {"\"done\"", "application/json"},
     {"[]", ""},
+    {"\xEF\xBB\xBF{\"done\":1}", "application/json"},
+    {"\xEF\xBB\xBF", "application/json"},
     {"{}", ""},
     {"{\"batchItemFailures\":[]}", ""},
     {"{\"batchItemFailures\":null}", ""},
