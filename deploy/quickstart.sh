@@ -125,7 +125,7 @@ awk -v most=$poisoned '{ print }
     NR % 10 == 0 && done < most { done++; printf "!poison %d\n", done }
     END { while (done < most) { done++; printf "!poison %d\n", done } }' "$input" >"$work/jobs"
 lines=$(($(wc -l <"$work/jobs") - poisoned))
-words=$(LC_ALL=C wc -w <"$input") # as the function splits them
+words=$(LC_ALL=C tr -s '[:space:]' '\n' <"$input" | LC_ALL=C grep -c . || true) # as the function splits them: by bytes
 
 step "Making the queues, and binding the function"
 set -x
