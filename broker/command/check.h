@@ -18,9 +18,9 @@ enum {
     CHECK_TRACEPARENT_LEN = 55,
     CHECK_FIELDS_MAX =
         320, /* of a message, those of its attributes included: with all of these some are left for later versions */
-    CHECK_BESIDE_MAX =
-        8 * 1024, /* bytes of a message beside its last body and its attributes, which its queue limits: what nobody
-                                    knows is stored as well, and has to fit into an entry when the message moves */
+    /* Bytes of a message beside its last body and its attributes, which its queue limits: what nobody knows is stored as well, and
+     * has to fit into an entry when the message moves. */
+    CHECK_BESIDE_MAX = 8 * 1024,
     CHECK_BATCH_MAX = 1000,
     CHECK_WAIT_MAX_MS = 3600 * 1000,
     CHECK_CREDIT_MAX = 100000,

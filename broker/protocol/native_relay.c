@@ -459,7 +459,7 @@ void relay_credit(struct op *op, uint32_t credit)
         put_close(op);
         return;
     }
-    op->credit = op->credit > UINT32_MAX - credit ? UINT32_MAX : op->credit + credit;
+    op->credit = credit_add(op->credit, credit);
     if (takes_more(op->relay))
         put_credit(op);
     else

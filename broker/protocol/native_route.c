@@ -356,7 +356,7 @@ bool route_credit(struct session *s, uint64_t id, uint32_t credit)
         if (k->id != id || k->number != HATO__REQUEST__OP_STREAM_OPEN)
             continue;
         if (credit > 0) {
-            k->credit = credit < UINT32_MAX - k->credit ? k->credit + credit : UINT32_MAX;
+            k->credit = credit_add(k->credit, credit);
             return true;
         }
         unhold(s->routes, k);

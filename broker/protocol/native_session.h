@@ -163,6 +163,12 @@ void unsent_watch(struct native_seat *here);
 /* Whether a reply of another node may be passed on: a small one, too, where there is no room for more. At home. */
 bool unsent_may_pass(const struct session *s, size_t bytes);
 
+/* Of a stream: it stays at the most there can be. */
+static inline uint32_t credit_add(uint32_t a, uint32_t b)
+{
+    return a > UINT32_MAX - b ? UINT32_MAX : a + b;
+}
+
 /* ---------------------------------------------------------------- operations */
 
 typedef void (*native_operation)(struct op *op);

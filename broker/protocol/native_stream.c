@@ -100,11 +100,6 @@ static void end_stream(struct streaming *x, int code, const char *why)
     end_if_done(x);
 }
 
-static uint32_t add_credit(uint32_t a, uint32_t b)
-{
-    return a > UINT32_MAX - b ? UINT32_MAX : a + b;
-}
-
 /* Shows the consumer as much of the client's credit as the window has room for. */
 static void grant(struct streaming *x)
 {
@@ -157,7 +152,7 @@ static void on_deliver(struct consumer *c, const struct delivered *messages, siz
     x->in_transit += p->messages;
     x->in_transit_bytes += p->bytes;
     if (x->in_transit_bytes >= STREAM_WINDOW_BYTES) { /* take back what the consumer has not asked for yet */
-        x->credit = add_credit(x->credit, c->credit);
+        x->credit = credit_add(x->credit, c->credit);
         c->credit = 0;
     }
     seat_send(shard_seat_of(x), home_of(x), &p->mail);
@@ -257,7 +252,7 @@ static void note_at(struct mail *mail)
     if (n->credit == 0)
         end_stream(x, ERR_OK, "");
     else if (x->open) {
-        x->credit = add_credit(x->credit, n->credit);
+        x->credit = credit_add(x->credit, n->credit);
         grant(x);
     }
     n->mail.run = note_back;

@@ -7,6 +7,7 @@
 
 #include "base/human.h"
 #include "base/memory.h"
+#include "log/log.h"
 #include "net/crypto.h"
 #include "net/stream.h"
 #include "server/config_file.h"
@@ -27,7 +28,6 @@ struct setting {
 #define GIB (UINT64_C(1) << 30)
 #define MIB (UINT64_C(1) << 20)
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
-#define SEGMENT_DEFAULT (64 * MIB)
 #define DRAIN_MS (UINT64_C(8) * 1000) /* containers are commonly killed 10 s after they were asked to stop */
 
 static const struct setting settings[] = {
@@ -77,8 +77,11 @@ static void set_text(char **field, const char *value)
 
 void config_defaults(struct config *c)
 {
-    *c = (struct config){
-        .node = 1, .log_window = GIB, .disk_reserve = 256 * MIB, .drain_timeout = DRAIN_MS, .log_level = TRACE_INFO};
+    *c = (struct config){.node = 1,
+                         .log_window = LOG_WINDOW_BYTES_DEFAULT,
+                         .disk_reserve = 256 * MIB,
+                         .drain_timeout = DRAIN_MS,
+                         .log_level = TRACE_INFO};
     c->log_format = TRACE_LOGFMT;
     set_text(&c->data, "./data");
     set_text(&c->listen, "127.0.0.1:9325");
@@ -273,8 +276,9 @@ int config_load(struct config *c, int argc, char **argv, char **environment, str
     if (rc != ERR_OK)
         return rc;
     if (c->log_segment == 0)
-        c->log_segment = c->log_window < SEGMENTS_MIN * SEGMENT_DEFAULT ? (c->log_window / SEGMENTS_MIN) & ~(MIB - 1)
-                                                                        : SEGMENT_DEFAULT;
+        c->log_segment = c->log_window < SEGMENTS_MIN * (uint64_t)LOG_SEGMENT_BYTES_DEFAULT
+                             ? (c->log_window / SEGMENTS_MIN) & ~(MIB - 1)
+                             : LOG_SEGMENT_BYTES_DEFAULT;
     config_settle_peers(c);
     return ERR_OK;
 }
