@@ -19,8 +19,8 @@
  * to hato_reply_destroy(). Text in replies is never NULL (it is "" where there is nothing) and ends with a zero byte.
  *
  * THREADS. A client, its calls and its streams belong to the thread that runs their loop. Two clients share nothing.
- * Callbacks come from the loop, never from inside a call; they may call anything here, hato_client_close() included, but not what
- * runs the loop that they come from: hato_wait() and hato_client_destroy() on their own client.
+ * Callbacks come from the loop, never from inside a call; they may call anything here, hato_client_close() included (of a client on
+ * the caller's loop), but not what runs the loop that they come from: hato_wait() and hato_client_destroy() on their own client.
  *
  * UNITS. Durations are milliseconds, points in time are milliseconds since 1970 UTC by the broker's clock, sizes are
  * bytes. The units end the names.
@@ -156,7 +156,7 @@ struct hato_options {
 HATO_API struct hato_client *hato_client_create(uv_loop_t *loop, const struct hato_options *options, char *text,
                                                 size_t size);
 
-/* Closes a client on the caller's loop: calls and streams under way end with HATO_CLOSED (each callback once), then `closed`
+/* Closes a client on the caller's loop (one with a loop of its own is destroyed): calls and streams under way end with HATO_CLOSED (each callback once), then `closed`
  * (may be NULL) is called, after which the client is gone. Calls made after this also end with HATO_CLOSED as long as the
  * client is there, and keep it there until their callbacks have come: who answers HATO_CLOSED with another call keeps it for
  * ever. What was sent but not answered may have been done. Nothing is called from inside. */

@@ -425,7 +425,7 @@ static void close_handles(struct hato_client *c)
     uv_close((uv_handle_t *)&c->reach.timer, on_handle_closed);
 }
 
-void hato_client_close(struct hato_client *c, hato_closed_cb closed, void *user)
+static void begin_closing(struct hato_client *c, hato_closed_cb closed, void *user)
 {
     ASSERT(!c->closing);
     c->closing = true;
@@ -435,12 +435,18 @@ void hato_client_close(struct hato_client *c, hato_closed_cb closed, void *user)
     client_wake(c);
 }
 
+void hato_client_close(struct hato_client *c, hato_closed_cb closed, void *user)
+{
+    ASSERT(!c->owns_loop); /* it is destroyed */
+    begin_closing(c, closed, user);
+}
+
 void hato_client_destroy(struct hato_client *c)
 {
     if (c == NULL)
         return;
     ASSERT(c->owns_loop && !c->in_wait && c->in_callbacks == 0);
-    hato_client_close(c, NULL, NULL);
+    begin_closing(c, NULL, NULL);
     uv_run(&c->own_loop, UV_RUN_DEFAULT);
     ASSERT(uv_loop_close(&c->own_loop) == 0);
     memory_free(c);

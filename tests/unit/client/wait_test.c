@@ -124,6 +124,12 @@ static void wait_inside(void *user, const struct hato_reply *reply)
     hato_reply_destroy(hato_wait(hato_send(user, "", NULL, 0, NULL, NULL)));
 }
 
+static void close_inside(void *user, const struct hato_reply *reply)
+{
+    (void)reply;
+    hato_client_close(user, NULL, NULL);
+}
+
 static void run_callback(hato_done_cb done)
 {
     struct hato_options options = {.server = "127.0.0.1:1"};
@@ -136,6 +142,12 @@ static void run_callback(hato_done_cb done)
 START_TEST(destroying_a_client_from_its_callback_ends_the_program)
 {
     run_callback(destroy_inside);
+}
+END_TEST
+
+START_TEST(closing_a_client_with_a_loop_of_its_own_ends_the_program)
+{
+    run_callback(close_inside);
 }
 END_TEST
 
@@ -157,6 +169,7 @@ int main(void)
     tcase_add_test(tc, a_call_that_nobody_waits_for_costs_nothing_but_its_reply);
     tcase_add_test(tc, a_client_that_is_never_used_can_be_destroyed);
     tcase_add_test_raise_signal(tc, destroying_a_client_from_its_callback_ends_the_program, SIGABRT);
+    tcase_add_test_raise_signal(tc, closing_a_client_with_a_loop_of_its_own_ends_the_program, SIGABRT);
     tcase_add_test_raise_signal(tc, waiting_in_a_callback_ends_the_program, SIGABRT);
     suite_add_tcase(suite, tc);
     return harness_run(suite);
