@@ -190,14 +190,17 @@ static void pause_and_try(struct hato_client *c)
     uv_timer_start(&r->timer, on_pause_over, pause, 0);
 }
 
+static void cannot_reach(struct error *e, const struct server *s, const struct error *why)
+{
+    bool v6 = strchr(s->host, ':') != NULL;
+    error_set(e, why->code, "cannot reach %s%s%s:%s: %s", v6 ? "[" : "", s->host, v6 ? "]" : "", s->port, why->message);
+}
+
 /* The next address, the next server, or, after the last of them, the first again after a pause. */
 static void failed(struct hato_client *c, const struct error *why)
 {
     struct reach *r = &c->reach;
-    const struct server *s = &r->servers[r->server];
-    bool v6 = strchr(s->host, ':') != NULL;
-    error_set(&r->error, why->code, "cannot reach %s%s%s:%s: %s", v6 ? "[" : "", s->host, v6 ? "]" : "", s->port,
-              why->message);
+    cannot_reach(&r->error, &r->servers[r->server], why);
     if (r->address != NULL && r->address->ai_next != NULL) {
         r->address = r->address->ai_next;
         try_address(c, r->address->ai_addr);
@@ -262,6 +265,18 @@ bool reach_undecided(struct hato_client *c, uint64_t id, struct error *e)
               s->host, s->port, UNDECIDED_MAX);
     r->server = (r->server + 1) % r->server_count;
     return true;
+}
+
+void reach_never(const struct hato_client *c, uint64_t waited_ms, struct error *e)
+{
+    const struct reach *r = &c->reach;
+    if (r->error.code != ERR_OK) { /* of the last try; the one under way may go on for long */
+        error_set(e, r->error.code, "%s; it was tried for %llu ms", r->error.message, (unsigned long long)waited_ms);
+        return;
+    }
+    struct error why;
+    error_set(&why, ERR_IO, "no answer within %llu ms", (unsigned long long)waited_ms);
+    cannot_reach(e, &r->servers[r->server], &why);
 }
 
 void reach_end(struct hato_client *c)

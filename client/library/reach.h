@@ -18,6 +18,9 @@ void reach_answered(struct hato_client *c, bool decided);
  * leader goes, all that waits for it and all streams from it end at once. */
 bool reach_undecided(struct hato_client *c, uint64_t id, struct error *e);
 
+/* Why there never was a connection, to a call that waited `waited_ms` for it: the server's address, and what is wrong there. */
+void reach_never(const struct hato_client *c, uint64_t waited_ms, struct error *e);
+
 void reach_end(struct hato_client *c); /* stops all tries, for good */
 
 /* The link is gone: it had been `connected`, or was a try that failed. Goes on with what is next. */

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "library/call.h"
 #include "library/encode.h"
+#include "library/reach.h"
 #include "library/stream.h"
 
 enum { POOL_MAX = 64, POOL_FRAME_BYTES_MAX = 2 * 1024 * 1024 };
@@ -145,6 +146,8 @@ static void time_is_up(const struct hato_client *c, const struct hato_call *call
 {
     if (call->cancelled)
         error_set(e, ERR_CANCELLED, "cancelled before the answer came");
+    else if (!c->reach.ever) /* nothing was ever sent: no outcome is unknown */
+        reach_never(c, call->timeout_ms, e);
     else if (!hato_client_connected(c) && c->reach.error.code != ERR_OK)
         error_set(e, ERR_TIMEOUT, "no answer within %llu ms: %s", (unsigned long long)call->timeout_ms,
                   c->reach.error.message);

@@ -9,6 +9,7 @@ import pty
 import re
 import shlex
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -362,6 +363,12 @@ def wrong(s, b):
     s.equal("an HTTP server where the broker should be", (done.returncode, error_of(done)["code"]), (UNREACHABLE, "protocol"))
     done = b.run("ping", "--server", "127.0.0.1:1", "--json")
     s.equal("a broker that is not there", (done.returncode, error_of(done)["code"]), (UNREACHABLE, "io"))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = "127.0.0.1:%d" % deaf.getsockname()[1]
+        done = b.run("send", "jobs", "x", "--server", address, "--deadline", "200ms", "--json")
+    told = error_of(done)
+    s.check("one that never greets did nothing: no outcome is unknown", (done.returncode, told["code"]) == (UNREACHABLE, "io") and
+            address in told["message"] and "--server" in told["message"], f"{done.returncode} {done.stderr}")
     for words in (["queue", "create"], ["send"], ["receive"], ["redrive"], ["function", "create"], ["top"],
                   ["queue"], ["function"]):
         done = b.run(*words, "--help")

@@ -42,6 +42,7 @@ struct double_broker {
     uint64_t max_frame_bytes; /* told in the greeting */
     const char *refuse_hello; /* message of an error in place of the greeting */
     const char *greet_with;   /* 8 bytes in place of the preamble */
+    bool mute;                /* greets nobody */
     bool listening;
 };
 
@@ -143,7 +144,9 @@ static inline bool double_take(struct double_peer *p)
     size_t used = p->in.len - cursor_left(&in);
     memmove(p->in.data, p->in.data + used, p->in.len - used);
     p->in.len -= used;
-    if (!p->greeted) {
+    if (!p->greeted && p->broker->mute) {
+        p->greeted = true;
+    } else if (!p->greeted) {
         p->greeted = true;
         double_raw(p, p->broker->greet_with != NULL ? p->broker->greet_with : "HATO\1\0\0\0", 8);
         double_greet(p, request);

@@ -141,7 +141,7 @@ START_TEST(a_broker_that_comes_back_is_found_again)
 }
 END_TEST
 
-START_TEST(a_call_made_while_there_is_no_broker_times_out_with_the_reason)
+START_TEST(a_call_that_never_had_a_connection_was_not_done_and_tells_why)
 {
     struct harness *h = harness_open(answer_well, NULL);
     double_stop_listening(&h->broker);
@@ -149,6 +149,36 @@ START_TEST(a_call_made_while_there_is_no_broker_times_out_with_the_reason)
     struct hato_call *call = send_text(h, "jobs", "x", &o);
     RUN_UNTIL(h, h->lost > 0);
     hato_call_timeout(call, 1);
+    RUN_UNTIL(h, o.times > 0);
+    ck_assert_int_eq(o.code, HATO_IO);
+    ck_assert_ptr_nonnull(strstr(o.message, "cannot reach 127.0.0.1:"));
+    ck_assert_ptr_nonnull(strstr(o.message, "connection refused"));
+    harness_close(h);
+}
+END_TEST
+
+START_TEST(a_call_that_a_broker_never_greeted_was_not_done_and_tells_the_address)
+{
+    struct harness *h = harness_open(answer_well, NULL);
+    h->broker.mute = true;
+    struct outcome o = {0};
+    struct hato_call *call = send_text(h, "jobs", "x", &o);
+    hato_call_timeout(call, 1);
+    RUN_UNTIL(h, o.times > 0);
+    ck_assert_int_eq(o.code, HATO_IO);
+    ck_assert_ptr_nonnull(strstr(o.message, h->broker.address));
+    harness_close(h);
+}
+END_TEST
+
+START_TEST(a_call_made_after_the_connection_was_lost_times_out_with_the_reason)
+{
+    struct harness *h = harness_open(answer_well, NULL);
+    RUN_UNTIL(h, hato_client_connected(h->client));
+    double_close(&h->broker);
+    RUN_UNTIL(h, h->lost >= 2);
+    struct outcome o = {0};
+    hato_call_timeout(send_text(h, "jobs", "x", &o), 1);
     RUN_UNTIL(h, o.times > 0);
     ck_assert_int_eq(o.code, HATO_TIMEOUT);
     ck_assert_ptr_nonnull(strstr(o.message, "cannot reach 127.0.0.1:"));
@@ -285,8 +315,8 @@ START_TEST(a_receive_that_never_reaches_a_broker_waits_no_longer_than_its_timeou
     hato_receive(h->client, "jobs", NULL, record, &o[0]);
     hato_receive(h->client, "jobs", &wait, record, &o[1]);
     RUN_UNTIL(h, o[0].times > 0 && o[1].times > 0);
-    ck_assert_int_eq(o[0].code, HATO_TIMEOUT);
-    ck_assert_int_eq(o[1].code, HATO_TIMEOUT);
+    ck_assert_int_eq(o[0].code, HATO_IO);
+    ck_assert_int_eq(o[1].code, HATO_IO);
     harness_close(h);
 }
 END_TEST
@@ -388,7 +418,9 @@ int main(void)
     tcase_add_test(tc, a_repeated_ack_that_comes_too_late_is_an_unknown_outcome_and_a_repeated_delete_is_done);
     tcase_add_test(tc, a_stale_receipt_of_a_first_try_stays_stale);
     tcase_add_test(tc, a_broker_that_comes_back_is_found_again);
-    tcase_add_test(tc, a_call_made_while_there_is_no_broker_times_out_with_the_reason);
+    tcase_add_test(tc, a_call_that_never_had_a_connection_was_not_done_and_tells_why);
+    tcase_add_test(tc, a_call_that_a_broker_never_greeted_was_not_done_and_tells_the_address);
+    tcase_add_test(tc, a_call_made_after_the_connection_was_lost_times_out_with_the_reason);
     tcase_add_test(tc, a_first_connection_that_fails_is_told_when_the_patience_ends);
     tcase_add_test(tc, patience_for_the_first_connection_does_not_end_calls_of_a_later_one);
     tcase_add_test(tc, several_servers_are_tried_in_turn);
