@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "bench/driver.h"
 #include "bench/ring.h"
+#include "bench/tags.h"
 #include "bench/wire.h"
 
 enum { RABBITMQ_CHANNEL = 1, RABBITMQ_FRAME_BYTES = 131072, RABBITMQ_PENDING_FACTOR = 16 };
@@ -16,10 +17,8 @@ enum { RABBITMQ_CHANNEL = 1, RABBITMQ_FRAME_BYTES = 131072, RABBITMQ_PENDING_FAC
 struct driver {
     struct driver_base base;
     amqp_connection_state_t amqp;
-    uint64_t tag;       /* of the last message sent or delivered */
-    uint64_t confirmed; /* all tags up to it are */
-    uint32_t *slots;    /* [tag & mask]: the slot + 1 of a message sent, 0 once confirmed */
-    uint64_t mask;
+    struct tags sent;
+    uint64_t delivered; /* the last one's tag */
     struct ring held;   /* slots of messages delivered, not acked */
     uint64_t body_left; /* of the delivery that is arriving */
     bool delivering;
@@ -31,7 +30,7 @@ static void rabbitmq_close(struct driver *d)
 {
     if (d->amqp != NULL)
         amqp_destroy_connection(d->amqp);
-    memory_free(d->slots);
+    tags_close(&d->sent);
     ring_close(&d->held);
     memory_free(d);
 }
@@ -100,11 +99,7 @@ static int rabbitmq_open(struct driver **out, const struct driver_config *config
 {
     struct driver *d = memory_zero(1, sizeof(*d));
     d->base = (struct driver_base){&driver_rabbitmq, load, *config};
-    uint64_t room = 1;
-    while (room < (uint64_t)load->config.window * RABBITMQ_PENDING_FACTOR)
-        room *= 2;
-    d->mask = room - 1;
-    d->slots = memory_zero(room, sizeof(*d->slots));
+    tags_open(&d->sent, (uint64_t)load->config.window * RABBITMQ_PENDING_FACTOR);
     ring_open(&d->held, load->config.window);
     int rc = rabbitmq_connect(d, e);
     if (rc == ERR_OK)
@@ -120,10 +115,8 @@ static int rabbitmq_send(struct driver *d, uint32_t slot, struct bytes body, str
 {
     amqp_basic_properties_t properties = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG, .delivery_mode = 2};
     amqp_bytes_t data = {.len = body.len, .bytes = (void *)(uintptr_t)body.data};
-    uint64_t at = ++d->tag & d->mask;
-    if (d->slots[at] != 0)
-        return error_set(e, ERR_OVERLOADED, "a confirm is %llu messages late", (unsigned long long)d->mask);
-    d->slots[at] = slot + 1;
+    if (!tags_add(&d->sent, slot))
+        return error_set(e, ERR_OVERLOADED, "a confirm is %llu messages late", (unsigned long long)d->sent.mask);
     int status = amqp_basic_publish(d->amqp, RABBITMQ_CHANNEL, amqp_empty_bytes,
                                     amqp_cstring_bytes(d->base.config.queue), 0, 0, &properties, data);
     return rabbitmq_status(status, "publishing", e);
@@ -131,22 +124,19 @@ static int rabbitmq_send(struct driver *d, uint32_t slot, struct bytes body, str
 
 static void rabbitmq_confirm(struct driver *d, const amqp_basic_ack_t *ack)
 {
-    uint64_t from = ack->multiple ? d->confirmed + 1 : ack->delivery_tag;
-    for (uint64_t tag = from; tag <= ack->delivery_tag && tag <= d->tag; tag++) {
-        uint32_t *slot = &d->slots[tag & d->mask];
-        if (*slot != 0)
-            load_done(d->base.load, *slot - 1);
-        *slot = 0;
+    uint64_t from = ack->multiple ? d->sent.confirmed + 1 : ack->delivery_tag;
+    uint32_t slot;
+    for (uint64_t tag = from; tag <= ack->delivery_tag && tag <= d->sent.last; tag++) {
+        if (tags_confirm(&d->sent, tag, &slot))
+            load_done(d->base.load, slot);
     }
-    if (ack->multiple)
-        d->confirmed = ack->delivery_tag;
 }
 
 static int rabbitmq_ack(struct driver *d, struct error *e)
 {
     if (ring_count(&d->held) == 0)
         return ERR_OK;
-    int status = amqp_basic_ack(d->amqp, RABBITMQ_CHANNEL, d->tag, 1);
+    int status = amqp_basic_ack(d->amqp, RABBITMQ_CHANNEL, d->delivered, 1);
     load_tick(d->base.load);
     while (ring_count(&d->held) > 0)
         load_done(d->base.load, ring_take(&d->held));
@@ -182,7 +172,7 @@ static int rabbitmq_frame(struct driver *d, const amqp_frame_t *f, struct error 
         d->body_left = 1;
         d->delivering = true;
         if (load_room(d->base.load, 0) > 0)
-            d->tag = ((const amqp_basic_deliver_t *)m->decoded)->delivery_tag;
+            d->delivered = ((const amqp_basic_deliver_t *)m->decoded)->delivery_tag;
         return ERR_OK;
     case AMQP_BASIC_NACK_METHOD:
         return error_set(e, ERR_INTERNAL, "the server refused a message");
