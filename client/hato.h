@@ -84,7 +84,7 @@ enum hato_code {
     HATO_PROTOCOL = 15, /* what answers there does not speak Hato's protocol, or broke it */
     HATO_VERSION_MISMATCH = 16,
     HATO_CORRUPT = 17,
-    HATO_IO = 18, /* the broker cannot be reached, and nothing was sent to it; the message has the reason */
+    HATO_IO = 18, /* the broker cannot be reached; the message has the reason */
     HATO_INTERNAL = 19,
     HATO_CONFLICT = 20,  /* the state forbids it now (still referenced, already running, in flight) */
     HATO_CLOSED = 21,    /* the client was closed first */
@@ -133,8 +133,8 @@ struct hato_options {
     const char *account; /* NULL: 000000000000 */
     const char *region;  /* NULL: us-east-1 */
     uint64_t
-        timeout_ms; /* of each call, from when it is made, reconnecting included (see hato_receive); 0: 30 s. While there
-                                         never was a connection a call ends with HATO_IO then, else with HATO_TIMEOUT */
+        timeout_ms; /* of each call, from when it is made, reconnecting included (see hato_receive); 0: 30 s. It ends
+                          * with HATO_IO then while there never was a connection, else with HATO_TIMEOUT */
     uint64_t connect_timeout_ms; /* of one try to connect; 0: 5 s */
     uint64_t reconnect_min_ms;   /* first pause between tries; doubles, with jitter; 0: 50 ms */
     uint64_t reconnect_max_ms;   /* longest pause; 0: 5 s */

@@ -56,9 +56,7 @@ static const char *advice(const struct hato_error *e)
     if (e->code == HATO_IO && strstr(e->message, "refused") != NULL)
         return "; start one with: hatod --data ./data (or name another: --server HOST:PORT, HATO_SERVER)";
     if (e->code == HATO_IO && strstr(e->message, "no answer") != NULL)
-        return "; see that a broker runs there and nothing between keeps connections from it (or name another: "
-               "--server "
-               "HOST:PORT, HATO_SERVER)";
+        return "; see that a broker runs there and that no firewall is between (or name another: --server HOST:PORT)";
     if (e->code == HATO_PROTOCOL && strstr(e->message, "native port") != NULL)
         return "; --server wants the native port, not the HTTP one";
     if (e->code == HATO_TIMEOUT)
