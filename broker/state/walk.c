@@ -16,7 +16,8 @@ static void choose(struct walk *w)
 }
 
 /* Remembers what is gone between where it begins and the first chunk. Chunks are made at the end only, so what was found empty stays
- * so; and since that only spares reading what is not there, replicas can't differ by it, though it is in memory only. */
+ * so; and since that only spares reading what is not there, replicas can't differ by it, though it is in memory only. One
+ * gap is known: who begins elsewhere, where nothing is gone, leaves it. */
 struct store_iterator *walk_class(const struct machine *m, const struct queue *q, unsigned chunk_class, uint64_t from,
                                   uint64_t end)
 {
@@ -24,15 +25,18 @@ struct store_iterator *walk_class(const struct machine *m, const struct queue *q
     struct keys *ks = &((struct machine *)(uintptr_t)m)->keys;
     struct chunk_gap *gap = &((struct queue *)(uintptr_t)q)->walked[chunk_class];
     ASSERT(end >> 1 <= q->next_number);
-    if (from < gap->from || from > gap->to)
-        *gap = (struct chunk_gap){from, from};
-    if (from < gap->to)
+    bool within = from >= gap->from && from <= gap->to;
+    if (within && from < gap->to)
         from = gap->to < end ? gap->to : end;
     struct key first = chunk_key(m->options.shard, q->id, from);
     struct key last = chunk_key(m->options.shard, q->id, end);
     struct store_iterator *i = keys_iterate(ks, &first, &last);
     uint64_t found = store_iterator_valid(i) ? number_at(i) : end;
-    if (found > gap->to && store_iterator_error(i, NULL) == ERR_OK)
+    if (store_iterator_error(i, NULL) != ERR_OK)
+        return i;
+    if (!within && found > from)
+        *gap = (struct chunk_gap){from, found};
+    else if (within && found > gap->to)
         gap->to = found;
     return i;
 }

@@ -94,6 +94,18 @@ static void cancel_after(uint64_t of, uint64_t after, uint32_t at_once)
     arena_close(&arena);
 }
 
+/* How many messages there are behind one. */
+static size_t browse(uint64_t of, uint64_t after)
+{
+    struct arena arena = {0};
+    struct peeked *seen;
+    size_t count;
+    uint64_t next;
+    ck_assert_int_eq(machine_peek(rig.m, of, after, PEEK_ALL, NULL, 100, &arena, &seen, &count, &next, NULL), ERR_OK);
+    arena_close(&arena);
+    return count;
+}
+
 static void redrive(const char *destination, double rate)
 {
     Hato__Log__RedriveStart c = HATO__LOG__REDRIVE_START__INIT;
@@ -189,6 +201,27 @@ START_TEST(how_old_a_backlog_is_may_be_asked_often)
 }
 END_TEST
 
+/* Who browses from the last message on, or from beyond it, finds nothing gone there that is worth knowing. */
+START_TEST(how_old_a_backlog_is_may_be_asked_often_while_its_end_is_browsed)
+{
+    fill(queue, "g", MESSAGES);
+    uint64_t last_ms = rig.now_ms += 1000;
+    uint64_t last = rig_send(&rig, queue, (struct rig_message){.body = "x", .group = "g"});
+    store_all();
+    for (int left = MESSAGES; left > 0; left -= 100)
+        ck_assert_uint_eq(take(100), 100);
+    store_all();
+    walked_all = 0;
+    uint64_t before = walked();
+    for (int i = 0; i < 100; i++) {
+        ck_assert_uint_eq(machine_queue_oldest_ms(rig.m, queue), last_ms);
+        ck_assert_uint_eq(browse(queue, i % 2 == 0 ? last - 1 : UINT64_MAX), i % 2 == 0);
+    }
+    walked_all += walked() - before;
+    expect_little(MESSAGES + 200);
+}
+END_TEST
+
 START_TEST(what_is_swept_of_one_sort_goes_once_over_what_is_gone_of_the_other)
 {
     enum { SWEPT = 20000, AT_ONCE = 1000 };
@@ -279,6 +312,7 @@ int main(void)
         a_backlog_that_is_redriven_is_gone_over_once,
         a_slow_redrive_goes_once_over_what_is_gone,
         how_old_a_backlog_is_may_be_asked_often,
+        how_old_a_backlog_is_may_be_asked_often_while_its_end_is_browsed,
         what_is_swept_of_one_sort_goes_once_over_what_is_gone_of_the_other,
         what_is_due_at_one_time_is_gone_over_once,
         what_is_put_off_by_little_goes_once_over_what_was_cancelled,
