@@ -21,7 +21,6 @@ static int take_url(struct target *t, const char *url, struct error *e)
     CURLU *u = curl_url();
     ASSERT(u != NULL);
     char *scheme = NULL;
-    char *path = NULL;
     int code = ERR_OK;
     CURLUcode rc = curl_url_set(u, CURLUPART_URL, url, 0);
     if (rc != CURLUE_OK)
@@ -29,12 +28,10 @@ static int take_url(struct target *t, const char *url, struct error *e)
     else if (curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
              (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
         code = error_field(e, ERR_INVALID, "url", "a URL begins with http:// or https://");
-    else if (curl_url_get(u, CURLUPART_PATH, &path, 0) == CURLUE_OK)
-        t->emulator = strcmp(path, SETTINGS_EMULATOR_PATH) == 0;
-    curl_free(path);
     curl_free(scheme);
     curl_url_cleanup(u);
     t->url = memory_string(url, strlen(url));
+    t->emulator = settings_function_emulated(url);
     return code;
 }
 

@@ -24,8 +24,6 @@
 #define SETTINGS_VISIBILITY_MAX_MS (7 * SETTINGS_DAY_MS)
 #define SETTINGS_DELAY_MAX_MS (3650 * SETTINGS_DAY_MS)
 #define SETTINGS_MESSAGE_MAX (UINT64_C(64) << 20)
-/* A function at this path is served by the emulator that AWS gives to developers of Lambda functions. */
-#define SETTINGS_EMULATOR_PATH "/2015-03-31/functions/function/invocations"
 
 enum {
     SETTINGS_WEIGHTS_MAX = 1000,
@@ -82,6 +80,8 @@ int settings_function_merge(const Hato__FunctionSettings *now, const Hato__Funct
 bool settings_function_equal(const Hato__FunctionSettings *a, const Hato__FunctionSettings *b);
 Hato__FunctionSettings *settings_function_copy(const Hato__FunctionSettings *s);
 void settings_function_free(Hato__FunctionSettings *s); /* accepts NULL */
+/* Whether the url, as it is written, is that of the emulator that AWS gives to developers of Lambda functions. */
+bool settings_function_emulated(const char *url);
 void settings_function_encode(const Hato__FunctionSettings *s, struct buffer *out);
 int settings_function_decode(struct bytes b, Hato__FunctionSettings **out, struct error *e);
 

@@ -7,6 +7,7 @@
 #define FUNCTION(member, low, high, first, text) SETTINGS_FIELD(Hato__FunctionSettings, member, low, high, first, text)
 #define SECRET_BEGIN "whsec_"
 #define CONTENT_TYPE "application/octet-stream"
+#define EMULATOR_PATH "/2015-03-31/functions/function/invocations"
 
 enum { HOST_MAX = 253, PORT_MAX = 65535, SECRET_MIN_BYTES = 24, SECRET_MAX_BYTES = 64 };
 
@@ -280,15 +281,19 @@ static void merge(Hato__FunctionSettings *d, const Hato__FunctionSettings *given
     }
 }
 
-static uint32_t default_concurrency(const char *url)
+bool settings_function_emulated(const char *url)
 {
     const char *authority = strstr(url, "://");
     if (authority == NULL)
-        return SETTINGS_FUNCTION_CONCURRENCY;
+        return false;
     authority += strlen("://");
     const char *path = authority + strcspn(authority, "/?");
-    bool emulator = bytes_equal(bytes_of(path, strcspn(path, "?")), bytes_text(SETTINGS_EMULATOR_PATH));
-    return emulator ? SETTINGS_EMULATOR_CONCURRENCY : SETTINGS_FUNCTION_CONCURRENCY;
+    return bytes_equal(bytes_of(path, strcspn(path, "?")), bytes_text(EMULATOR_PATH));
+}
+
+static uint32_t default_concurrency(const char *url)
+{
+    return settings_function_emulated(url) ? SETTINGS_EMULATOR_CONCURRENCY : SETTINGS_FUNCTION_CONCURRENCY;
 }
 
 static bool concurrency_told(const Hato__FunctionSettings *now, const Hato__FunctionSettings *given)

@@ -7,6 +7,7 @@
 
 #include "dispatch/fake_source.h"
 #include "dispatch/format.h"
+#include "state/settings.h"
 
 static Hato__FunctionSettings settings;
 static char *headers[TARGET_HEADERS_MAX + 1];
@@ -166,6 +167,26 @@ START_TEST(the_emulator_is_known_by_its_path_and_served_one_at_a_time_unless_tol
 }
 END_TEST
 
+#define INVOCATIONS "2015-03-31/functions/function/invocations"
+
+static const char *const emulator_urls[] = {"http://a/" INVOCATIONS,     "HTTP://[::1]:9000/" INVOCATIONS "?x=y",
+                                            "http://a/./" INVOCATIONS,   "http://a/b/../" INVOCATIONS,
+                                            "http://a/" INVOCATIONS "/", "http://a?/" INVOCATIONS,
+                                            "http://a/b?/" INVOCATIONS};
+
+START_TEST(who_is_taken_for_the_emulator_has_its_settings)
+{
+    settings.url = loose(emulator_urls[_i]);
+    Hato__FunctionSettings *full = NULL;
+    ck_assert_int_eq(settings_function_create(&settings, &full, NULL), ERR_OK);
+    struct target *t = make();
+    ck_assert_int_eq(t->emulator, full->max_concurrency == 1);
+    ck_assert_int_eq(t->emulator, _i < 2);
+    target_unref(t);
+    settings_function_free(full);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("target");
@@ -182,6 +203,8 @@ int main(void)
     tcase_add_test(c, more_secrets_than_a_rotation_needs_are_refused);
     tcase_add_test(c, a_format_not_known_is_refused);
     tcase_add_test(c, the_emulator_is_known_by_its_path_and_served_one_at_a_time_unless_told);
+    tcase_add_loop_test(c, who_is_taken_for_the_emulator_has_its_settings, 0,
+                        sizeof emulator_urls / sizeof emulator_urls[0]);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
