@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "state/chunk.h"
 #include "state/keys.h"
 #include "store/store.h"
 
@@ -52,6 +53,7 @@ struct extents {
     struct dead *dead; /* ascending, not touching, not reported yet */
     size_t dead_count;
     size_t dead_capacity;
+    struct buffer had; /* an old entry's chunks, as its record is written anew */
 };
 
 /* ---------------------------------------------------------------- ranges without anything alive */
@@ -194,6 +196,7 @@ void extent_close(struct extents *x)
     memory_free(x->made);
     memory_free(x->dirty);
     memory_free(x->dead);
+    buffer_close(&x->had);
     memory_free(x);
 }
 
@@ -354,21 +357,58 @@ static int compare_made(const void *a, const void *b)
     return x->chunk < y->chunk ? -1 : x->chunk > y->chunk;
 }
 
-/* One entry's record: what it had (when it is an old one) and what was made. */
+/* What an old entry's record has, to x->had. */
+static int read_entry(struct extents *x, struct keys *ks, const struct key *k, struct error *e)
+{
+    struct cursor c;
+    buffer_clear(&x->had);
+    int code = keys_get(ks, k, VERSION, &c, e);
+    if (code == ERR_OK)
+        buffer_put(&x->had, c.at, cursor_left(&c));
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+/* Of the chunks at the front of what the record had, the first `count` are looked for: those that are there go to the end of
+ * x->had, the others are forgotten. `*from` is where the rest begins. */
+static int forget_gone(struct extents *x, struct keys *ks, const struct key *k, size_t count, size_t *from,
+                       struct error *e)
+{
+    size_t had = x->had.len;
+    *from = 0;
+    for (; count > 0 && *from < had; count--) {
+        struct cursor c = cursor_open(bytes_of(x->had.data + *from, had - *from));
+        uint64_t queue = cursor_varint(&c);
+        uint64_t chunk = cursor_varint(&c);
+        if (c.failed)
+            return value_corrupt(key_view(k), "it ends within a chunk's number", e);
+        *from = had - cursor_left(&c);
+        struct key at = chunk_key(ks->shard, queue, chunk);
+        int code = keys_get(ks, &at, CHUNK_RECORD_VERSION, &c, e);
+        if (code != ERR_OK && code != ERR_NOT_FOUND)
+            return code;
+        if (code == ERR_NOT_FOUND)
+            continue;
+        buffer_varint(&x->had, queue);
+        buffer_varint(&x->had, chunk);
+    }
+    return ERR_OK;
+}
+
+/* One entry's record: what it had (when it is an old one) and what was made. A message that again and again leaves for a full
+ * queue and comes back is in a new chunk each time: for each chunk made two old ones are looked at, in turn, so that
+ * the record never has more than three times as many as are there. */
 static int write_entry(struct extents *x, struct keys *ks, const struct made *made, size_t count, struct error *e)
 {
     struct key k = key_of1(ks->shard, KEY_ENTRY, made->index);
-    struct bytes had = {0};
-    struct cursor c;
-    if (made->index <= x->newest) {
-        int code = keys_get(ks, &k, VERSION, &c, e);
-        if (code != ERR_OK && code != ERR_NOT_FOUND)
-            return code;
-        if (code == ERR_OK)
-            had = cursor_take(&c, cursor_left(&c));
-    }
+    size_t from = 0;
+    buffer_clear(&x->had);
+    int code = made->index <= x->newest ? read_entry(x, ks, &k, e) : ERR_OK;
+    if (code == ERR_OK)
+        code = forget_gone(x, ks, &k, 2 * count, &from, e);
+    if (code != ERR_OK)
+        return code;
     struct buffer *v = keys_begin(ks, VERSION);
-    buffer_put(v, had.data, had.len);
+    buffer_put(v, x->had.data + from, x->had.len - from);
     for (size_t i = 0; i < count; i++) {
         buffer_varint(v, made[i].queue);
         buffer_varint(v, made[i].chunk);

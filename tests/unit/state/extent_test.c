@@ -1,6 +1,7 @@
 /* The extents against a plain list of messages; spilling against what the list says is alive. */
 #include "state/extent.h"
 
+#include "state/chunk.h"
 #include "state/keyspace.h"
 
 enum { QUEUE = 5, TARGET = 2, MESSAGES = 20000, BODY = 1000 };
@@ -61,7 +62,7 @@ static void reopen(struct rig *r)
 static void write_chunk(struct rig *r, struct message *m)
 {
     m->chunk = r->next_chunk++;
-    struct key k = key_of2(TEST_SHARD, KEY_CHUNK, QUEUE, m->chunk);
+    struct key k = chunk_key(TEST_SHARD, QUEUE, m->chunk);
     struct buffer *v = keys_begin(&r->k.keys, 1);
     buffer_u64(v, m->ref.index);
     buffer_u32(v, m->ref.offset);
@@ -72,7 +73,7 @@ static void write_chunk(struct rig *r, struct message *m)
 
 static void delete_chunk(struct rig *r, const struct message *m)
 {
-    struct key k = key_of2(TEST_SHARD, KEY_CHUNK, QUEUE, m->chunk);
+    struct key k = chunk_key(TEST_SHARD, QUEUE, m->chunk);
     keys_delete(&r->k.keys, &k);
 }
 
@@ -117,7 +118,7 @@ static int chunk_refs(struct store *store, const struct store_snapshot *snapshot
                       uint64_t chunk, struct buffer *buffer, struct message_ref out[EXTENT_CHUNK_SLOTS], size_t *count,
                       struct error *e)
 {
-    struct key k = key_of2(shard, KEY_CHUNK, queue, chunk);
+    struct key k = chunk_key(shard, queue, chunk);
     struct cursor c;
     *count = 0;
     buffer_clear(buffer);
@@ -407,6 +408,46 @@ START_TEST(a_spill_sees_the_moment_it_was_opened)
 }
 END_TEST
 
+static size_t record_len(struct rig *r, uint64_t index)
+{
+    struct key k = key_of1(TEST_SHARD, KEY_ENTRY, index);
+    struct cursor c;
+    ck_assert_int_eq(keys_get(&r->k.keys, &k, 1, &c, NULL), ERR_OK);
+    return cursor_left(&c);
+}
+
+/* A full dead-letter queue sends them back each time. */
+START_TEST(however_often_messages_come_back_their_entry_s_record_stays_small)
+{
+    enum { ROUNDS = 3000, PAIR_BYTES = 3 };
+    size_t messages = _i == 0 ? 1 : 50;
+    struct rig r;
+    struct random random;
+    rig_open(&r);
+    random_open(&random, 5);
+    r.index = 1;
+    for (size_t n = 0; n < messages; n++)
+        add(&r, 24 + (uint32_t)n * BODY, BODY);
+    commit(&r);
+    for (int round = 0; round < ROUNDS; round++) {
+        r.index++;
+        for (uint64_t n = 1 + random_below(&random, 3); n > 0; n--) {
+            struct message *m = &r.all[random_below(&random, messages)];
+            if (m->moving)
+                back_from_outbox(&r, m);
+            else
+                into_outbox(&r, m);
+        }
+        commit(&r);
+        ck_assert_uint_le(record_len(&r, 1), (3 * messages + 4) * PAIR_BYTES);
+        if (round % 500 == 0)
+            reopen(&r);
+    }
+    ck_assert_uint_eq(check_spill(&r, 1, 1), messages);
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(hostile_records_are_reported_or_stay_within_bounds)
 {
     enum key_kind kinds[] = {KEY_EXTENT, KEY_ENTRY};
@@ -455,6 +496,7 @@ int main(void)
     tcase_add_test(c, a_queue_emptied_after_each_message_costs_no_range_each_time);
     tcase_add_loop_test(c, what_is_dropped_does_not_depend_on_the_order_in_which_messages_go, 0, 2);
     tcase_add_test(c, a_spill_sees_the_moment_it_was_opened);
+    tcase_add_loop_test(c, however_often_messages_come_back_their_entry_s_record_stays_small, 0, 2);
     tcase_add_test(c, hostile_records_are_reported_or_stay_within_bounds);
     suite_add_tcase(s, c);
     return keyspace_main(s);
