@@ -285,7 +285,9 @@ static void on_fetched(struct fetch *f, int code, const struct error *e)
     shard_held_serve(s);
 }
 
-/* What waited may have lost its leases meanwhile: such a message is somebody else's by now. */
+/* What waited may have lost its leases meanwhile: such a message is somebody else's by now. What did not wait is given even if a
+ * lease was shorter than the write of its entry: it would be the same at the next receive, and in the end the message were a dead
+ * letter that nobody ever got. */
 static void drop_expired(struct shard *s, struct ask *a)
 {
     struct fetch *f = &a->fetch;
