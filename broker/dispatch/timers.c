@@ -4,7 +4,8 @@
 
 static void run(uv_timer_t *uv);
 
-/* One uv timer for the earliest. uv counts from when the turn began, so it may fire early: then it is set again. */
+/* One uv timer for the earliest. uv counts from when the turn began, so it may fire early: then it is set again. And it does not
+ * count while the machine sleeps, which the heap's time does: so it looks in between. */
 static void reset(struct timers *t)
 {
     struct heap_node *first = heap_first(&t->heap);
@@ -13,7 +14,8 @@ static void reset(struct timers *t)
         return;
     }
     uint64_t now = timers_now_ms(t);
-    ASSERT(uv_timer_start(&t->uv, run, first->key > now ? first->key - now : 0, 0) == 0);
+    uint64_t left = first->key > now ? first->key - now : 0;
+    ASSERT(uv_timer_start(&t->uv, run, left < TIMERS_LOOK_MS ? left : TIMERS_LOOK_MS, 0) == 0);
 }
 
 static void run(uv_timer_t *uv)

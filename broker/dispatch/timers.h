@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/heap.h"
 
+enum { TIMERS_LOOK_MS = 1000 }; /* after the machine slept, what was due meanwhile fires within this time */
+
 /* Zeroed when not armed; lives in what it is about. `fire` is called once, with the timer disarmed. */
 struct timer {
     struct heap_node node;
