@@ -4,23 +4,32 @@
 
 #include "base/human.h"
 #include "base/memory.h"
+#include "cli/columns.h"
 #include "cli/text.h"
 #include "cli/top.h"
 
 enum {
     UNLIMITED = 1 << 20,
     LINE_BYTES = 1024,
-    NAME_WIDTH_MIN = 12,
-    NAME_WIDTH_MAX = 40,
-    NUMBERS_WIDTH = 66,
+    QUEUE_COLUMNS = 7,
+    FUNCTION_COLUMNS = 4,
+    ERROR_WIDTH_MIN = 16,
     HEAD_ROWS = 5,
     FUNCTIONS_HEAD_ROWS = 2
 };
 
 static const char *const order_names[TOP_ORDERS] = {"name", "ready", "rate"};
 
+static const struct column queue_columns[QUEUE_COLUMNS] = {
+    {"READY", 10, 0}, {"IN FLIGHT", 9, 0}, {"DELAYED", 9, 1}, {"SENT/S", 8, 4},
+    {"RECV/S", 8, 2}, {"ACK/S", 8, 3},     {"OLDEST", 7, 0},
+};
+static const struct column function_columns[FUNCTION_COLUMNS] = {
+    {"STATE", 12, 0}, {"IN FLIGHT", 13, 1}, {"DONE/S", 10, 2}, {"FAILED/S", 10, 0}};
+
 struct page {
     struct buffer *out;
+    struct buffer row; /* being made */
     int columns;
     int left; /* rows */
 };
@@ -38,6 +47,20 @@ static void put_line(struct page *p, const char *text)
         buffer_u8(p->out, (uint8_t)*c);
     }
     buffer_u8(p->out, '\n');
+}
+
+static void put_row(struct page *p, const struct columns *c, const char *name, char cells[][TEXT_MAX], const char *rest)
+{
+    buffer_clear(&p->row);
+    columns_row(c, name, cells, rest, &p->row);
+    put_line(p, (const char *)p->row.data);
+}
+
+static void put_titles(struct page *p, const struct columns *c, const char *name, const char *rest)
+{
+    buffer_clear(&p->row);
+    columns_head(c, name, rest, &p->row);
+    put_line(p, (const char *)p->row.data);
 }
 
 static char *rate_text(double v, char out[TEXT_MAX])
@@ -117,48 +140,43 @@ static int by_rate(const void *x, const void *y)
     return a < b ? 1 : a > b ? -1 : by_ready(x, y);
 }
 
-static int name_width(const struct top_frame *f)
+static size_t longer(const char *name, size_t longest)
 {
-    size_t width = NAME_WIDTH_MIN;
-    for (size_t i = 0; i < f->look->queue_count; i++) {
-        size_t len = strlen(f->look->queues[i].name);
-        width = len > width ? len : width;
-    }
-    for (size_t i = 0; i < f->look->function_count; i++) {
-        size_t len = strlen(f->look->functions[i].name);
-        width = len > width ? len : width;
-    }
-    int room = f->columns > 0 ? f->columns - NUMBERS_WIDTH : (int)width; /* on a screen the numbers are seen first */
-    room = f->columns > 0 && room > NAME_WIDTH_MAX ? NAME_WIDTH_MAX : room;
-    room = room < NAME_WIDTH_MIN ? NAME_WIDTH_MIN : room;
-    return (int)width < room ? (int)width : room;
+    size_t len = strlen(name);
+    return len > longest ? len : longest;
 }
 
-static void draw_queue(struct page *p, const struct top_frame *f, const struct top_queue *q, int width)
+static void draw_queue(struct page *p, const struct columns *c, const struct top_frame *f, const struct top_queue *q)
 {
-    char line[LINE_BYTES], r[TEXT_MAX], i[TEXT_MAX], d[TEXT_MAX], s[TEXT_MAX], v[TEXT_MAX], a[TEXT_MAX], o[TEXT_MAX];
-    snprintf(line, sizeof line, "%-*.*s %10s %9s %9s %8s %8s %8s %7s  %s%s", width, width, q->name,
-             text_count(q->counts.ready, r), text_count(q->counts.in_flight, i), text_count(q->counts.delayed, d),
-             rate_text(q->sent_rate, s), rate_text(q->received_rate, v), rate_text(q->acked_rate, a),
-             text_age(q->counts.oldest_sent_ms, f->look->status.now_ms, o), q->function, q->paused ? " (paused)" : "");
-    put_line(p, line);
+    char cells[QUEUE_COLUMNS][TEXT_MAX], function[LINE_BYTES];
+    text_count(q->counts.ready, cells[0]);
+    text_count(q->counts.in_flight, cells[1]);
+    text_count(q->counts.delayed, cells[2]);
+    rate_text(q->sent_rate, cells[3]);
+    rate_text(q->received_rate, cells[4]);
+    rate_text(q->acked_rate, cells[5]);
+    text_age(q->counts.oldest_sent_ms, f->look->status.now_ms, cells[6]);
+    snprintf(function, sizeof function, "%s%s", q->function, q->paused ? " (paused)" : "");
+    put_row(p, c, q->name, cells, function);
 }
 
-static void draw_queues(struct page *p, const struct top_frame *f, int width, int rows)
+static void draw_queues(struct page *p, const struct top_frame *f, int rows)
 {
     static int (*const orders[TOP_ORDERS])(const void *, const void *) = {by_name, by_ready, by_rate};
     const struct top_look *l = f->look;
-    char line[LINE_BYTES];
+    struct columns c = {.column = queue_columns, .count = QUEUE_COLUMNS};
     const struct top_queue **sorted = memory_alloc(l->queue_count * sizeof(void *));
-    for (size_t i = 0; i < l->queue_count; i++)
+    size_t longest = 0;
+    for (size_t i = 0; i < l->queue_count; i++) {
         sorted[i] = &l->queues[i];
+        longest = longer(sorted[i]->name, longest);
+    }
     qsort(sorted, l->queue_count, sizeof(void *), orders[f->order]);
-    snprintf(line, sizeof line, "%-*s %10s %9s %9s %8s %8s %8s %7s  %s", width, "QUEUE", "READY", "IN FLIGHT",
-             "DELAYED", "SENT/S", "RECV/S", "ACK/S", "OLDEST", "FUNCTION");
-    put_line(p, line);
+    columns_fit(&c, f->columns, longest, 0);
+    put_titles(p, &c, "QUEUE", "FUNCTION");
     size_t first = f->first[TOP_QUEUES], end = end_of(first, l->queue_count, rows);
     for (size_t i = first; i < end; i++)
-        draw_queue(p, f, sorted[i], width);
+        draw_queue(p, &c, f, sorted[i]);
     memory_free(sorted);
     put_range(p, first, end, l->queue_count, l->more_queues);
 }
@@ -185,34 +203,36 @@ static int by_need(const void *x, const void *y)
     return a != b ? a - b : strcmp(function_of(x)->name, function_of(y)->name);
 }
 
-static void draw_function(struct page *p, const struct top_function *t, int width)
+static void draw_function(struct page *p, const struct columns *c, const struct top_function *t)
 {
-    char line[LINE_BYTES], state[20], flight[40], d[TEXT_MAX], x[TEXT_MAX], error[200];
-    snprintf(state, sizeof state, "%s%s", t->state, t->partial ? "?" : "");
-    snprintf(flight, sizeof flight, "%u/%u", t->in_flight, t->window);
+    char cells[FUNCTION_COLUMNS][TEXT_MAX], error[200];
+    snprintf(cells[0], TEXT_MAX, "%s%s", t->state, t->partial ? "?" : "");
+    snprintf(cells[1], TEXT_MAX, "%u/%u", t->in_flight, t->window);
+    rate_text(t->delivered_rate, cells[2]);
+    rate_text(t->failed_rate, cells[3]);
     text_line(t->last_error, strlen(t->last_error), 80, error, sizeof error);
-    snprintf(line, sizeof line, "%-*.*s %12s %13s %10s %10s  %s", width, width, t->name, state, flight,
-             rate_text(t->delivered_rate, d), rate_text(t->failed_rate, x), error);
-    put_line(p, line);
+    put_row(p, c, t->name, cells, error);
 }
 
-static void draw_functions(struct page *p, const struct top_frame *f, int width, int rows)
+static void draw_functions(struct page *p, const struct top_frame *f, int rows)
 {
     const struct top_look *l = f->look;
-    char line[LINE_BYTES];
+    struct columns c = {.column = function_columns, .count = FUNCTION_COLUMNS};
     if (l->function_count == 0)
         return;
     const struct top_function **sorted = memory_alloc(l->function_count * sizeof(void *));
-    for (size_t i = 0; i < l->function_count; i++)
+    size_t longest = 0;
+    for (size_t i = 0; i < l->function_count; i++) {
         sorted[i] = &l->functions[i];
+        longest = longer(sorted[i]->name, longest);
+    }
     qsort(sorted, l->function_count, sizeof(void *), by_need);
     put_line(p, "");
-    snprintf(line, sizeof line, "%-*s %12s %13s %10s %10s  %s", width, "FUNCTION", "STATE", "IN FLIGHT", "DONE/S",
-             "FAILED/S", "LAST ERROR");
-    put_line(p, line);
+    columns_fit(&c, f->columns, longest, 2 + ERROR_WIDTH_MIN);
+    put_titles(p, &c, "FUNCTION", "LAST ERROR");
     size_t first = f->first[TOP_FUNCTIONS], end = end_of(first, l->function_count, rows);
     for (size_t i = first; i < end; i++)
-        draw_function(p, sorted[i], width);
+        draw_function(p, &c, sorted[i]);
     memory_free(sorted);
     put_range(p, first, end, l->function_count, l->more_functions);
 }
@@ -241,15 +261,15 @@ static void draw_hint(struct page *p, const struct top_frame *f)
 void top_draw(struct buffer *out, const struct top_frame *f)
 {
     bool screen = f->columns > 0;
-    struct page p = {out, screen ? f->columns : UNLIMITED, screen ? f->rows - 1 : UNLIMITED};
-    int width = name_width(f);
+    struct page p = {.out = out, .columns = screen ? f->columns : UNLIMITED, .left = screen ? f->rows - 1 : UNLIMITED};
     draw_head(&p, f);
     int space = screen ? f->rows - 1 - HEAD_ROWS - 1 : UNLIMITED;
     int functions = function_rows(f->look, space);
     int taken = functions > 0 ? functions + FUNCTIONS_HEAD_ROWS : 0;
     taken += (size_t)functions < f->look->function_count || f->look->more_functions; /* the line that says so */
-    draw_queues(&p, f, width, space - taken > 1 ? space - taken : 1);
-    draw_functions(&p, f, width, functions);
+    draw_queues(&p, f, space - taken > 1 ? space - taken : 1);
+    draw_functions(&p, f, functions);
+    buffer_close(&p.row);
     if (!screen)
         return;
     p.left = 1;

@@ -263,8 +263,10 @@ def ctrl_c(s, b):
 
 def live_view(s, b):
     """hato top in a terminal of twelve rows; keys that come together are all obeyed."""
-    for i in range(8):
-        b.hato("queue", "create", f"top-{i}")
+    first = "a-name-that-is-the-first-of-all-and-longer-than-forty-characters"
+    names = [first, *(f"top-{i}" for i in range(7))]
+    for name in names:
+        b.hato("queue", "create", name)
     for i in range(3):
         b.hato("function", "create", f"top-{i}", "--url", "http://127.0.0.1:9/")
     child, terminal = pty.fork()
@@ -272,6 +274,12 @@ def live_view(s, b):
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 100, 0, 0))
         command = [*program("hato"), "--server", b.server, "top"]
         os.execvp(command[0], command)
+    got = ""
+    while "a-name-that-is-t...orty-characters " not in got or "1 to 1 of 10" not in got:
+        got += os.read(terminal, 65536).decode(errors="replace")
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 150, 0, 0))
+    while first not in got:
+        got += os.read(terminal, 65536).decode(errors="replace")
     got = ""
     for keys, wanted in ((b"", "1 to 1 of 10"), (b"\x1b[B\x1b[Bj", "4 to 4 of 10"), (b"s", "(by ready)"), (b"\tj", "2 to 2 of 3"),
                          (b"\tk", "3 to 3 of 10")):
@@ -285,8 +293,8 @@ def live_view(s, b):
             pass
     s.equal("hato top shows, scrolls, sorts and ends when told", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
     os.close(terminal)
-    for i in range(8):
-        b.hato("queue", "delete", f"top-{i}")
+    for name in names:
+        b.hato("queue", "delete", name)
     for i in range(3):
         b.hato("function", "delete", f"top-{i}")
 

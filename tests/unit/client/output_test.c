@@ -202,16 +202,45 @@ START_TEST(a_frame_fits_every_screen)
 }
 END_TEST
 
-START_TEST(a_long_name_does_not_push_the_numbers_off_a_screen_of_eighty_columns)
+static const char LONG_NAME[] = "a-queue-whose-name-is-longer-than-forty-characters";
+
+static struct top_look look_at_long_names(void)
 {
     struct top_look l = look_at(1, 1, 1);
-    struct hato_queue q = {.name = "a-queue-whose-name-is-longer-than-forty-characters"};
-    struct buffer out = {0};
+    struct hato_queue q = {.name = LONG_NAME, .counts.ready = 7};
+    struct hato_function f = {.name = "a-function-whose-name-is-longer-than-thirty-characters", .state = "delivering"};
     top_look_queues(&l, &q, 1);
-    ck_assert_ptr_nonnull(strstr(drawn(&out, &l, TOP_BY_NAME, 80, 24), "OLDEST"));
-    ck_assert_ptr_nonnull(strstr(drawn(&out, &l, TOP_BY_NAME, 0, 0), q.name));
+    top_look_functions(&l, &f, 1);
+    return l;
+}
+
+START_TEST(long_names_keep_both_ends_and_the_numbers_of_use_on_a_screen_of_eighty_columns)
+{
+    struct top_look l = look_at_long_names();
+    struct buffer out = {0};
+    const char *text = drawn(&out, &l, TOP_BY_NAME, 80, 24);
+    ck_assert_ptr_nonnull(strstr(text, "\na-queue-who...characters          7 "));
+    ck_assert_ptr_nonnull(strstr(text, "OLDEST"));
+    ck_assert_ptr_nonnull(strstr(text, "ACK/S"));
+    ck_assert_ptr_null(strstr(text, "DELAYED"));
+    ck_assert_ptr_nonnull(strstr(text, "\na-function-w...y-characters   delivering"));
+    ck_assert_ptr_nonnull(strstr(text, "  status.503"));
     buffer_close(&out);
     top_look_close(&l);
+}
+END_TEST
+
+START_TEST(names_are_whole_where_there_is_room)
+{
+    struct top_look l = look_at_long_names(), short_names = look_at(1, 1, 3);
+    struct buffer out = {0};
+    ck_assert_ptr_nonnull(strstr(drawn(&out, &l, TOP_BY_NAME, 120, 24), LONG_NAME));
+    ck_assert_ptr_nonnull(strstr(drawn(&out, &l, TOP_BY_NAME, 120, 24), "DELAYED"));
+    ck_assert_ptr_nonnull(strstr(drawn(&out, &l, TOP_BY_NAME, 0, 0), LONG_NAME));
+    ck_assert_ptr_nonnull(strstr(drawn(&out, &short_names, TOP_BY_NAME, 80, 24), "DELAYED"));
+    buffer_close(&out);
+    top_look_close(&l);
+    top_look_close(&short_names);
 }
 END_TEST
 
@@ -303,7 +332,8 @@ int main(void)
     tcase_add_test(tc, top_tells_rates_between_two_looks);
     tcase_add_test(tc, a_counter_that_began_anew_has_no_rate);
     tcase_add_test(tc, a_frame_fits_every_screen);
-    tcase_add_test(tc, a_long_name_does_not_push_the_numbers_off_a_screen_of_eighty_columns);
+    tcase_add_test(tc, long_names_keep_both_ends_and_the_numbers_of_use_on_a_screen_of_eighty_columns);
+    tcase_add_test(tc, names_are_whole_where_there_is_room);
     tcase_add_test(tc, queues_are_sorted_by_name_ready_or_rate);
     tcase_add_test(tc, functions_that_need_attention_are_seen_first_and_the_others_can_be_scrolled_to);
     tcase_add_test(tc, a_function_is_seen_even_on_a_screen_of_twelve_rows);
