@@ -78,6 +78,8 @@ void op_answer(struct op *op)
     if (!s->gone && !again)
         session_put(s, &op->frame);
     op->ended = true;
+    s->waiting -= op->waits; /* the client may open another at once, though notes may be under way yet */
+    op->waits = false;
     if (list_linked(&op->link))
         list_remove(&s->ops, &op->link);
     if (op->away > 0)

@@ -136,6 +136,7 @@ static void hold(struct routes *r, struct kept *k)
     r->shards[k->shard].held++;
     r->session->op_count++;
     r->session->op_bytes += k->len;
+    r->session->waiting += k->waits;
     if (first)
         look_again(r);
 }
@@ -146,6 +147,7 @@ static void unhold(struct routes *r, struct kept *k)
     r->shards[k->shard].held--;
     r->session->op_count--;
     r->session->op_bytes -= k->len;
+    r->session->waiting -= k->waits;
 }
 
 static void no_longer_out(struct routes *r, const struct kept *k)
@@ -221,12 +223,22 @@ static void refuse_held(struct session *s, struct kept *k)
     op_answer(op);
 }
 
+/* Here and now: what was held once finds its room again when it is passed on. */
+static void refuse_waiting(struct session *s, struct kept *k)
+{
+    struct op *op = op_create(s, k->id, 0);
+    bool may = op_may_wait(op);
+    ASSERT(!may);
+    memory_free(k);
+    op_answer(op);
+}
+
 /* The leader bounds what waits there as well, but answers only where it lives, and knows nothing of what waits for others. */
 static void forward(struct session *s, struct kept *k, uint64_t leader)
 {
     s->routes->starting = k;
     struct op *op = op_create(s, k->id, k->len);
-    if (may_wait(k) && !op_may_wait(op)) {
+    if (k->waits && !op_may_wait(op)) {
         op_answer(op);
         return;
     }
@@ -303,8 +315,12 @@ bool route_take(struct session *s, uint64_t id, uint32_t number, struct bytes bo
                        .counts = number != HATO__REQUEST__OP_RECEIVE && number != HATO__REQUEST__OP_STREAM_OPEN,
                        .len = frame.len};
     memcpy(k->frame, frame.data, frame.len);
+    k->waits = may_wait(k);
     uint64_t leader = target_of(s, k);
-    if (leader == 0 || (k->counts && r->shards[shard].held > 0))
+    bool held = leader == 0 || (k->counts && r->shards[shard].held > 0);
+    if (held && k->waits && s->waiting >= NATIVE_WAITING_MAX)
+        refuse_waiting(s, k);
+    else if (held)
         hold(r, k);
     else
         send_on_its_way(s, k, leader);

@@ -32,6 +32,7 @@ struct kept {
     uint16_t shard;
     uint32_t credit; /* that came for a stream while it was held */
     bool in_doubt;   /* a send that a leader took and lost its office over */
+    bool waits;      /* it counts in session->waiting while it is held */
     bool counts;     /* others for the shard may not overtake it: all but what waits for messages */
     size_t len;
     uint8_t frame[];

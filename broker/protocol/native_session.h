@@ -29,7 +29,7 @@ struct session {
     struct idmap streams; /* by request id */
     struct alarm silent;  /* until the preface is there */
     size_t op_count;
-    size_t waiting; /* of the ops: streams and receives that may wait */
+    size_t waiting; /* streams and receives that may wait: of the ops, and held by the routes */
     uint64_t op_bytes;
     struct routes *routes; /* to other nodes; NULL before the first request that may be theirs */
     bool routed;           /* requests may go on to other nodes; not so where one passed them on to this one */

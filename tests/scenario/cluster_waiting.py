@@ -102,6 +102,21 @@ def hung(s, own, leader, queue):
     leader.resume()
 
 
+def held(s, own, others, queue):
+    """While nobody leads the queue, what waits for a leader is held here, and counts as it will when it is passed on."""
+    for node in others:
+        node.pause()
+    with native.Connection(own.port) as c:
+        while c.code("send", queue=queue, messages=[{"body": b"x"}]) != native.NOT_LEADER:
+            pass
+        numbers = [next(c.ids) for _ in range(WAITING_MAX + 2)]
+        c.write(b"".join(native.request(number, "stream_open", queue=queue, credit=1) for number in numbers))
+        s.equal("streams beyond the limit are refused while none of them has a leader", refusals(c, numbers[WAITING_MAX:]),
+                [native.LIMIT] * 2)
+    for node in others:
+        node.resume()
+
+
 with scenario() as scene:
     three = scene.cluster(3, "--shards", "32")
     how_many(scene, *of_others(scene, three, "many"))
@@ -109,3 +124,5 @@ with scenario() as scene:
     credit(scene, client_of, led[0][1])
     client_of, led = of_others(scene, three, "hung")
     hung(scene, client_of, *led[0])
+    client_of, led = of_others(scene, three, "held")
+    held(scene, client_of, [node for node in three if node is not client_of], led[0][1])
