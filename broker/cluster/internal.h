@@ -67,6 +67,8 @@ struct node {
     atomic_uint_least64_t free_bytes;
     atomic_uint_least64_t store_bytes;
     bool flushing;       /* seat 0's */
+    unsigned looks;      /* seat 0's: at the space on disk */
+    bool anew;           /* seat 0's: the layers above were told to begin anew */
     atomic_uint known;   /* shards whose leader was known, or that failed, once */
     atomic_uint let_go;  /* seats whose upper layers have closed */
     atomic_uint resting; /* seats with nothing under way */
@@ -80,7 +82,6 @@ enum { SHARDS_DEFAULT = 8, UPKEEP_MS = 1000 };
 #define CLUSTER_DEFAULT "hato"
 
 uint64_t node_random(void);
-void node_look_at_space(struct node *n);
 struct log_port *node_port_create(struct node *n, struct seat_inside *in);
 
 /* seat.c */
@@ -101,5 +102,8 @@ uint64_t exchange_leader(void *ctx, uint16_t number);
 
 /* flush.c: on seat 0 */
 void flush_if_wanted(struct node *n);
+
+/* space.c: on seat 0 */
+void node_look_at_space(struct node *n);
 
 #endif

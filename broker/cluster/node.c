@@ -1,7 +1,6 @@
 #include "cluster/node.h"
 
 #include <limits.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/assert.h"
@@ -180,34 +179,6 @@ void node_fail(struct node *n, const struct error *e)
         TRACE(n->options.trace, TRACE_ERROR, "the node stops", trace_text("error", e->message));
     }
     node_stop(n);
-}
-
-/* ---------------------------------------------------------------- space */
-
-void node_look_at_space(struct node *n)
-{
-    struct statvfs fs;
-    uint64_t free_bytes = 0;
-    if (statvfs(n->options.data, &fs) == 0)
-        free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-    log_check_space(n->log);
-    bool accepts = log_has_room(n->log) && free_bytes >= n->options.disk_reserve;
-    bool before = atomic_exchange(&n->accepts_sends, accepts);
-    if (before && !accepts)
-        TRACE(n->options.trace, TRACE_WARN, "disk nearly full, sends are refused", trace_u64("free_bytes", free_bytes));
-    if (!before && accepts)
-        TRACE(n->options.trace, TRACE_INFO, "disk has space again, sends are accepted",
-              trace_u64("free_bytes", free_bytes));
-    atomic_store(&n->free_bytes, free_bytes);
-    atomic_store(&n->store_bytes, store_bytes(n->store));
-}
-
-void node_space(const struct node *n, struct node_space *out)
-{
-    out->log_bytes = log_bytes(n->log);
-    out->store_bytes = atomic_load(&n->store_bytes);
-    out->free_bytes = atomic_load(&n->free_bytes);
-    out->accepts_sends = atomic_load(&n->accepts_sends) && log_has_room(n->log);
 }
 
 /* ---------------------------------------------------------------- looking at it */

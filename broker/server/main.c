@@ -1,6 +1,10 @@
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "server/config.h"
@@ -12,17 +16,41 @@ enum { EXIT_USAGE = 2 };
 struct stopper {
     struct server *server;
     sigset_t signals;
+    pthread_t thread;
+    atomic_bool asked;
 };
 
 static void *wait_for_signal(void *arg)
 {
     struct stopper *s = arg;
-    int number;
-    if (sigwait(&s->signals, &number) == 0)
+    int number, before;
+    if (sigwait(&s->signals, &number) == 0) {
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+        atomic_store(&s->asked, true);
         server_stop(s->server);
+        pthread_setcancelstate(before, NULL);
+    }
     if (sigwait(&s->signals, &number) == 0)
         _exit(EXIT_FAILURE);
     return NULL;
+}
+
+/* Whether the broker is to begin anew. A signal that comes from here on is the next one's, which inherits what is pending. */
+static bool wants_anew(struct stopper *s)
+{
+    if (!server_wants_anew(s->server) || atomic_load(&s->asked))
+        return false;
+    pthread_cancel(s->thread);
+    pthread_join(s->thread, NULL);
+    return !atomic_load(&s->asked);
+}
+
+/* The same program in the same process: nothing of what was is left. */
+static int begin_anew(char **argv)
+{
+    execv("/proc/self/exe", argv);
+    fprintf(stderr, "hatod: cannot begin anew: %s; start it again\n", strerror(errno));
+    return EXIT_FAILURE;
 }
 
 static unsigned default_loops(void)
@@ -68,10 +96,8 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
     rc = server_open(&o, &stopper->server, e);
     if (rc != ERR_OK)
         return rc;
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, wait_for_signal, stopper) != 0)
+    if (pthread_create(&stopper->thread, NULL, wait_for_signal, stopper) != 0)
         return error_set(e, ERR_IO, "cannot start a thread");
-    pthread_detach(thread);
     rc = server_run(stopper->server, e);
     if (rc == ERR_OK)
         TRACE(trace, TRACE_INFO, "stopped");
@@ -127,8 +153,9 @@ int main(int argc, char **argv)
         fflush(stderr);
         _exit(EXIT_FAILURE); /* what could not be opened or has failed is not closed in order */
     }
+    bool anew = wants_anew(&stopper);
     server_close(stopper.server);
     trace_close(&trace);
     config_close(&config);
-    return EXIT_SUCCESS;
+    return anew ? begin_anew(argv) : EXIT_SUCCESS;
 }

@@ -29,6 +29,8 @@ struct server {
     unsigned desk_count;
     atomic_uint serving; /* desks that clients can come to */
     atomic_uint drained; /* desks that wait for no function any more */
+    atomic_flag stopping;
+    atomic_bool anew;
 };
 
 static struct desk *desk_of(struct server *s, const struct seat *seat)
@@ -212,6 +214,13 @@ static void on_function_changed(void *ctx, struct seat *seat, struct shard *shar
     functions_changed(&s->functions, shard, name);
 }
 
+static void on_begin_anew(void *ctx)
+{
+    struct server *s = ctx;
+    atomic_store(&s->anew, true);
+    server_stop(s);
+}
+
 static void function_activity(void *ctx, struct seat *seat, const char *function, struct arena *arena,
                               struct function_activity *out)
 {
@@ -252,6 +261,7 @@ int server_open(const struct server_options *options, struct server **out, struc
         .queue_ready = on_queue_ready,
         .queue_changed = on_queue_changed,
         .function_changed = on_function_changed,
+        .begin_anew = on_begin_anew,
     };
     int rc = node_open(&s->options.node, &s->node, e);
     if (rc != ERR_OK)
@@ -265,8 +275,15 @@ int server_run(struct server *s, struct error *e)
     return node_run(s->node, e);
 }
 
+bool server_wants_anew(const struct server *s)
+{
+    return atomic_load(&s->anew);
+}
+
 void server_stop(struct server *s)
 {
+    if (atomic_flag_test_and_set(&s->stopping))
+        return;
     atomic_store(&s->http.phase, HTTP_STOPS);
     for (unsigned i = 0; i < s->desk_count; i++) {
         s->desks[i].drain.run = drain_desk;

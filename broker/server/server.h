@@ -21,8 +21,10 @@ struct server_options {
 };
 
 int server_open(const struct server_options *options, struct server **out, struct error *e);
-int server_run(struct server *s, struct error *e); /* until server_stop */
-/* Any thread, once. First no more requests are sent to functions, and those that are out are waited for: clients are served
+int server_run(struct server *s, struct error *e); /* until server_stop, or until it wants to begin anew */
+bool server_wants_anew(
+    const struct server *s); /* after server_run: the store had no space and has to be opened once more */
+/* Any thread. First no more requests are sent to functions, and those that are out are waited for: clients are served
  * meanwhile, and /readyz says no. */
 void server_stop(struct server *s);
 void server_close(struct server *s);

@@ -60,6 +60,11 @@ uint64_t store_bulk_bytes(const struct store_bulk *b)
 
 static int ingest(struct store_bulk *b, struct error *e)
 {
+    static const char what[] = "adding a file to the store";
+    if (store_was_full(b->store)) {
+        atomic_store(&b->store->refused_bulk, true);
+        return error_set(e, ERR_STORAGE_FULL, "%s: there was no space left on the disk of %s", what, b->store->dir);
+    }
     rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
     rocksdb_ingestexternalfileoptions_set_move_files(options, 1);
     /* Bodies are read by key, never at a snapshot: without one the file needs no new sequence number, and lands below.
@@ -69,7 +74,7 @@ static int ingest(struct store_bulk *b, struct error *e)
     char *status = NULL;
     rocksdb_ingest_external_file_cf(b->store->db, b->store->families[b->family], files, 1, options, &status);
     rocksdb_ingestexternalfileoptions_destroy(options);
-    return status == NULL ? ERR_OK : store_status(status, b->store->dir, "adding a file to the store", e);
+    return status == NULL ? ERR_OK : store_failed(b->store, status, what, e);
 }
 
 int store_bulk_finish(struct store_bulk *b, struct error *e)

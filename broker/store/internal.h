@@ -26,6 +26,8 @@ struct store {
     rocksdb_writeoptions_t *write;
     rocksdb_readoptions_t *read;
     atomic_uint bulks; /* names their files */
+    atomic_bool stale; /* a call of ours had no space: store_was_full */
+    atomic_bool refused_bulk;
 };
 
 struct store_snapshot {
@@ -44,6 +46,10 @@ int store_file_missing(const char *dir, const char *file, struct error *e);
 /* store.c: ERR_STORAGE_FULL if its memory was told to be full; `what` was to be done. */
 void store_took_file(const struct store *s); /* of bodies or state, ingested whole */
 int store_room(const struct store *s, const char *what, struct error *e);
+/* store.c: whether RocksDB may take itself for stopped: store_needs_reopening. */
+bool store_was_full(const struct store *s);
+/* store.c: store_status of what RocksDB did to its own files. */
+int store_failed(struct store *s, char *status, const char *what, struct error *e);
 
 /* batch.c: the changes as RocksDB's own batch, valid until the batch is changed. */
 rocksdb_writebatch_t *store_batch_made(struct store *s, struct store_batch *b);

@@ -10,11 +10,9 @@ enum {
     STATE_LEVEL_BYTES = 64 << 20,
     BODIES_FILE_BYTES = 64 << 20,
     BODIES_LEVEL_BYTES = 1 << 30,
-    LOG_BYTES_MAX = 1 << 20,
-    LOG_FILES_KEPT = 2,
     INDEX_TWO_LEVEL = 2, /* BlockBasedTableOptions::kTwoLevelIndexSearch */
     CHECKSUM_XXH3 = 4,   /* rocksdb::kXXH3 */
-    LOG_WARN = 2,        /* InfoLogLevel::WARN_LEVEL */
+    LOG_NOTHING = 6,     /* above all levels of InfoLogLevel */
 };
 
 /* Closing must be as a crash, so that there is one way to come back and it is always the one that is tried; the C API
@@ -47,9 +45,10 @@ static void set_common(rocksdb_options_t *o, uint64_t memtable_bytes, rocksdb_en
     rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
-    rocksdb_options_set_info_log_level(o, LOG_WARN);
-    rocksdb_options_set_max_log_file_size(o, LOG_BYTES_MAX);
-    rocksdb_options_set_keep_log_file_num(o, LOG_FILES_KEPT);
+    /* A line of its own log that it can't write, on a full disk, is a failed assertion at the next one. What goes wrong is told by the
+     * errors it returns, so it writes none. */
+    rocksdb_options_set_info_log_level(o, LOG_NOTHING);
+    rocksdb_options_set_keep_log_file_num(o, 1);
     rocksdb_options_set_avoid_unnecessary_blocking_io(o, 1); /* files are deleted in the background */
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
 }

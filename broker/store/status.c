@@ -83,7 +83,7 @@ int store_status(char *status, const char *dir, const char *what, struct error *
     bool missing = of_ours && strstr(status, "No such file") != NULL;
     if (begins(status, "Corruption") || missing)
         code = damaged(status, dir, what, e);
-    else if (strstr(status, "No space left on device") != NULL)
+    else if (strstr(status, "No space left on device") != NULL || strstr(status, "Disk quota exceeded") != NULL)
         code = error_set(e, ERR_STORAGE_FULL, "%s: no space left on the disk of %s", what, dir);
     else if (strstr(status, "While lock file") != NULL || strstr(status, "lock hold by current process") != NULL)
         code = error_set(e, ERR_CONFLICT, "%s is in use: another broker runs on this directory (%.*s)", dir, TOLD_MAX,

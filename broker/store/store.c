@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -51,6 +52,37 @@ int store_room(const struct store *s, const char *what, struct error *e)
     if (s->in_memory == NULL || !atomic_load(&s->in_memory->full))
         return ERR_OK;
     return error_set(e, ERR_STORAGE_FULL, "%s: no space left in the memory of %s", what, s->dir);
+}
+
+static uint64_t property_of(const struct store *s, enum store_family f, const char *name)
+{
+    uint64_t value = 0;
+    (void)rocksdb_property_int_cf(s->db, s->families[f], name, &value);
+    return value;
+}
+
+/* Failures in the background so far; all are counted for the first family. */
+static uint64_t background_errors(const struct store *s)
+{
+    return property_of(s, STORE_STATE, "rocksdb.background-errors");
+}
+
+bool store_was_full(const struct store *s)
+{
+    return atomic_load(&s->stale) || background_errors(s) > 0;
+}
+
+bool store_needs_reopening(const struct store *s)
+{
+    return atomic_load(&s->refused_bulk);
+}
+
+int store_failed(struct store *s, char *status, const char *what, struct error *e)
+{
+    int code = store_status(status, s->dir, what, e);
+    if (code == ERR_STORAGE_FULL)
+        atomic_store(&s->stale, true);
+    return code;
 }
 
 /* ---------------------------------------------------------------- opening */
@@ -176,7 +208,7 @@ int store_write(struct store *s, struct store_batch *b, struct error *e)
         return code;
     char *status = NULL;
     rocksdb_write(s->db, s->write, store_batch_made(s, b), &status);
-    return status == NULL ? ERR_OK : store_status(status, s->dir, what, e);
+    return status == NULL ? ERR_OK : store_failed(s, status, what, e);
 }
 
 int store_probe(struct store *s, struct error *e)
@@ -187,18 +219,33 @@ int store_probe(struct store *s, struct error *e)
     return code;
 }
 
+/* Until what was full of the family's memory when the flush began is on disk. */
+static int await_flush(const struct store *s, enum store_family f, uint64_t errors, const char *what, struct error *e)
+{
+    static const struct timespec look = {.tv_nsec = 5000000};
+    while (property_of(s, f, "rocksdb.num-immutable-mem-table") > 0) {
+        if (background_errors(s) != errors)
+            return error_set(e, ERR_STORAGE_FULL, "%s: no space left on the disk of %s", what, s->dir);
+        nanosleep(&look, NULL);
+    }
+    return ERR_OK;
+}
+
 int store_flush(struct store *s, enum store_family f, struct error *e)
 {
     static const char what[] = "flushing the store";
     int code = store_room(s, what, e);
     if (code != ERR_OK)
         return code;
+    uint64_t errors = background_errors(s);
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(options, 1);
     char *status = NULL;
     rocksdb_flush_cf(s->db, options, s->families[f], &status);
     rocksdb_flushoptions_destroy(options);
-    return status == NULL ? ERR_OK : store_status(status, s->dir, what, e);
+    if (status != NULL)
+        return store_failed(s, status, what, e);
+    return store_was_full(s) ? await_flush(s, f, errors, what, e) : ERR_OK;
 }
 
 /* RocksDB's range of whole files includes its end, ours does not: the greatest key we may name is one below `to`. */
@@ -238,7 +285,7 @@ int store_drop_range(struct store *s, enum store_family f, struct bytes from, st
                                     end.len, &status);
     buffer_close(&end);
     if (status != NULL)
-        return store_status(status, s->dir, what, e);
+        return store_failed(s, status, what, e);
     bool any = false;
     code = any_left(s, f, from, to, &any, e);
     if (code != ERR_OK || !any)
@@ -305,11 +352,8 @@ void store_snapshot_close(struct store *s, struct store_snapshot *snapshot)
 static uint64_t property(struct store *s, const char *name)
 {
     uint64_t sum = 0;
-    for (unsigned f = 0; f < STORE_FAMILIES; f++) {
-        uint64_t value = 0;
-        if (rocksdb_property_int_cf(s->db, s->families[f], name, &value) == 0)
-            sum += value;
-    }
+    for (unsigned f = 0; f < STORE_FAMILIES; f++)
+        sum += property_of(s, (enum store_family)f, name);
     return sum;
 }
 
@@ -320,6 +364,11 @@ uint64_t store_bytes(struct store *s)
 
 uint64_t store_memory_bytes(struct store *s)
 {
-    return rocksdb_cache_get_usage(s->cache) + property(s, "rocksdb.size-all-mem-tables") +
+    return rocksdb_cache_get_usage(s->cache) + store_unwritten_bytes(s) +
            property(s, "rocksdb.estimate-table-readers-mem");
+}
+
+uint64_t store_unwritten_bytes(struct store *s)
+{
+    return property(s, "rocksdb.size-all-mem-tables");
 }

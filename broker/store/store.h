@@ -61,6 +61,12 @@ int store_write(struct store *s, struct store_batch *b, struct error *e); /* the
  * is space again. */
 int store_probe(struct store *s, struct error *e);
 
+/* Whether a bulk was refused because the disk had once been too full for the store. RocksDB goes on by itself when there is space again,
+ * but that of Debian 12 (7.8) keeps taking itself for stopped: a flush returns before it is done (store_flush looks after it), and a file
+ * to be taken in would get the number 0. From then on bulks are ERR_STORAGE_FULL, until the store is closed and opened again. */
+bool store_needs_reopening(const struct store *s);
+uint64_t store_unwritten_bytes(struct store *s); /* what it has in memory and will want of the disk, at most */
+
 /* Appends the changes of `from`, which stays as it is, to those of `into`. */
 void store_batch_merge(struct store_batch *into, const struct store_batch *from);
 /* How much a batch holds, superseded changes included. */

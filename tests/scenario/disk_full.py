@@ -11,6 +11,7 @@ from lib import Skipped, scenario
 SIZE = "160m"
 FLAGS = ("--log-window", "64MiB", "--log-segment", "4MiB", "--disk-reserve", "24MiB")
 BODY = 100000
+SPILLS_AT = 100 << 20  # of the disk used: what is beyond the log's window goes to the store
 
 
 @contextlib.contextmanager
@@ -23,6 +24,16 @@ def small_disk(path):
         yield path
     finally:
         subprocess.run(["umount", "-l", path], check=False)
+
+
+def disk_used(path):
+    disk = os.statvfs(path)
+    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def send_until_refused(c, queue, pick):
@@ -114,6 +125,44 @@ def taken_by_others(s, b, disk):
         s.check("nothing that was acknowledged is lost", not stored - found, f"{len(stored - found)} of {len(stored)} lost")
 
 
+def spill_until_full(s, b, disk):
+    """Somebody else fills the disk while messages go from the log to the store, and gives the space back. Returns the bodies stored."""
+    other = os.path.join(disk, "other")
+    stored = set()
+    with native.Connection(b.port) as c:
+        while disk_used(disk) < SPILLS_AT:
+            body = os.urandom(BODY)
+            c.send("long", body)
+            stored.add(body)
+        fill(other)
+        refused_stored, _ = send_until_refused(c, "long", os.urandom)
+        stored |= refused_stored
+        s.wait_for("the store to have no space", lambda: "no space left on the disk" in read(b.log))
+        s.equal("the broker lives on a full disk that its store wants", b.get("/healthz")[0], 200)
+        got = c.receive("long", 5)
+        s.equal("receives and acks go on", (len(got), c.ack("long", *got)), (5, []))
+        stored -= {one["message"]["body"] for one in got}
+    os.unlink(other)
+    return stored
+
+
+def store_begins_anew(s, b, disk):
+    """RocksDB is not gone on with after a full disk: flushes that are none, files of number 0. What was flushed since is on disk."""
+    with native.Connection(b.port) as c:
+        c.call("queue_create", name="long")
+    stored = spill_until_full(s, b, disk)
+    s.wait_for("the broker to begin anew", lambda: read(b.log).count("event=ready") == 2)
+    s.check("in the same process", b.running())
+    fill(os.path.join(disk, "other"))
+    b.kill()
+    os.unlink(os.path.join(disk, "other"))
+    b.start()
+    with native.Connection(b.port) as c:
+        found = {one["message"]["body"] for one in c.drain("long", 50)}
+        s.check("nothing that was acknowledged is lost", not stored - found, f"{len(stored - found)} of {len(stored)} lost")
+        s.wait_for("sends to be accepted again", lambda: c.code("send", queue="long", messages=[{"body": b"y"}]) == native.OK)
+
+
 def change_until_refused(c):
     """Queues' settings go to the store and hardly fill the log, which packs them. Returns how many were made, and the refusal."""
     for number in range(10000):
@@ -181,6 +230,12 @@ with scenario() as scene:
         broker.start()
         store_is_full(scene, broker, place)
         scene.equal("it stops in order, too", broker.stop(), 0)
+    with small_disk(scene.path("long-disk")) as place:
+        broker = scene.broker(*FLAGS, "--shards", "1", name="long", start=False)
+        broker.data = os.path.join(place, "data")
+        broker.start()
+        store_begins_anew(scene, broker, place)
+        scene.equal("it stops in order then", broker.stop(), 0)
     with small_disk(scene.path("narrow-disk")) as place:
         broker = scene.broker("--log-window", "1GiB", "--log-segment", "4MiB", "--disk-reserve", "24MiB", name="narrow", start=False)
         broker.data = os.path.join(place, "data")
