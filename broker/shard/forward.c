@@ -4,7 +4,10 @@
  *
  *   idle -> fetching -> at the target -> settling -> idle (again at once when there is more)
  *              |             |              |
- *              +-------------+--------------+-> idle, tried again at the next tick */
+ *              +-------------+--------------+-> idle, tried again at the next tick
+ *
+ * An Accept writes whole messages into the log: while the target's disk has no room for sends it has none for these either. They
+ * wait, as references. */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/wire.h"
@@ -15,7 +18,7 @@
 enum {
     FORWARD_ITEMS = 512,
     FORWARD_BYTES = 4 * 1024 * 1024,
-    FORWARD_WAIT_TICKS = 30, /* for the answer of another node */
+    FORWARD_WAIT_TICKS = 30, /* for the answer of another node; also after one that says that its disk is full */
 };
 
 struct forward {
@@ -30,6 +33,7 @@ struct forward {
     bool away;  /* at another node: an answer with this round's number counts, until the wait is over */
     uint64_t round;
     uint32_t wait_ticks;
+    uint32_t pause_ticks; /* the target has no room: what it refuses was read and sent for nothing */
     struct arena arena;
     struct outbox_item *items;
     struct fetch fetch;
@@ -71,6 +75,7 @@ static void on_settled(struct command *c, const struct reply *reply)
 static void settle_round(struct forward *f)
 {
     if (f->code != ERR_OK) {
+        f->pause_ticks = f->code == ERR_STORAGE_FULL ? FORWARD_WAIT_TICKS : 0;
         end_round(f, true);
         return;
     }
@@ -301,11 +306,22 @@ static size_t as_many_as_fit(const struct outbox_item *items, size_t count)
     return n;
 }
 
+/* A target on this node has the same disk: no need to ask it. */
+static bool has_to_wait(const struct forward *f)
+{
+    const struct shard *s = f->source;
+    bool here = s->env->leader(s->env->ctx, f->target) == s->options.node;
+    return f->pause_ticks > 0 || (here && shard_refuse_messages(s, NULL) != ERR_OK);
+}
+
 static void start(struct forward *f)
 {
     struct shard *s = f->source;
     f->again = false;
     if (!s->leads || s->stopped || s->closing || s->retiring)
+        return;
+    f->again = has_to_wait(f);
+    if (f->again)
         return;
     size_t count = 0;
     struct error e = {0};
@@ -366,6 +382,8 @@ void shard_forwards_tick(struct shard *s)
     while ((f = idmap_next(&s->forwards, &at, NULL)) != NULL) {
         if (f->away && (s->retiring || !s->leads || --f->wait_ticks == 0))
             recall(f);
+        if (f->pause_ticks > 0)
+            f->pause_ticks--;
         if (f->again && !f->busy)
             start(f);
     }

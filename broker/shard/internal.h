@@ -167,6 +167,9 @@ void shard_line_dirty(struct shard *s, uint64_t queue);
 void shard_lines_end(struct shard *s, int code, const char *message);
 void shard_lines_close(struct shard *s);
 
+/* submit.c. ERR_STORAGE_FULL: what room the log has left is for what empties queues. */
+int shard_refuse_messages(const struct shard *s, struct error *e);
+
 /* forward.c */
 void shard_forward(struct shard *s, uint16_t target);
 int shard_forward_accepted(struct shard *s, const struct peer_accepted *accepted, struct error *e);

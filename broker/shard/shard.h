@@ -137,7 +137,8 @@ uint64_t shard_now_ms(struct shard *s);                 /* the leader's time: th
 
 enum { SHARD_TICK_MS = 100 };
 
-/* Whether new messages may be accepted; false: sends are refused with ERR_STORAGE_FULL. Set by the owner. */
+/* Whether new messages may be accepted; false: sends are refused with ERR_STORAGE_FULL, and what channels bring (dead letters,
+ * redrives) waits where it is. Set by the owner. */
 void shard_accept_sends(struct shard *s, bool accept);
 
 /* ---------------------------------------------------------------- commands */
@@ -149,7 +150,7 @@ struct command {
 };
 
 /* Each puts one command into the entry that this turn makes, copying its arguments, or refuses at once with
- * ERR_NOT_LEADER, ERR_OVERLOADED, ERR_STORAGE_FULL (sends; all while the store is full), ERR_TOO_LARGE, ERR_CORRUPT (stopped); then `done` is not called. */
+ * ERR_NOT_LEADER, ERR_OVERLOADED, ERR_STORAGE_FULL (messages; all while the store is full), ERR_TOO_LARGE, ERR_CORRUPT (stopped); then `done` is not called. */
 int shard_send(struct shard *s, struct command *c, const struct entry_send *send, const struct bytes *messages,
                struct error *e);
 int shard_ack(struct shard *s, struct command *c, uint64_t queue, const struct entry_lease *leases, uint32_t count,

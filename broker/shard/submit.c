@@ -38,6 +38,14 @@ static int admit(struct shard *s, size_t bytes, struct error *e)
     return ERR_OK;
 }
 
+int shard_refuse_messages(const struct shard *s, struct error *e)
+{
+    if (s->accept_sends && log_has_room(s->options.log))
+        return ERR_OK;
+    return error_set(e, ERR_STORAGE_FULL,
+                     "the disk is nearly full: new messages are refused until there is space; receive and ack go on");
+}
+
 int shard_send(struct shard *s, struct command *c, const struct entry_send *send, const struct bytes *messages,
                struct error *e)
 {
@@ -45,10 +53,9 @@ int shard_send(struct shard *s, struct command *c, const struct entry_send *send
     int rc = admit(s, bytes, e);
     if (rc != ERR_OK)
         return rc;
-    if (!s->accept_sends || !log_has_room(s->options.log))
-        return error_set(
-            e, ERR_STORAGE_FULL,
-            "the disk is nearly full: new messages are refused until there is space; receive and ack go on");
+    rc = shard_refuse_messages(s, e);
+    if (rc != ERR_OK)
+        return rc;
     struct batch *b = shard_batch_for(s, bytes);
     entry_add_send(&b->writer, send, messages);
     batch_add(b, c);
@@ -112,6 +119,8 @@ int shard_cancel(struct shard *s, struct command *c, uint64_t queue, const uint6
 int shard_command(struct shard *s, struct command *c, enum command_kind kind, struct bytes payload, struct error *e)
 {
     int rc = admit(s, payload.len, e);
+    if (rc == ERR_OK && kind == COMMAND_ACCEPT) /* messages as good as new: the log has them a second time */
+        rc = shard_refuse_messages(s, e);
     if (rc != ERR_OK)
         return rc;
     struct batch *b = shard_batch_for(s, payload.len);

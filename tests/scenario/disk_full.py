@@ -89,6 +89,40 @@ def fills_and_recovers(s, b):
         s.equal("space that comes back is used", [one["message"]["body"] for one in c.receive("jobs")], [b"again"])
 
 
+def nack_all(c, queue):
+    """Receives and nacks until there is nothing more. Returns the bodies."""
+    bodies = set()
+    while got := c.receive(queue, 10):
+        c.call("nack", queue=queue, receipts=[one["receipt"] for one in got])
+        bodies |= {one["message"]["body"] for one in got}
+    return bodies
+
+
+def dead_letters_wait(s, b):
+    """What would bring bodies into the log a second time may not have what it keeps for receives and acks."""
+    with native.Connection(b.port) as c:
+        c.call("queue_create", name="buried")
+        c.call("queue_create", name="failing", settings={"dead_letter_queue": "buried", "max_receives": 1})
+        for queue in ("work", "kept"):
+            c.call("queue_create", name=queue)
+        c.send("work", b"job")
+        failing = {os.urandom(BODY) for _ in range(400)}
+        for body in failing:
+            c.send("failing", body)
+        fill_for_good(s, b, c, "kept")
+        s.check("all of a queue fails", nack_all(c, "failing") == failing)
+        for _ in range(300):
+            job = c.receive("work")
+            c.call("nack", queue="work", receipts=[job[0]["receipt"]], uncounted=True)
+        s.equal("receives and acks go on meanwhile", c.ack("work", *c.receive("work")), [])
+        s.equal("no dead letter is anywhere but where it was, or where it goes",
+                c.counts("failing")["moving"] + c.counts("buried")["ready"], len(failing))
+        s.check("most of them wait", c.counts("failing")["moving"] > len(failing) // 2, c.counts("failing"))
+        c.call("queue_purge", name="kept")
+        s.wait_for("dead letters to move on when there is space", lambda: c.counts("buried")["ready"] == len(failing))
+        s.check("they are what failed", {one["message"]["body"] for one in c.drain("buried", 50)} == failing)
+
+
 def fill(path):
     """Takes the disk's last byte."""
     with open(path, "wb") as file:
@@ -236,6 +270,12 @@ with scenario() as scene:
         broker.start()
         store_begins_anew(scene, broker, place)
         scene.equal("it stops in order then", broker.stop(), 0)
+    with small_disk(scene.path("dead-letters-disk")) as place:
+        broker = scene.broker(*FLAGS, "--shards", "1", name="dead-letters", start=False)
+        broker.data = os.path.join(place, "data")
+        broker.start()
+        dead_letters_wait(scene, broker)
+        scene.equal("it stops in order as well", broker.stop(), 0)
     with small_disk(scene.path("narrow-disk")) as place:
         broker = scene.broker("--log-window", "1GiB", "--log-segment", "4MiB", "--disk-reserve", "24MiB", name="narrow", start=False)
         broker.data = os.path.join(place, "data")

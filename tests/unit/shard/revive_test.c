@@ -214,47 +214,14 @@ START_TEST(a_purge_on_a_full_store_is_finished_when_there_is_space)
 }
 END_TEST
 
-static struct delivered last;
-
-static void on_deliver_one(struct consumer *c, const struct delivered *messages, size_t count)
-{
-    on_deliver(c, messages, count);
-    last = messages[0];
-}
-
-static uint64_t make_queue_that_gives_up(void)
-{
-    struct answer a = waiting();
-    Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
-    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
-    settings.dead_letter_queue = (char *)(uintptr_t)OTHER;
-    settings.has_max_receives = true;
-    settings.max_receives = 1;
-    create.name = (char *)(uintptr_t)Q;
-    create.settings = &settings;
-    give(&a, COMMAND_QUEUE_CREATE, &create.base);
-    step();
-    ck_assert_int_eq(a.code, ERR_OK);
-    return a.queue;
-}
-
 START_TEST(a_look_at_a_full_store_does_no_harm)
 {
     open_shard();
-    uint64_t queue = make_queue_that_gives_up(), sequences[MESSAGES];
+    uint64_t queue = make_queue_that_gives_up(Q, OTHER), sequences[MESSAGES];
     send_one(queue);
     flush_all();
-    struct consumer c = consumer_of(queue, 1, true);
-    c.deliver = on_deliver_one;
-    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
-    step();
-    run_works(0);
-    struct answer a = waiting();
-    struct entry_settle settle = {.queue = queue, .count = 1};
-    struct entry_lease lease = {last.is.sequence, last.is.lease};
-    ck_assert_int_eq(shard_nack(shard, &a.command, &settle, &lease, NULL), ERR_OK);
-    step();
-    ck_assert_int_eq(a.code, ERR_OK);
+    receive_one(queue);
+    nack_last(queue);
     store_env_fill(store_env, true);
     int code;
     ck_assert_uint_eq(peek(queue, sequences, &code), 0);

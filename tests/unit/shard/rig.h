@@ -302,6 +302,52 @@ RIG struct consumer consumer_of(uint64_t queue, uint32_t credit, bool once)
                              .ended = on_ended};
 }
 
+RIG uint64_t make_queue_that_gives_up(const char *name, const char *dead_letters)
+{
+    struct answer a = waiting();
+    Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
+    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+    settings.dead_letter_queue = (char *)(uintptr_t)dead_letters;
+    settings.has_max_receives = true;
+    settings.max_receives = 1;
+    create.name = (char *)(uintptr_t)name;
+    create.settings = &settings;
+    give(&a, COMMAND_QUEUE_CREATE, &create.base);
+    step();
+    ck_assert_int_eq(a.code, ERR_OK);
+    return a.queue;
+}
+
+static struct received last;
+
+RIG void on_deliver_last(struct consumer *c, const struct delivered *messages, size_t count)
+{
+    on_deliver(c, messages, count);
+    last = messages[count - 1].is;
+}
+
+/* What it got is in `last`. */
+RIG void receive_one(uint64_t queue)
+{
+    size_t before = delivered;
+    struct consumer c = consumer_of(queue, 1, true);
+    c.deliver = on_deliver_last;
+    ck_assert_int_eq(shard_consumer_open(shard, &c, NULL), ERR_OK);
+    step();
+    run_works(0);
+    ck_assert_uint_eq(delivered, before + 1);
+}
+
+RIG void nack_last(uint64_t queue)
+{
+    struct answer a = waiting();
+    struct entry_settle settle = {.queue = queue, .count = 1};
+    struct entry_lease lease = {last.sequence, last.lease};
+    ck_assert_int_eq(shard_nack(shard, &a.command, &settle, &lease, NULL), ERR_OK);
+    step();
+    ck_assert_int_eq(a.code, ERR_OK);
+}
+
 /* Fills the log with messages that are purged, until the shard has let go of all it had. `kept` works stay out. */
 RIG void outgrow_the_log(uint64_t queue, size_t kept)
 {
