@@ -26,8 +26,9 @@
  * bytes. The units end the names.
  *
  * LOST CONNECTIONS. Calls that were under way are not failed: they are repeated on the next connection, in their order,
- * until their timeout. Sends are repeated with the same producer id and sequence, so that each message is stored once. A
- * repeated ack, nack or cancel whose receipt or message is gone by then is reported as HATO_UNKNOWN_OUTCOME: most likely
+ * until their timeout. Sends are repeated with the same producer id and sequence, so that each message is stored once (the broker
+ * remembers a producer for an hour after its last send, for 5 minutes where it has 100,000 others: "sending once" in
+ * proto/client.proto). A repeated ack, nack or cancel whose receipt or message is gone by then is reported as HATO_UNKNOWN_OUTCOME: most likely
  * the first one did it. What must not be done twice (purge, redrive, resuming a group, creating a function) is not repeated and reported
  * as HATO_UNKNOWN_OUTCOME too. A connection that died without a word (a machine that lost its power, a firewall that forgot) is
  * noticed within silence_max_ms of the first answer or delivery that is missed, and counts as lost.

@@ -289,6 +289,42 @@ static int drop_blocks(struct keys *ks, struct producer *p, struct error *e)
 
 /* ---------------------------------------------------------------- a send */
 
+static void forget(struct producers *ps, struct keys *ks, struct producer *p)
+{
+    struct key k = key_of1(ks->shard, KEY_PRODUCER, p->id);
+    keys_delete(ks, &k);
+    if (p->block_last != NO_BLOCK) {
+        struct key from = key_of1(ks->shard, KEY_PRODUCER_RUNS, p->id);
+        struct key to = key_of2(ks->shard, KEY_PRODUCER_RUNS, p->id, UINT64_MAX);
+        keys_delete_range(ks, &from, &to);
+    }
+    idmap_remove(&ps->by_id, p->id);
+    destroy(p);
+}
+
+static struct producer *silent_longest(const struct producers *ps)
+{
+    struct heap_node *first = heap_first(&ps->by_heard);
+    return first != NULL ? CONTAINER_OF(first, struct producer, forget) : NULL;
+}
+
+/* Whether there is room for one more, or someone may be forgotten for it. */
+static bool has_room(const struct producers *ps, uint64_t now_ms)
+{
+    return idmap_count(&ps->by_id) < PRODUCERS_MAX || silent_longest(ps)->heard_ms + PRODUCER_KEPT_MS <= now_ms;
+}
+
+/* Who is forgotten was not heard of in this entry: it is not among the dirty ones. */
+static void make_room(struct producers *ps, struct keys *ks)
+{
+    if (idmap_count(&ps->by_id) < PRODUCERS_MAX)
+        return;
+    struct producer *p = silent_longest(ps);
+    ASSERT(!p->dirty);
+    heap_remove(&ps->by_heard, &p->forget);
+    forget(ps, ks, p);
+}
+
 static int notice(const struct run *r, uint64_t queue, uint64_t first, uint32_t count, struct producer_seen *seen,
                   struct error *e)
 {
@@ -352,7 +388,7 @@ static int look(struct keys *ks, const struct producer *p, uint64_t queue, uint6
 }
 
 static int check(const struct producers *ps, const struct producer *p, uint64_t first, uint32_t count,
-                 uint64_t settled_below, struct error *e)
+                 uint64_t settled_below, uint64_t now_ms, struct error *e)
 {
     if (first == 0 || first > PRODUCER_NUMBER_MAX)
         return error_field(e, ERR_INVALID, "sequence", "a producer numbers its messages 1 to %llu, not %llu",
@@ -362,9 +398,12 @@ static int check(const struct producers *ps, const struct producer *p, uint64_t 
                            "settled_below %llu is above sequence %llu, which is being sent: it is the lowest that the "
                            "producer still waits for",
                            (unsigned long long)settled_below, (unsigned long long)first);
-    if (p == NULL && idmap_count(&ps->by_id) >= PRODUCERS_MAX)
-        return error_field(e, ERR_LIMIT, "producer",
-                           "there are %d producers on this shard, the most allowed: retry later", (int)PRODUCERS_MAX);
+    if (p == NULL && !has_room(ps, now_ms))
+        return error_field(
+            e, ERR_LIMIT, "producer",
+            "%d producers sent to this shard within %d minutes, the most allowed: retry later, and keep a "
+            "client for many sends",
+            (int)PRODUCERS_MAX, (int)(PRODUCER_KEPT_MS / 60000));
     uint64_t settled = p != NULL && p->settled_below > settled_below ? p->settled_below : settled_below;
     if (first + count > (settled > 0 ? settled : 1) + PRODUCER_SEQUENCES_MAX)
         return error_field(
@@ -391,13 +430,15 @@ int producer_begin(struct producers *ps, struct keys *ks, uint64_t producer, uin
     *broken = false;
     memset(seen, 0, count * sizeof *seen);
     struct producer *p = idmap_find(&ps->by_id, producer);
-    int code = check(ps, p, first, count, settled_below, e);
+    int code = check(ps, p, first, count, settled_below, now_ms, e);
     if (code == ERR_OK && p != NULL)
         code = look(ks, p, queue, first, count, seen, broken, e);
     if (code != ERR_OK)
         return code;
-    if (p == NULL)
+    if (p == NULL) {
+        make_room(ps, ks);
         p = add(ps, producer, now_ms);
+    }
     p->heard_ms = now_ms;
     heap_move(&ps->by_heard, &p->forget, now_ms, producer);
     if (settled_below > p->settled_below) {
@@ -447,19 +488,6 @@ int producer_write(struct producers *ps, struct keys *ks, struct error *e)
 }
 
 /* ---------------------------------------------------------------- forgetting */
-
-static void forget(struct producers *ps, struct keys *ks, struct producer *p)
-{
-    struct key k = key_of1(ks->shard, KEY_PRODUCER, p->id);
-    keys_delete(ks, &k);
-    if (p->block_last != NO_BLOCK) {
-        struct key from = key_of1(ks->shard, KEY_PRODUCER_RUNS, p->id);
-        struct key to = key_of2(ks->shard, KEY_PRODUCER_RUNS, p->id, UINT64_MAX);
-        keys_delete_range(ks, &from, &to);
-    }
-    idmap_remove(&ps->by_id, p->id);
-    destroy(p);
-}
 
 size_t producer_forget(struct producers *ps, struct keys *ks, uint64_t now_ms, size_t max)
 {

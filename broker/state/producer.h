@@ -4,7 +4,8 @@
  * A producer's sequences below its `settled_below` are settled: never stored again, and answered as duplicates without
  * an id. From there up what was stored is kept as runs (producer's sequence, count, queue, stored sequence). The newest
  * runs are in the producer's record (key `P`) and in memory, older ones in blocks of runs (key `p`) in the store only.
- * A producer that was not heard of for an hour of machine time is forgotten.
+ * A producer that was not heard of for an hour of machine time is forgotten; the one silent longest already after five minutes
+ * when a new one finds no room, so that many clients of one send each don't keep others out.
  *
  *   producer_begin(...)                 once per send command, before its messages are looked at
  *   producer_stored(...)                for each message stored
@@ -29,6 +30,8 @@ enum {
     PRODUCER_RUNS_KEPT = 64,        /* in memory and in the record; more go to a block */
 };
 #define PRODUCER_FORGET_MS UINT64_C(3600000)
+#define PRODUCER_KEPT_MS                                                                                               \
+    UINT64_C(300000) /* where there are PRODUCERS_MAX, a new one may take the place of one silent for this */
 #define PRODUCER_NUMBER_MAX (UINT64_MAX / 2) /* the last that a message may have; kept runs begin at no higher one */
 
 /* Loads the producers' records. Errors: the store's. */
@@ -44,7 +47,7 @@ struct producer_seen {
 /* A send of `count` messages with sequences first, first + 1, ...; fills `seen` (count of them). Notes that the
  * producer was heard of and what it has settled.
  * Errors, of the command: ERR_INVALID (sequence 0, or one already used for another queue), ERR_LIMIT (too many
- * unsettled sequences; too many producers). ERR_CORRUPT, ERR_IO, ...: the store's; *broken says that it is one of
+ * unsettled sequences; too many producers, all heard of within PRODUCER_KEPT_MS). ERR_CORRUPT, ERR_IO, ...: the store's; *broken says that it is one of
  * these. */
 int producer_begin(struct producers *ps, struct keys *ks, uint64_t producer, uint64_t queue, uint64_t first,
                    uint32_t count, uint64_t settled_below, uint64_t now_ms, struct producer_seen *seen, bool *broken,

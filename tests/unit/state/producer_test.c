@@ -164,17 +164,49 @@ START_TEST(impossible_numbers_are_refused_with_their_field)
 }
 END_TEST
 
+/* As many as there may be; a millisecond for each thousand. */
+static void fill_with_producers(struct rig *r)
+{
+    for (uint64_t p = 1; p <= PRODUCERS_MAX; p++) {
+        r->now = 1000 + p / 1000;
+        send_one(r, p, 1, 0, p);
+    }
+    commit(r);
+}
+
+START_TEST(a_new_producer_takes_the_place_of_the_one_silent_longest)
+{
+    struct rig r;
+    struct error e = {0};
+    struct producer_seen seen;
+    rig_open(&r);
+    fill_with_producers(&r);
+    r.now = 1000 + PRODUCER_KEPT_MS - 1;
+    ck_assert_uint_eq(send_one(&r, 1, 1, 0, 7), 1); /* it is heard of again */
+    ck_assert_int_eq(begin(&r, PRODUCERS_MAX + 1, QUEUE, 1, 1, 0, &seen, &e), ERR_LIMIT);
+    ck_assert_str_eq(e.field, "producer");
+    r.now++;
+    ck_assert_int_eq(begin(&r, PRODUCERS_MAX + 1, QUEUE, 1, 1, 2, &seen, &e), ERR_INVALID); /* forgets nobody */
+    for (uint64_t p = 1; p <= 998; p++)
+        ck_assert_uint_eq(send_one(&r, PRODUCERS_MAX + p, 1, 0, 70), 70);
+    ck_assert_int_eq(begin(&r, PRODUCERS_MAX + 999, QUEUE, 1, 1, 0, &seen, &e), ERR_LIMIT);
+    reopen(&r);
+    ck_assert_uint_eq(keyspace_count(&r.k, KEY_PRODUCER), PRODUCERS_MAX);
+    ck_assert_uint_eq(send_one(&r, 1, 1, 0, 78), 1);
+    ck_assert_uint_eq(send_one(&r, 1000, 1, 0, 79), 1000);
+    ck_assert_uint_eq(send_one(&r, PRODUCERS_MAX + 998, 1, 0, 80), 70);
+    ck_assert_int_eq(begin(&r, 2, QUEUE, 1, 1, 0, &seen, &e), ERR_LIMIT); /* as new as any */
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(too_many_producers_are_refused_until_one_is_forgotten)
 {
     struct rig r;
     struct error e = {0};
     struct producer_seen seen;
     rig_open(&r);
-    for (uint64_t p = 1; p <= PRODUCERS_MAX; p++) {
-        r.now = 1000 + p / 1000;
-        send_one(&r, p, 1, 0, p);
-    }
-    commit(&r);
+    fill_with_producers(&r);
     ck_assert_int_eq(begin(&r, PRODUCERS_MAX + 1, QUEUE, 1, 1, 0, &seen, &e), ERR_LIMIT);
     ck_assert_str_eq(e.field, "producer");
     r.now += PRODUCER_FORGET_MS;
@@ -347,6 +379,7 @@ int main(void)
     tcase_add_test(c, what_a_busy_producer_settled_is_gone_over_once);
     tcase_add_test(c, a_producer_that_does_not_settle_is_refused_at_its_limit_and_nothing_is_forgotten);
     tcase_add_test(c, impossible_numbers_are_refused_with_their_field);
+    tcase_add_test(c, a_new_producer_takes_the_place_of_the_one_silent_longest);
     tcase_add_test(c, too_many_producers_are_refused_until_one_is_forgotten);
     tcase_add_test(c, a_silent_producer_is_forgotten_after_an_hour_and_not_before);
     tcase_add_loop_test(c, it_remembers_exactly_what_was_stored_for_any_sequence_of_sends_and_restarts, 0, 10);
