@@ -6,11 +6,33 @@
 #include "state/pick.h"
 #include "state/queue.h"
 
-/* Picking goes round the lanes, so that one receive may come back to a chunk: its lease stays one. */
+/* More than twice what can hold something: a message of a chunk is in one lease, and late in one. */
+enum { LEASES_UNTIDY = 256 };
+
+void lease_tidy(struct chunk *c)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->lease_count; i++)
+        if ((c->leases[i].bits | c->leases[i].late) != 0)
+            c->leases[kept++] = c->leases[i];
+    c->lease_count = kept;
+}
+
+/* An entry may begin and extend leases of a chunk ten thousands of times: what they leave behind is not gone over each time. Not while
+ * leases are gone through. */
+static void make_room(struct chunk *c)
+{
+    if (c->lease_count >= LEASES_UNTIDY)
+        lease_tidy(c);
+}
+
+/* Picking goes round the lanes, so that one receive may come back to a chunk: its lease stays one. What holds nothing is passed over, so that nobody
+ * can tell when it was dropped. */
 static struct lease *same_lease(struct chunk *c, uint64_t id, uint64_t until_ms)
 {
     for (uint32_t i = c->lease_count; i > 0; i--)
-        if (c->leases[i - 1].id == id && c->leases[i - 1].until_ms == until_ms)
+        if (c->leases[i - 1].id == id && c->leases[i - 1].until_ms == until_ms &&
+            (c->leases[i - 1].bits | c->leases[i - 1].late) != 0)
             return &c->leases[i - 1];
     return NULL;
 }
@@ -29,15 +51,6 @@ static struct lease *add(struct chunk *c, struct lease l)
     }
     c->leases[c->lease_count] = l;
     return &c->leases[c->lease_count++];
-}
-
-void lease_tidy(struct chunk *c)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < c->lease_count; i++)
-        if ((c->leases[i].bits | c->leases[i].late) != 0)
-            c->leases[kept++] = c->leases[i];
-    c->lease_count = kept;
 }
 
 void lease_forget_late(struct chunk *c, uint64_t bits)
@@ -81,6 +94,7 @@ void lease_start(struct machine *m, struct chunk *c, uint64_t id, uint64_t until
 {
     ASSERT(c->state == CHUNK_OPEN && id != 0 && bits != 0);
     uint32_t n = chunk_bits_count(bits);
+    make_room(c);
     lease_forget_late(c, bits);
     count_receive(m, c, bits);
     c->leased |= bits;
@@ -186,6 +200,7 @@ void lease_release(struct machine *m, struct chunk *c, uint64_t bits)
 
 void lease_extend(struct machine *m, struct chunk *c, uint64_t id, uint64_t bits, uint64_t until_ms)
 {
+    make_room(c);
     for (uint32_t i = 0; i < c->lease_count; i++)
         if (c->leases[i].id == id)
             c->leases[i].bits &= ~bits;

@@ -1,4 +1,6 @@
 /* Acks, nacks and extends: receipts that hold, and receipts that don't any more. */
+#include "state/chunk.h"
+#include "state/queue.h"
 #include "state/rig.h"
 
 static struct rig rig;
@@ -185,6 +187,30 @@ START_TEST(extending_a_part_of_a_batch_leaves_the_rest_as_it_was)
 }
 END_TEST
 
+/* What an extend leaves behind is gone over by the next: 10,000 of them may not leave 10,000. */
+START_TEST(a_message_that_is_extended_many_times_in_an_entry_leaves_little_behind)
+{
+    enum { EXTENDS = 10000, ENOUGH = 512 };
+    rig_send_many(&rig, queue, NULL, 2);
+    struct received got[2];
+    memcpy(got, rig_receive(&rig, queue, 2, 1000), sizeof got);
+    struct entry_lease lease = rig_lease(&got[1]);
+    for (uint64_t i = 1; i <= EXTENDS; i++)
+        entry_add_extend(rig_writer(&rig), queue, i, &lease, 1);
+    rig_commit(&rig);
+    ck_assert_int_eq(rig_reply(&rig)->codes[0], ERR_OK);
+    const struct queue *q = queue_by_id(rig.m, queue);
+    const struct chunk *c = tree_find(&q->chunks, got[1].sequence / CHUNK_SLOTS);
+    ck_assert_ptr_nonnull(c);
+    ck_assert_uint_eq(c->lease_count, 2);
+    ck_assert_uint_le(c->lease_capacity, ENOUGH);
+    rig_advance(&rig, EXTENDS - 1);
+    ck_assert_uint_eq(rig_counts(&rig, queue).in_flight, 1);
+    rig_advance(&rig, 1);
+    ck_assert_uint_eq(rig_counts(&rig, queue).in_flight, 0);
+}
+END_TEST
+
 START_TEST(extending_to_nothing_makes_ready_at_once)
 {
     rig_send(&rig, queue, (struct rig_message){.body = "x"});
@@ -225,6 +251,7 @@ int main(void)
         a_nack_delay_above_seven_days_is_refused_by_name,
         extending_a_part_of_a_batch_leaves_the_rest_as_it_was,
         extending_to_nothing_makes_ready_at_once,
+        a_message_that_is_extended_many_times_in_an_entry_leaves_little_behind,
         ten_thousand_leases_and_more_that_end_together_end_over_some_entries,
     };
     return rig_main("state/settle", tests, sizeof tests / sizeof tests[0], setup, teardown);
