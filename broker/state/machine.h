@@ -158,7 +158,7 @@ struct queue_waited {
 bool machine_queue_find(const struct machine *m, const char *name, struct queue_view *out);
 bool machine_queue_get(const struct machine *m, uint64_t id, struct queue_view *out);
 /* When the oldest message that is ready or in flight was sent; 0 when there is none. Reads the store: not for every send; when that
- * fails, a time before which no message was sent that is not in memory. */
+ * fails, or finds nothing but delayed ones for long, a time before which no message was sent that is not in memory. */
 uint64_t machine_queue_oldest_ms(const struct machine *m, uint64_t id);
 void machine_queue_waited(const struct machine *m, uint64_t id, struct queue_waited *out); /* since machine_open */
 

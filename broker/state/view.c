@@ -51,6 +51,16 @@ static uint64_t oldest_in_store(const struct machine *m, const struct queue *q, 
     return oldest;
 }
 
+/* No fresh chunk is older. */
+static uint64_t fresh_since(const struct queue *q)
+{
+    uint64_t since = NEVER;
+    for (unsigned k = 0; k < 2; k++)
+        if (q->fresh_chunks[k] > 0 && q->fresh_from_ms[k] < since)
+            since = q->fresh_from_ms[k];
+    return since;
+}
+
 static uint64_t oldest_sent(const struct machine *m, const struct queue *q)
 {
     if (q->counts.ready + q->counts.in_flight == 0)
@@ -60,6 +70,8 @@ static uint64_t oldest_sent(const struct machine *m, const struct queue *q)
         uint64_t other = oldest_in_store(m, q, k);
         oldest = other < oldest ? other : oldest;
     }
+    if (oldest == NEVER) /* it lies behind more delayed ones than were looked at */
+        oldest = fresh_since(q);
     return oldest == NEVER ? 0 : oldest;
 }
 

@@ -346,6 +346,19 @@ START_TEST(the_oldest_message_is_known_in_memory_or_not)
 }
 END_TEST
 
+START_TEST(a_message_behind_many_delayed_ones_has_an_age_after_a_restart)
+{
+    for (int i = 0; i < 100; i++)
+        rig_send(&rig, queue, (struct rig_message){.body = "later", .delay_ms = 86400000});
+    uint64_t sent_ms = rig.now_ms += 1000;
+    rig_send(&rig, queue, (struct rig_message){.body = "now", .group = "g"});
+    ck_assert_uint_eq(machine_queue_oldest_ms(rig.m, queue), sent_ms);
+    rig_flush(&rig);
+    rig_crash(&rig);
+    ck_assert_uint_eq(machine_queue_oldest_ms(rig.m, queue), sent_ms);
+}
+END_TEST
+
 START_TEST(the_oldest_message_is_no_younger_while_the_store_cannot_be_read)
 {
     uint64_t first_ms = rig.now_ms;
@@ -422,6 +435,7 @@ int main(void)
         a_queue_made_used_and_deleted_in_one_entry_leaves_nothing,
         queues_are_listed_by_name_and_in_pages,
         the_oldest_message_is_known_in_memory_or_not,
+        a_message_behind_many_delayed_ones_has_an_age_after_a_restart,
         the_oldest_message_is_no_younger_while_the_store_cannot_be_read,
         a_repeated_send_of_a_producer_is_stored_once,
     };
