@@ -251,6 +251,7 @@ struct machine {
     uint64_t secret;
     uint64_t next_queue;
     uint64_t next_lease;
+    uint64_t led_from_ms; /* the time of the first entry of who leads now; 0: it made none yet */
     bool broken;          /* an apply failed: memory and store may differ */
     struct error failure; /* of that apply */
     struct buffer membership;

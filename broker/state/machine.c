@@ -14,7 +14,7 @@
 #include "state/retention.h"
 #include "state/sweep.h"
 
-enum { APPLIED_VERSION = 1, MEMBERSHIP_VERSION = 1, FORGET_PRODUCERS_MAX = 1000, EFFECTS_FIRST = 16 };
+enum { APPLIED_VERSION = 2, MEMBERSHIP_VERSION = 1, FORGET_PRODUCERS_MAX = 1000, EFFECTS_FIRST = 16 };
 
 static const command_fn commands[COMMAND_KINDS] = {
     [COMMAND_SEND] = command_send,
@@ -99,6 +99,8 @@ static int read_applied(struct machine *m, struct bytes key, struct bytes value,
     m->secret = cursor_u64(&c);
     m->next_queue = cursor_varint(&c);
     m->next_lease = cursor_varint(&c);
+    if (cursor_left(&c) > 0) /* version 1 ends before it */
+        m->led_from_ms = cursor_varint(&c);
     return value_done(key, &c, e);
 }
 
@@ -119,6 +121,7 @@ static void put_applied(struct machine *m)
     buffer_u64(b, m->secret);
     buffer_varint(b, m->next_queue);
     buffer_varint(b, m->next_lease);
+    buffer_varint(b, m->led_from_ms);
     keys_put(&m->keys, &key);
 }
 
@@ -269,7 +272,7 @@ static int tick_queues(struct machine *m, uint32_t *steps_left, struct error *e)
 static int tick(struct machine *m, struct error *e)
 {
     uint32_t steps_left = TICK_STEPS_MAX;
-    producer_forget(m->producers, &m->keys, m->clock_ms, FORGET_PRODUCERS_MAX);
+    producer_forget(m->producers, &m->keys, m->clock_ms, m->led_from_ms, FORGET_PRODUCERS_MAX);
     int code = move_redrives(m, e);
     if (code == ERR_OK)
         code = tick_queues(m, &steps_left, e);
@@ -284,7 +287,7 @@ uint64_t machine_next_due_ms(const struct machine *m)
     const struct heap_node *first = heap_first(&m->timers);
     if (first != NULL && first->key < next)
         next = first->key;
-    uint64_t producers = producer_next_due_ms(m->producers);
+    uint64_t producers = producer_next_due_ms(m->producers, m->led_from_ms);
     uint64_t redrives = redrive_next_due_ms(m->redrives, m->outbox);
     next = producers < next ? producers : next;
     return redrives < next ? redrives : next;
@@ -372,6 +375,8 @@ static int apply(struct machine *m, uint64_t index, struct bytes payload, struct
     take_seed(m, in.seed);
     if (in.time_ms > m->clock_ms)
         m->clock_ms = in.time_ms;
+    if (m->led_from_ms == 0)
+        m->led_from_ms = m->clock_ms;
     code = tick(m, e);
     if (code == ERR_OK)
         code = run_all(m, &in, e);
@@ -427,13 +432,19 @@ int machine_apply(struct machine *m, uint64_t index, struct bytes payload, struc
     return fail(m, code, e);
 }
 
-int machine_skip(struct machine *m, uint64_t index, struct error *e)
+static int skip(struct machine *m, uint64_t index, struct error *e)
 {
     ASSERT(index == m->applied + 1);
-    if (m->broken)
-        return refuse_broken(m, e);
     keys_start(&m->keys);
     return fail(m, commit(m, index, e), e);
+}
+
+int machine_skip(struct machine *m, uint64_t index, struct error *e)
+{
+    if (m->broken)
+        return refuse_broken(m, e);
+    m->led_from_ms = 0;
+    return skip(m, index, e);
 }
 
 int machine_set_membership(struct machine *m, uint64_t index, struct bytes membership, struct error *e)
@@ -446,7 +457,7 @@ int machine_set_membership(struct machine *m, uint64_t index, struct bytes membe
     struct buffer *b = keys_begin(&m->keys, MEMBERSHIP_VERSION);
     buffer_put(b, membership.data, membership.len);
     keys_put(&m->keys, &key);
-    return machine_skip(m, index, e);
+    return skip(m, index, e);
 }
 
 struct bytes machine_membership(const struct machine *m)

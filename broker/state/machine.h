@@ -115,10 +115,11 @@ void machine_close(struct machine *m); /* accepts NULL; flushes nothing */
  * changes and the applied index go to the store together with those of other entries, now or later. */
 int machine_apply(struct machine *m, uint64_t index, struct bytes payload, struct machine_output *out, struct error *e);
 
-/* An entry with no commands of ours (Raft's own: a new leader's): only the applied index moves. */
+/* An entry with no commands of ours (Raft's own: a new leader's): the applied index moves, and producers are remembered anew from the
+ * next entry on, for nobody could repeat a send while there was no leader. */
 int machine_skip(struct machine *m, uint64_t index, struct error *e);
 
-/* As machine_skip, for an entry that says who takes part in the shard's group: opaque bytes, kept with the applied index. */
+/* The index moves for an entry that says who takes part in the shard's group: opaque bytes, kept with the applied index. */
 int machine_set_membership(struct machine *m, uint64_t index, struct bytes membership, struct error *e);
 struct bytes machine_membership(const struct machine *m); /* the last one; empty: none yet */
 

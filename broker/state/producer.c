@@ -489,17 +489,19 @@ int producer_write(struct producers *ps, struct keys *ks, struct error *e)
 
 /* ---------------------------------------------------------------- forgetting */
 
-size_t producer_forget(struct producers *ps, struct keys *ks, uint64_t now_ms, size_t max)
+size_t producer_forget(struct producers *ps, struct keys *ks, uint64_t now_ms, uint64_t led_from_ms, size_t max)
 {
     ASSERT(ps->dirty == NULL); /* at an entry's start */
     size_t count = 0;
-    for (; count < max && producer_next_due_ms(ps) <= now_ms; count++)
+    for (; count < max && producer_next_due_ms(ps, led_from_ms) <= now_ms; count++)
         forget(ps, ks, CONTAINER_OF(heap_take(&ps->by_heard), struct producer, forget));
     return count;
 }
 
-uint64_t producer_next_due_ms(const struct producers *ps)
+uint64_t producer_next_due_ms(const struct producers *ps, uint64_t led_from_ms)
 {
     const struct heap_node *first = heap_first(&ps->by_heard);
-    return first == NULL ? UINT64_MAX : first->key + PRODUCER_FORGET_MS;
+    if (first == NULL)
+        return UINT64_MAX;
+    return (first->key > led_from_ms ? first->key : led_from_ms) + PRODUCER_FORGET_MS;
 }

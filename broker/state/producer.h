@@ -4,7 +4,7 @@
  * A producer's sequences below its `settled_below` are settled: never stored again, and answered as duplicates without
  * an id. From there up what was stored is kept as runs (producer's sequence, count, queue, stored sequence). The newest
  * runs are in the producer's record (key `P`) and in memory, older ones in blocks of runs (key `p`) in the store only.
- * A producer that was not heard of for an hour of machine time is forgotten; the one silent longest already after five minutes
+ * A producer that was not heard of for an hour in which the shard was led is forgotten; the one silent longest already after five minutes
  * when a new one finds no room, so that many clients of one send each don't keep others out.
  *
  *   producer_begin(...)                 once per send command, before its messages are looked at
@@ -60,9 +60,9 @@ void producer_stored(struct producers *ps, uint64_t producer, uint64_t producer_
 /* Writes what changed since the last call into the batch. */
 int producer_write(struct producers *ps, struct keys *ks, struct error *e);
 
-/* Forgets at most `max` producers whose hour is over. Returns how many. producer_next_due says when the next one's is;
- * UINT64_MAX. */
-size_t producer_forget(struct producers *ps, struct keys *ks, uint64_t now_ms, size_t max);
-uint64_t producer_next_due_ms(const struct producers *ps);
+/* Forgets at most `max` producers whose hour is over. It counts from `led_from_ms` at the earliest, when who leads the shard now began
+ * to: they could not be heard of before. Returns how many. producer_next_due says when the next one's is; UINT64_MAX. */
+size_t producer_forget(struct producers *ps, struct keys *ks, uint64_t now_ms, uint64_t led_from_ms, size_t max);
+uint64_t producer_next_due_ms(const struct producers *ps, uint64_t led_from_ms);
 
 #endif

@@ -210,7 +210,7 @@ START_TEST(too_many_producers_are_refused_until_one_is_forgotten)
     ck_assert_int_eq(begin(&r, PRODUCERS_MAX + 1, QUEUE, 1, 1, 0, &seen, &e), ERR_LIMIT);
     ck_assert_str_eq(e.field, "producer");
     r.now += PRODUCER_FORGET_MS;
-    ck_assert_uint_eq(producer_forget(r.ps, &r.k.keys, r.now, 10), 10);
+    ck_assert_uint_eq(producer_forget(r.ps, &r.k.keys, r.now, 0, 10), 10);
     ck_assert_int_eq(begin(&r, PRODUCERS_MAX + 1, QUEUE, 1, 1, 0, &seen, &e), ERR_OK);
     commit(&r);
     ck_assert_uint_eq(keyspace_count(&r.k, KEY_PRODUCER), PRODUCERS_MAX - 9);
@@ -222,7 +222,7 @@ START_TEST(a_silent_producer_is_forgotten_after_an_hour_and_not_before)
 {
     struct rig r;
     rig_open(&r);
-    ck_assert_uint_eq(producer_next_due_ms(r.ps), UINT64_MAX);
+    ck_assert_uint_eq(producer_next_due_ms(r.ps, 0), UINT64_MAX);
     for (uint64_t n = 1; n < 400; n += 2) /* no two in a row: many runs, so that there are blocks */
         send_one(&r, 9, n, 0, n);
     send_one(&r, 10, 1, 0, 64);
@@ -231,13 +231,13 @@ START_TEST(a_silent_producer_is_forgotten_after_an_hour_and_not_before)
     send_one(&r, 10, 2, 0, 65);
     reopen(&r);
     ck_assert_uint_gt(keyspace_count(&r.k, KEY_PRODUCER_RUNS), 0);
-    ck_assert_uint_eq(producer_next_due_ms(r.ps), 1000 + PRODUCER_FORGET_MS);
-    ck_assert_uint_eq(producer_forget(r.ps, &r.k.keys, 1000 + PRODUCER_FORGET_MS - 1, 100), 0);
-    ck_assert_uint_eq(producer_forget(r.ps, &r.k.keys, 1000 + PRODUCER_FORGET_MS, 100), 1);
+    ck_assert_uint_eq(producer_next_due_ms(r.ps, 0), 1000 + PRODUCER_FORGET_MS);
+    ck_assert_uint_eq(producer_forget(r.ps, &r.k.keys, 1000 + PRODUCER_FORGET_MS - 1, 0, 100), 0);
+    ck_assert_uint_eq(producer_forget(r.ps, &r.k.keys, 1000 + PRODUCER_FORGET_MS, 0, 100), 1);
     commit(&r);
     ck_assert_uint_eq(keyspace_count(&r.k, KEY_PRODUCER_RUNS), 0);
     ck_assert_uint_eq(keyspace_count(&r.k, KEY_PRODUCER), 1);
-    ck_assert_uint_eq(producer_next_due_ms(r.ps), 2000 + PRODUCER_FORGET_MS);
+    ck_assert_uint_eq(producer_next_due_ms(r.ps, 0), 2000 + PRODUCER_FORGET_MS);
     ck_assert_uint_eq(send_one(&r, 9, 1, 0, 77), 77);
     ck_assert_uint_eq(send_one(&r, 10, 1, 0, 78), 64);
     rig_close(&r);

@@ -389,6 +389,68 @@ START_TEST(a_repeated_send_of_a_producer_is_stored_once)
 }
 END_TEST
 
+START_TEST(a_send_that_is_repeated_after_hours_without_a_leader_is_stored_once)
+{
+    struct rig_message in = {.body = "x"};
+    enum { HOUR_MS = 3600000 };
+    rig_add_send(&rig, queue, &in, 1, 77, 1);
+    rig_commit(&rig);
+    rig_new_leader(&rig);
+    rig_flush(&rig);
+    rig_load_again(&rig);
+    rig.now_ms += 5 * HOUR_MS;
+    rig_commit(&rig);
+    rig_flush(&rig);
+    rig_load_again(&rig);
+    ck_assert_uint_eq(machine_next_due_ms(rig.m), rig.now_ms + HOUR_MS);
+    rig.now_ms += HOUR_MS - 1;
+    rig_add_send(&rig, queue, &in, 1, 77, 1);
+    rig_commit(&rig);
+    ck_assert(rig_reply(&rig)->sent[0].duplicate);
+    rig.now_ms += HOUR_MS; /* one with a leader */
+    rig_add_send(&rig, queue, &in, 1, 77, 1);
+    rig_commit(&rig);
+    ck_assert(!rig_reply(&rig)->sent[0].duplicate);
+}
+END_TEST
+
+static void put_value(const struct key *k, const struct buffer *value)
+{
+    struct store_batch *b = store_batch_create();
+    store_put(b, STORE_STATE, key_view(k), buffer_view(value));
+    ck_assert_int_eq(store_write(rig.store, b, NULL), ERR_OK);
+    ck_assert_int_eq(store_flush(rig.store, STORE_STATE, NULL), ERR_OK);
+    store_batch_destroy(b);
+}
+
+/* Version 1 ends before the time from which the shard is led. */
+START_TEST(an_applied_record_of_the_first_version_is_understood)
+{
+    rig_send_many(&rig, queue, NULL, 3);
+    rig_flush(&rig);
+    struct key k = key_of(rig.shard, KEY_APPLIED);
+    struct buffer now = {0};
+    struct buffer old = {0};
+    struct cursor c;
+    ck_assert_int_eq(store_get(rig.store, STORE_STATE, key_view(&k), &now, NULL), ERR_OK);
+    ck_assert_int_eq(value_open(key_view(&k), buffer_view(&now), 2, &c, NULL), ERR_OK);
+    uint64_t applied = machine_applied(rig.m);
+    struct buffer led = {0};
+    buffer_varint(&led, rig.now_ms);
+    value_begin(&old, 1);
+    buffer_put(&old, c.at, cursor_left(&c) - led.len);
+    value_seal(&old, key_view(&k));
+    put_value(&k, &old);
+    rig_load_again(&rig);
+    ck_assert_uint_eq(machine_applied(rig.m), applied);
+    rig_send_many(&rig, queue, NULL, 3);
+    ck_assert_uint_eq(rig_counts(&rig, queue).ready, 6);
+    buffer_close(&led);
+    buffer_close(&old);
+    buffer_close(&now);
+}
+END_TEST
+
 /* Version 1 ends before the redrive that passed the default lane by. */
 START_TEST(a_queue_record_of_the_first_version_is_understood)
 {
@@ -403,11 +465,7 @@ START_TEST(a_queue_record_of_the_first_version_is_understood)
     value_begin(&old, 1);
     buffer_put(&old, c.at, cursor_left(&c) - 1);
     value_seal(&old, key_view(&k));
-    struct store_batch *b = store_batch_create();
-    store_put(b, STORE_STATE, key_view(&k), buffer_view(&old));
-    ck_assert_int_eq(store_write(rig.store, b, NULL), ERR_OK);
-    ck_assert_int_eq(store_flush(rig.store, STORE_STATE, NULL), ERR_OK);
-    store_batch_destroy(b);
+    put_value(&k, &old);
     buffer_close(&old);
     buffer_close(&now);
     rig_crash(&rig);
@@ -423,6 +481,8 @@ int main(void)
         creating_again_with_equal_settings_succeeds_and_with_others_does_not,
         a_name_or_setting_out_of_bounds_is_refused,
         a_queue_record_of_the_first_version_is_understood,
+        an_applied_record_of_the_first_version_is_understood,
+        a_send_that_is_repeated_after_hours_without_a_leader_is_stored_once,
         settings_survive_a_crash_and_are_whole,
         what_would_pass_a_limit_is_refused_by_name,
         a_malformed_message_is_refused_and_its_neighbours_are_stored,

@@ -208,7 +208,9 @@ RIG int rig_apply(struct rig *r, struct error *e)
 {
     uint64_t index = machine_applied(r->m) + 1;
     uint64_t before = walked();
-    int code = machine_apply(r->m, index, buffer_view(&r->entries[index - 1].payload), &r->out, e);
+    struct bytes payload = buffer_view(&r->entries[index - 1].payload);
+    r->out.reply_count = r->out.effect_count = 0;
+    int code = payload.len > 0 ? machine_apply(r->m, index, payload, &r->out, e) : machine_skip(r->m, index, e);
     r->walked = walked() - before;
     return code;
 }
@@ -221,6 +223,15 @@ RIG void rig_commit(struct rig *r)
     struct error e = {0};
     ck_assert_uint_eq(machine_applied(r->m) + 1, r->count);
     ck_assert_msg(rig_apply(r, &e) == 0, "%s", e.message);
+    r->entries[r->count - 1].result = rig_hash_output(r);
+}
+
+/* The entry of Raft's own that a new leader begins with. */
+RIG void rig_new_leader(struct rig *r)
+{
+    ck_assert(!r->writing);
+    rig_entry_add(r);
+    ck_assert_int_eq(rig_apply(r, NULL), ERR_OK);
     r->entries[r->count - 1].result = rig_hash_output(r);
 }
 
