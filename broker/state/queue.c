@@ -214,6 +214,7 @@ uint64_t queue_purge(struct machine *m, struct queue *q)
 {
     uint64_t purged = q->counts.ready + q->counts.in_flight + q->counts.delayed;
     bool lanes = idmap_count(&q->lanes) > 0;
+    bool due = q->due_from_ms != NEVER; /* also when there is no message: those of cancelled ones may be left */
     finish_chunks(m, q);
     lane_free_all(m, q);
     pick_free(q);
@@ -224,7 +225,8 @@ uint64_t queue_purge(struct machine *m, struct queue *q)
         clear_range(m, KEY_LANE, q->id);
         clear_range(m, KEY_FRESH, q->id);
     }
-    clear_range(m, KEY_DUE, q->id); /* also when there is no message: those of cancelled ones may be left */
+    if (due)
+        clear_range(m, KEY_DUE, q->id);
     if (purged > 0) {
         lasterror_clear(&m->keys, q->id);
         sweep_add(m, q->id, q->next_number);
@@ -237,7 +239,8 @@ void queue_delete(struct machine *m, struct queue *q)
 {
     queue_purge(m, q);
     strike(m, q);
-    dedup_clear(&m->keys, q->id);
+    if (q->dedup.generation > 0)
+        dedup_clear(&m->keys, q->id);
     redrive_clear(m->redrives, &m->keys, q->id);
     q->gone = true;
     queue_mark(m, q);

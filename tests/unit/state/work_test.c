@@ -1,4 +1,5 @@
 /* Nothing is gone over again and again: what all entries together read in order grows as the messages do, however they lie. */
+#include "state/internal.h"
 #include "state/rig.h"
 
 enum {
@@ -222,6 +223,33 @@ START_TEST(how_old_a_backlog_is_may_be_asked_often_while_its_end_is_browsed)
 }
 END_TEST
 
+static void purge_often(int times)
+{
+    for (int i = 0; i < times; i++)
+        ck_assert_uint_eq(rig_purge(&rig, queue), 0);
+}
+
+/* Deleted ranges are looked at by all that read among them, until they are flushed away. */
+START_TEST(purging_what_is_empty_leaves_nothing_to_go_over)
+{
+    rig_send(&rig, queue, (struct rig_message){.body = "x", .delay_ms = 1000});
+    ck_assert_uint_eq(rig_purge(&rig, queue), 1);
+    uint32_t before = store_batch_count(rig.m->keys.pending);
+    purge_often(100);
+    ck_assert_uint_le(store_batch_count(rig.m->keys.pending), before);
+}
+END_TEST
+
+START_TEST(queues_that_come_and_go_leave_no_more_than_their_keys)
+{
+    enum { QUEUES = 100, KEYS_EACH = 2 };
+    uint32_t before = store_batch_count(rig.m->keys.pending);
+    for (int i = 0; i < QUEUES; i++)
+        rig_delete(&rig, rig_create(&rig, RIG_NAME("passing"), NULL));
+    ck_assert_uint_le(store_batch_count(rig.m->keys.pending) - before, QUEUES * KEYS_EACH);
+}
+END_TEST
+
 START_TEST(what_is_swept_of_one_sort_goes_once_over_what_is_gone_of_the_other)
 {
     enum { SWEPT = 20000, AT_ONCE = 1000 };
@@ -313,6 +341,8 @@ int main(void)
         a_slow_redrive_goes_once_over_what_is_gone,
         how_old_a_backlog_is_may_be_asked_often,
         how_old_a_backlog_is_may_be_asked_often_while_its_end_is_browsed,
+        purging_what_is_empty_leaves_nothing_to_go_over,
+        queues_that_come_and_go_leave_no_more_than_their_keys,
         what_is_swept_of_one_sort_goes_once_over_what_is_gone_of_the_other,
         what_is_due_at_one_time_is_gone_over_once,
         what_is_put_off_by_little_goes_once_over_what_was_cancelled,
