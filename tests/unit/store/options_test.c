@@ -1,6 +1,5 @@
 /* What RocksDB is told: what a get costs, in blocks read. */
 #include <inttypes.h>
-#include <rocksdb/c.h>
 
 #include "store/fixture.h"
 #include "store/internal.h"
