@@ -86,6 +86,8 @@ static void report_json_text(const char *text, FILE *out)
 
 void report_print(const struct report *r, bool json, FILE *out)
 {
+    if (r->count == 0) /* a command that prints by itself */
+        return;
     for (uint32_t i = 0; i < r->count; i++) {
         const struct report_value *v = &r->values[i];
         if (!json) {

@@ -29,14 +29,27 @@ static struct suspect *add(struct suspects *s)
     return one;
 }
 
-static bool is_guilty(struct suspect *one, uint64_t answers, enum suspect_sign sign)
+/* Another, too, got no answer since this one did not for the first time, each in a request without the other. */
+static bool others_silent(const struct suspects *s, const struct suspect *one)
+{
+    for (uint32_t i = 0; i < SUSPECTS_MAX; i++) {
+        const struct suspect *other = &s->list[i];
+        if (other->known && !other->guilty && other->last > one->since && other->last != one->last &&
+            other->last != s->request)
+            return true;
+    }
+    return false;
+}
+
+static bool is_guilty(const struct suspects *s, struct suspect *one, uint64_t answers, enum suspect_sign sign)
 {
     bool others_answered = answers > one->answers;
     switch (sign) {
     case SUSPECT_BROKEN:
         return others_answered;
     case SUSPECT_TIMED_OUT:
-        return ++one->timeouts > SUSPECTS_TIMEOUTS || others_answered;
+        one->timeouts += !others_silent(s, one);
+        return one->timeouts > SUSPECTS_TIMEOUTS || others_answered;
     case SUSPECT_GATEWAY:
         break;
     }
@@ -46,15 +59,26 @@ static bool is_guilty(struct suspect *one, uint64_t answers, enum suspect_sign s
     return ++one->gateways > SUSPECTS_GATEWAYS;
 }
 
+void suspects_request(struct suspects *s)
+{
+    s->request++;
+}
+
 bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers,
                      enum suspect_sign sign)
 {
     struct suspect *one = find(s, queue, sequence);
     if (one == NULL) {
         one = add(s);
-        *one = (struct suspect){.queue = queue, .sequence = sequence, .answers = before, .known = true};
+        *one = (struct suspect){.queue = queue,
+                                .sequence = sequence,
+                                .answers = before,
+                                .since = s->request,
+                                .last = s->request,
+                                .known = true};
     }
-    one->guilty |= is_guilty(one, answers, sign);
+    one->guilty |= is_guilty(s, one, answers, sign);
+    one->last = s->request;
     return one->guilty;
 }
 

@@ -7,7 +7,7 @@
  *
  * A message that is alone has nobody to be compared with. That its requests time out again and again (taken, and not
  * answered) counts against it after SUSPECTS_TIMEOUTS of them; that connections break doesn't: a proxy before an endpoint that
- * is down breaks them, too.
+ * is down breaks them, too. It is not alone while requests without it get no answer either: then it is the endpoint that hangs.
  *
  * A proxy may also say that it got no answer. It says so as well while some of what is behind it goes down or comes up, to
  * messages of no fault; so its word counts only where others were answered since the last time that it counted, and
@@ -32,6 +32,8 @@ struct suspect {
     uint64_t queue;
     uint64_t sequence;
     uint64_t answers; /* of the endpoint, when it was suspected first, or a gateway's word counted last */
+    uint64_t since;   /* the request that it was suspected for first */
+    uint64_t last;    /* and last */
     uint32_t timeouts;
     uint32_t gateways; /* words that counted */
     bool known;
@@ -42,10 +44,14 @@ struct suspect {
 struct suspects {
     struct suspect *list;
     uint32_t next;
-    uint32_t count; /* known ones */
+    uint32_t count;   /* known ones */
+    uint64_t request; /* number of the last one that came to nothing */
 };
 
 void suspects_close(struct suspects *s);
+
+/* A request came to nothing: the calls of suspects_silent that follow are of its messages. */
+void suspects_request(struct suspects *s);
 
 /* The message got no answer while the endpoint's count of answers went from `before` to `answers`. True: it is the message's
  * fault. */

@@ -194,6 +194,19 @@ def alone(s, b):
             (5, 2))
 
 
+def hung(s, b):
+    """Requests are taken and nobody is answered, however long: with others beside it no message pays."""
+    up = threading.Event()
+    e = s.endpoint(lambda _: (up.wait(60), 200)[1])
+    bound(b, "hung", e.url, "--timeout", "200ms", queue=("--dead-letter", "hung-dead", "--max-receives", 1))
+    b.hato("send", "hung", "one", "two")
+    s.wait_for("the endpoint to have been tried often", lambda: len(e.requests) >= 10)
+    s.equal("an endpoint that takes requests and hangs costs no receive", b.json("peek", "hung-dead"), [])
+    up.set()
+    s.wait_for("delivery to go on", lambda: empty(b, "hung"))
+    s.equal("and nothing is lost when it is well again", b.json("peek", "hung-dead"), [])
+
+
 def proxy_down(s, b):
     """A proxy that takes connections while nobody is behind it: no receive is counted, however often it is tried."""
     up = threading.Event()
@@ -244,5 +257,5 @@ def retry_after(s, b):
 
 with scenario() as scene:
     broker = scene.broker("--loops", "2")
-    for part in (bad_answers, odd_answers, lambda_answers, alone, proxy_down, fails_for_long, retry_after):
+    for part in (bad_answers, odd_answers, lambda_answers, alone, hung, proxy_down, fails_for_long, retry_after):
         part(scene, broker)

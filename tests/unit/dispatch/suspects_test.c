@@ -40,17 +40,44 @@ START_TEST(who_got_no_answer_before_and_after_others_did_is_guilty)
 }
 END_TEST
 
+static bool times_out(uint64_t sequence)
+{
+    suspects_request(&known);
+    return suspects_silent(&known, 1, sequence, 5, 5, SUSPECT_TIMED_OUT);
+}
+
 START_TEST(who_is_alone_and_times_out_again_and_again_is_guilty_in_the_end)
 {
+    ck_assert(!times_out(2)); /* before */
     for (int i = 0; i < SUSPECTS_TIMEOUTS; i++) {
-        ck_assert(!suspects_silent(&known, 1, 1, 5, 5, SUSPECT_TIMED_OUT));
+        ck_assert(!times_out(1));
+        suspects_request(&known);
         ck_assert(!suspects_silent(&known, 1, 1, 5, 5, SUSPECT_BROKEN));
-        ck_assert(!suspects_silent(&known, 1, 2, 5, 5, SUSPECT_TIMED_OUT));
     }
-    ck_assert(suspects_silent(&known, 1, 1, 5, 5, SUSPECT_TIMED_OUT));
+    ck_assert(times_out(1));
     ck_assert(suspects_silent(&known, 1, 1, 5, 5, SUSPECT_BROKEN));
     suspects_clear(&known, 1, 1);
-    ck_assert(!suspects_silent(&known, 1, 1, 5, 5, SUSPECT_TIMED_OUT));
+    ck_assert(!times_out(1));
+}
+END_TEST
+
+START_TEST(while_an_endpoint_hangs_for_all_nobody_is_guilty)
+{
+    for (int round = 0; round < 1000; round++)
+        for (uint64_t m = 1; m <= 3; m++)
+            ck_assert(!times_out(m));
+    suspects_request(&known);
+    ck_assert(suspects_silent(&known, 1, 1, 6, 6, SUSPECT_TIMED_OUT)); /* others are answered again */
+}
+END_TEST
+
+START_TEST(those_that_always_time_out_together_are_no_comparison)
+{
+    for (int i = 0; i <= SUSPECTS_TIMEOUTS; i++) {
+        suspects_request(&known);
+        for (uint64_t m = 1; m <= 10; m++)
+            ck_assert(suspects_silent(&known, 1, m, 5, 5, SUSPECT_TIMED_OUT) == (i == SUSPECTS_TIMEOUTS));
+    }
 }
 END_TEST
 
@@ -107,6 +134,8 @@ int main(void)
     tcase_add_test(c, who_got_no_answer_while_others_did_is_guilty_at_once);
     tcase_add_test(c, who_got_no_answer_before_and_after_others_did_is_guilty);
     tcase_add_test(c, who_is_alone_and_times_out_again_and_again_is_guilty_in_the_end);
+    tcase_add_test(c, while_an_endpoint_hangs_for_all_nobody_is_guilty);
+    tcase_add_test(c, those_that_always_time_out_together_are_no_comparison);
     tcase_add_test(c, while_nobody_is_answered_a_gateway_s_word_makes_nobody_guilty);
     tcase_add_test(c, who_has_the_gateway_s_word_again_and_again_while_others_are_answered_is_guilty);
     tcase_add_test(c, an_answer_clears_the_suspicion);
