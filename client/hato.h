@@ -244,7 +244,7 @@ struct hato_message {
     uint64_t delay_ms;            /* not to be received earlier; 0: the queue's delay; at most 10 years */
     uint64_t not_before_ms;       /* a point in time instead of a delay; 0: none */
     bool no_delay;                /* overrides the queue's delay with none */
-    uint32_t priority;            /* 0 (lowest) to 7; standard queues only */
+    uint32_t priority; /* 0 (lowest) to 7, strict but for each 16th turn, the lowest's; standard queues only */
     const struct hato_provenance *provenance; /* in replies, NULL unless moved; ignored when sending */
 };
 
