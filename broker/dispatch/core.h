@@ -21,6 +21,7 @@ struct dispatcher {
     void *ctx;
     struct clock clock;
     char *agent;
+    struct trace *trace;
     unsigned loop;
     uint32_t requests_max;
     uint64_t memory_max;

@@ -75,6 +75,7 @@ int dispatcher_create(struct dispatcher **out, uv_loop_t *loop, const struct sou
     d->ops = ops;
     d->ctx = ctx;
     d->clock = options->clock;
+    d->trace = options->trace;
     d->agent = memory_string(agent, strlen(agent));
     d->loop = options->loop;
     d->requests_max = options->requests_max > 0 ? options->requests_max : DISPATCHER_REQUESTS_MAX;

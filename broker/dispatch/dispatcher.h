@@ -23,6 +23,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/trace.h"
 #include "dispatch/address.h"
 #include "dispatch/source.h"
 
@@ -49,10 +50,11 @@ struct dispatcher_options {
     uint32_t requests_max;        /* out at once over all functions; 0: the default */
     uint64_t memory_max;          /* messages and requests held; above it nothing is leased; 0: the default */
     uint64_t answers_max;         /* bytes of answers held, of all functions together; 0: 128 MiB */
-    uint64_t lease_ms; /* a lease is asked for the function's timeout and the margin, but no longer than this, and
+    uint64_t lease_ms;   /* a lease is asked for the function's timeout and the margin, but no longer than this, and
                                      extended while the request is out: what a crash leaves behind is soon free again */
-    const char *agent; /* User-Agent; NULL: "Hato" */
-    unsigned loop;     /* its number, as quotas know it; below QUOTA_LOOPS_MAX */
+    const char *agent;   /* User-Agent; NULL: "Hato" */
+    struct trace *trace; /* borrowed, used until it is closed; NULL: none */
+    unsigned loop;       /* its number, as quotas know it; below QUOTA_LOOPS_MAX */
 };
 
 /* A queue and its function. Everything is copied. Settings that are absent have the defaults of settings.proto. */

@@ -260,6 +260,7 @@ int push_open(struct push_seat **out, struct seat *seat, const struct push_optio
     struct push_seat *p = memory_zero(1, sizeof *p);
     p->seat = seat;
     struct dispatcher_options d = {.clock = clock_real(), .loop = (unsigned)seat->number};
+    d.trace = node_options(seat->node)->trace;
     d.seed = clock_monotonic_ns(&d.clock);
     d.ca = options->ca[0] != '\0' ? options->ca : NULL;
     d.policy = *options->policy;

@@ -205,6 +205,10 @@ def hung(s, b):
     up.set()
     s.wait_for("delivery to go on", lambda: empty(b, "hung"))
     s.equal("and nothing is lost when it is well again", b.json("peek", "hung-dead"), [])
+    with open(b.log, encoding="utf-8") as file:
+        said = [line for line in file if ":hung" in line]
+    s.check("the log says once that it was in trouble, and that it is well", len(said) == 2 and "no answer in time" in said[0]
+            and "answers again" in said[1], said)
 
 
 def proxy_down(s, b):
