@@ -126,6 +126,7 @@ static int on_headers(llhttp_t *p)
     struct http_connection *c = of(p);
     if ((p->flags & F_CONTENT_LENGTH) != 0 && p->content_length > c->server->body_max)
         return refuse(c, 413);
+    p->upgrade = 0; /* an offer, not taken: what follows is HTTP/1.1 as before */
     return 0;
 }
 

@@ -204,6 +204,33 @@ START_TEST(a_connection_is_kept_for_the_next_request)
 }
 END_TEST
 
+/* As clients that would like HTTP/2 ask. */
+START_TEST(an_offer_to_upgrade_is_not_taken_and_the_connection_is_kept)
+{
+    static const char offer[] = "GET /offer HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+                                "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+    static const char with_body[] = "POST /b HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n"
+                                    "Content-Length: 4\r\n\r\nbody";
+    static const char last[] = "GET /last HTTP/1.1\r\nHost: h\r\n" CLOSE;
+    struct buffer got = {0};
+    start_server();
+    int fd = peer_connect(listener.port);
+    for (int i = 1; i <= 2; i++) {
+        peer_send(fd, offer, sizeof offer - 1);
+        peer_read_until(fd, &got, "[GET /offer ?  |  |  | 4]", i);
+    }
+    peer_send(fd, with_body, sizeof with_body - 1);
+    peer_read_until(fd, &got, "[POST /b ?  |  | body | 4]", 1);
+    peer_send(fd, last, sizeof last - 1);
+    peer_read_all(fd, &got);
+    expect(&got, "[GET /last ?");
+    ck_assert_int_eq(count(&got, "HTTP/1.1 200 OK"), 4);
+    close(fd);
+    stop_server();
+    buffer_close(&got);
+}
+END_TEST
+
 START_TEST(a_connection_of_http_1_0_is_closed_after_the_answer)
 {
     struct buffer got = {0};
@@ -390,6 +417,7 @@ int main(void)
     tcase_add_test(t, a_request_may_come_byte_by_byte);
     tcase_add_test(t, head_gets_the_length_and_no_body);
     tcase_add_test(t, a_connection_is_kept_for_the_next_request);
+    tcase_add_test(t, an_offer_to_upgrade_is_not_taken_and_the_connection_is_kept);
     tcase_add_test(t, a_connection_of_http_1_0_is_closed_after_the_answer);
     tcase_add_test(t, requests_sent_at_once_are_answered_in_order);
     tcase_add_test(t, a_request_behind_one_that_takes_time_is_answered_though_nothing_more_comes);
