@@ -9,9 +9,10 @@ from lib import ROOT, build_directory, scenario
 with scenario() as s:
     with tempfile.TemporaryDirectory(dir=s.directory) as temporary:
         environment = {**os.environ, "HATO_BUILD": build_directory(), "TMPDIR": temporary}
-        for run in ("first", "second"):
+        nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "all_proxy")}
+        for run, more in (("first", {}), ("second, behind a proxy that is not there,", {**nowhere, "no_proxy": ""})):
             done = subprocess.run([os.path.join(ROOT, "deploy", "quickstart.sh")], stdin=subprocess.DEVNULL, capture_output=True,
-                                  text=True, env=environment, check=False)
+                                  text=True, env={**environment, **more}, check=False)
             s.check(f"the {run} run ends well", done.returncode == 0, done.stdout + done.stderr)
             s.equal("and leaves nothing behind", os.listdir(temporary), [])
         s.contains("it shows the counts", done.stdout, "QUEUE      READY")
