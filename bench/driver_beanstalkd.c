@@ -101,6 +101,10 @@ static bool beanstalkd_answer(struct driver *d, struct error *e)
         return false;
     char line[96] = "";
     size_t len = (size_t)(end + 1 - v.data);
+    if (len < 2) {
+        error_set(e, ERR_PROTOCOL, "an empty line came where an answer was expected: is this a beanstalkd?");
+        return false;
+    }
     memcpy(line, v.data, len < sizeof(line) ? len - 2 : sizeof(line) - 1);
     if (ring_first(&d->pending) == BEANSTALKD_RESERVE) {
         size_t body = beanstalkd_reserved(d, line, v.len - len, e);
