@@ -25,12 +25,22 @@ static inline uint64_t wire_varint(struct cursor *c)
     return cursor_varint(c);
 }
 
+/* A tag or a length: 5 bytes at most, however it is padded. Readers of protobuf take no more, and what they can't read must not be
+ * passed on to them. */
+static inline uint64_t wire_head(struct cursor *c)
+{
+    const uint8_t *from = c->at;
+    uint64_t value = wire_varint(c);
+    c->failed = c->failed || c->at - from > 5;
+    return value;
+}
+
 /* The next field. False at the end, and when what is there is no field: then c->failed is set. */
 static inline bool wire_next(struct cursor *c, struct wire_field *out)
 {
     if (c->failed || cursor_left(c) == 0)
         return false;
-    uint64_t tag = wire_varint(c);
+    uint64_t tag = wire_head(c);
     *out = (struct wire_field){.number = (uint32_t)(tag >> 3), .type = (enum wire_type)(tag & 7)};
     c->failed = c->failed || tag > UINT32_MAX || out->number == 0;
     if (c->failed)
@@ -46,7 +56,7 @@ static inline bool wire_next(struct cursor *c, struct wire_field *out)
         out->value = cursor_u32(c);
         break;
     case WIRE_BYTES: {
-        uint64_t len = wire_varint(c);
+        uint64_t len = wire_head(c);
         c->failed = c->failed || len > cursor_left(c);
         if (!c->failed)
             out->bytes = cursor_take(c, (size_t)len);

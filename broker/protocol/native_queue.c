@@ -353,7 +353,7 @@ static size_t fitting(const struct peeked *found, size_t count, size_t bytes_max
     return n;
 }
 
-static void put_peeked(struct peeking *x, Hato__PeekReply *body, size_t n)
+static bool put_peeked(struct peeking *x, Hato__PeekReply *body, size_t n)
 {
     struct arena *a = &x->op->arena;
     ProtobufCAllocator allocator = native_allocator(a);
@@ -375,8 +375,14 @@ static void put_peeked(struct peeking *x, Hato__PeekReply *body, size_t n)
         m->last_error = (char *)(uintptr_t)p->last_error;
         struct bytes raw = x->fetch.messages[i].message;
         m->message = hato__message__unpack(&allocator, raw.len, raw.data);
+        if (m->message == NULL) {
+            op_fail(x->op, ERR_CORRUPT, "", "message %s can't be decoded: peek after it to see those behind it",
+                    m->message_id);
+            return false;
+        }
         body->messages[body->n_messages++] = m;
     }
+    return true;
 }
 
 static void on_bodies(struct fetch *f, int code, const struct error *e)
@@ -391,7 +397,10 @@ static void on_bodies(struct fetch *f, int code, const struct error *e)
     }
     Hato__PeekReply body = HATO__PEEK_REPLY__INIT;
     Hato__Reply reply = HATO__REPLY__INIT;
-    put_peeked(x, &body, f->count);
+    if (!put_peeked(x, &body, f->count)) {
+        op_return(op);
+        return;
+    }
     char text[IDENTITY_MESSAGE_ID_LEN + 1];
     if (x->next != 0) {
         identity_message_id(text, x->id, x->next);

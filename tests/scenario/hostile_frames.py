@@ -9,6 +9,7 @@ import threading
 import native
 from lib import scenario
 
+SEND = 5  # of Request
 SEED = 20  # of the random bytes: the same in each run
 
 
@@ -198,6 +199,32 @@ def messages(s, b):
         s.equal("a message above the queue's limit is refused", result(body=bytes(1024 * 1024 + 1))[0], native.TOO_LARGE)
 
 
+def padded(value, size):
+    """A varint of more bytes than it needs."""
+    return bytes(value >> 7 * i & 0x7F | 0x80 for i in range(size - 1)) + bytes([value >> 7 * (size - 1)])
+
+
+def what_clients_could_not_read(s, b):
+    """Readers of protobuf take 5 bytes of a tag or a length: one message of more would spoil every reply that it is in."""
+    with native.Connection(b.port) as c:
+        c.call("queue_create", name="padded")
+        for size, good in ((5, True), (6, False), (10, False)):
+            for what, message in (("tag", padded(1 << 3 | native.LENGTH, size) + b"\5hello"),
+                                  ("length", b"\x0a" + padded(5, size) + b"hello"),
+                                  ("attribute", native.encode("Message", {"body": b"hello"}) + b"\x12" + padded(6, size) + b"\x0a\1k\x12\1v")):
+                number = next(c.ids)
+                batch = b"".join(native.tagged(2, native.LENGTH, native.varint(len(one)) + one)
+                                 for one in (message, native.encode("Message", {"body": b"beside"})))
+                send = native.encode("Send", {"queue": "padded"}) + batch
+                c.write(native.frame(native.encode("Request", {"id": number})
+                                     + native.tagged(SEND, native.LENGTH, native.varint(len(send)) + send)))
+                codes = [one["error"] and one["error"]["code"] for one in c.answer(number)["results"]]
+                s.equal(f"a message whose {what} is padded to {size} bytes is {'taken' if good else 'refused'}, the one beside it taken",
+                        codes, [None if good else native.INVALID, None])
+        got = b.json("receive", "padded", "--max", 100)
+        s.equal("and all that was taken can be received", len(got), 3 * 2 + 2 * 3)
+
+
 def batches(s, b):
     with native.Connection(b.port) as c:
         c.call("queue_create", name="batches")
@@ -315,7 +342,7 @@ with scenario() as scene:
     broker = scene.broker()
     bystander = Bystander(broker.port)
     bystander.start()
-    for part in (prefaces, frames, unknown, names, late_hellos, messages, batches, receipts, more_streams_than_allowed):
+    for part in (prefaces, frames, unknown, names, late_hellos, messages, what_clients_could_not_read, batches, receipts, more_streams_than_allowed):
         part(scene, broker)
     before = broker.json("status")["memory_bytes"]
     random_bytes(scene, broker)

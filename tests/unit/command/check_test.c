@@ -292,6 +292,37 @@ START_TEST(a_field_of_the_wrong_type_is_refused)
 }
 END_TEST
 
+/* A varint of more bytes than it needs. */
+static void put_wide(uint64_t value, int bytes)
+{
+    for (; bytes > 1; bytes--, value >>= 7)
+        buffer_u8(&raw, (uint8_t)(value | 0x80));
+    buffer_u8(&raw, (uint8_t)value);
+}
+
+START_TEST(a_tag_or_a_length_is_padded_to_five_bytes_at_most)
+{
+    enum { UNKNOWN = 99 };
+    for (uint32_t field = BODY; field <= UNKNOWN; field += UNKNOWN - BODY) {
+        for (int bytes = 2; bytes <= 10; bytes++) {
+            buffer_clear(&raw);
+            put_wide(field << 3 | WIRE_BYTES, bytes);
+            buffer_put(&raw, "\1x", 2);
+            ck_assert_int_eq(check(), bytes <= 5 ? ERR_OK : ERR_INVALID);
+            buffer_clear(&raw);
+            buffer_varint(&raw, field << 3 | WIRE_BYTES);
+            put_wide(1, bytes);
+            buffer_u8(&raw, 'x');
+            ck_assert_int_eq(check(), bytes <= 5 ? ERR_OK : ERR_INVALID);
+        }
+    }
+    buffer_clear(&raw);
+    buffer_u8(&raw, DELAY << 3);
+    put_wide(1, 10); /* a value may take more */
+    ck_assert_int_eq(check(), ERR_OK);
+}
+END_TEST
+
 START_TEST(unknown_fields_are_passed_over)
 {
     wire_put_bytes(&raw, 1000, bytes_text("from the future"));
@@ -426,6 +457,7 @@ int main(void)
                         sizeof invalid_traces / sizeof *invalid_traces);
     tcase_add_test(t, a_client_cannot_set_provenance);
     tcase_add_test(t, a_field_of_the_wrong_type_is_refused);
+    tcase_add_test(t, a_tag_or_a_length_is_padded_to_five_bytes_at_most);
     tcase_add_test(t, unknown_fields_are_passed_over);
     tcase_add_test(t, counts_go_from_one_to_a_thousand);
     tcase_add_test(t, rates_must_be_numbers_not_below_zero);
