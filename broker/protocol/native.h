@@ -58,8 +58,10 @@ struct native {
     struct native_seat **seats; /* by number */
     struct stream_budget unfinished;
     struct stream_budget unsent; /* what streams hold, and replies on the way to them */
-    uint32_t connections_max;    /* beyond, a new one is told ERR_OVERLOADED and closed */
-    const char *account;         /* of connections that name none */
+    atomic_uint_least64_t
+        promised;             /* what replies to requests under way may take, of those that answer with settings */
+    uint32_t connections_max; /* beyond, a new one is told ERR_OVERLOADED and closed */
+    const char *account;      /* of connections that name none */
     const char *region;
     atomic_uint_least64_t connections;
     atomic_uint_least64_t connections_total;

@@ -112,6 +112,26 @@ bool native_look(struct bytes frame, uint64_t *id, uint32_t *number, struct byte
     return !c.failed && *id != 0 && fields <= NATIVE_REQUEST_FIELDS_MAX;
 }
 
+/* The largest settings take less than half of it; what a reply is made of is there at the same time. */
+enum { SETTINGS_REPLY = 512 * 1024 };
+
+size_t native_reply_room(uint32_t number)
+{
+    switch (number) {
+    case HATO__REQUEST__OP_QUEUE_CREATE:
+    case HATO__REQUEST__OP_QUEUE_SET:
+    case HATO__REQUEST__OP_QUEUE_SHOW:
+    case HATO__REQUEST__OP_FUNCTION_CREATE:
+    case HATO__REQUEST__OP_FUNCTION_SET:
+    case HATO__REQUEST__OP_FUNCTION_SHOW:
+    case HATO__REQUEST__OP_BIND:
+    case HATO__REQUEST__OP_UNBIND:
+        return SETTINGS_REPLY;
+    default:
+        return 0;
+    }
+}
+
 static void start(struct op *op, uint32_t number)
 {
     if (number < OPERATIONS && operations[number] != NULL && op->request->op_case == number) {
@@ -139,6 +159,7 @@ bool native_start(struct session *s, uint64_t id, uint32_t number, struct bytes 
     op->request = request;
     if (arena_bytes(&op->arena) > op->arena.block)
         op_weigh(op, arena_bytes(&op->arena) - op->arena.block);
+    unsent_promise(op, native_reply_room(number));
     if (request->op_case == HATO__REQUEST__OP_STREAM_CREDIT) {
         native_stream_credit(s, request->stream_credit);
         op_free(op);

@@ -30,6 +30,10 @@ static void describe_one(struct op *op, const char *name)
     bool shows = op->request->op_case == HATO__REQUEST__OP_FUNCTION_SHOW;
     x->attempts = shows;
     describe_add(x, &f);
+    if (!shows)
+        unsent_hold(op, arena_bytes(&op->arena));
+    else if (!unsent_take(op, arena_bytes(&op->arena)))
+        describe_close(x); /* nobody describes it */
     op->home = shows && op->request->function_show->brief ? describe_reply : describe_home;
     op_return(op);
 }
@@ -246,6 +250,7 @@ static void on_bound(struct command *c, const struct reply *reply)
         out.op_case = HATO__REPLY__OP_QUEUE;
         out.queue = encode_queue_info(&op->arena, shard_machine(op->shard), &q, NULL);
         op_reply(op, &out);
+        unsent_hold(op, op->frame.len);
     }
     op_return(op);
 }

@@ -31,6 +31,7 @@ void op_free(struct op *op)
     s->waiting -= op->waits;
     s->op_bytes -= op->frame_bytes;
     unsent_hold(op, 0);
+    unsent_keep(op);
     arena_close(&op->arena);
     buffer_close(&op->frame);
     if (op->kept != NULL)

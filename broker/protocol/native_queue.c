@@ -22,6 +22,7 @@ static void reply_info(struct op *op, const struct queue_view *q, bool waited)
     reply.op_case = HATO__REPLY__OP_QUEUE;
     reply.queue = encode_queue_info(&op->arena, shard_machine(op->shard), q, waited ? &w : NULL);
     op_reply(op, &reply);
+    unsent_hold(op, op->frame.len);
 }
 
 static void reply_empty(struct op *op)
@@ -232,8 +233,10 @@ static void show_at(struct op *op, struct shard *s)
     struct queue_op *x = op->extra;
     struct queue_view q;
     (void)s;
-    if (op_find_queue(op, x->name, &q))
+    if (op_find_queue(op, x->name, &q)) {
         reply_info(op, &q, true);
+        unsent_take(op, op->frame.len);
+    }
     op_return(op);
 }
 

@@ -125,6 +125,12 @@ static void look_again(struct routes *r)
         alarm_set(&r->session->ns->alarms, &r->again, ROUTE_AGAIN_MS, on_again);
 }
 
+/* All that are held may go on at once. */
+static size_t bytes_of_kept(const struct kept *k)
+{
+    return k->len + native_reply_room(k->number);
+}
+
 /* At its place by arrival; it counts against the session as an op would. */
 static void hold(struct routes *r, struct kept *k)
 {
@@ -135,7 +141,7 @@ static void hold(struct routes *r, struct kept *k)
     list_after(&r->held, at != NULL ? at : &r->held.anchor, &k->link);
     r->shards[k->shard].held++;
     r->session->op_count++;
-    r->session->op_bytes += k->len;
+    r->session->op_bytes += bytes_of_kept(k);
     r->session->waiting += k->waits;
     if (first)
         look_again(r);
@@ -146,7 +152,7 @@ static void unhold(struct routes *r, struct kept *k)
     list_remove(&r->held, &k->link);
     r->shards[k->shard].held--;
     r->session->op_count--;
-    r->session->op_bytes -= k->len;
+    r->session->op_bytes -= bytes_of_kept(k);
     r->session->waiting -= k->waits;
 }
 

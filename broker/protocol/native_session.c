@@ -27,6 +27,33 @@ static void free_session(struct session *s)
     end_if_closed(ns);
 }
 
+static void read_on(struct session *s);
+
+static void on_unsent_again(struct unsent_wait *w, bool may)
+{
+    (void)may; /* it may be read on before it may be given more */
+    read_on(w->session);
+}
+
+static void wait_to_read(struct session *s)
+{
+    s->reads_wait.session = s;
+    s->reads_wait.again = on_unsent_again;
+    unsent_wait(s->ns, &s->reads_wait);
+}
+
+static void read_on(struct session *s)
+{
+    if (!s->paused || s->op_count >= NATIVE_REQUESTS_MAX / 2 || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX / 2)
+        return;
+    if (!unsent_may_ask(s)) {
+        wait_to_read(s);
+        return;
+    }
+    s->paused = false;
+    stream_resume(&s->stream);
+}
+
 void session_op_done(struct session *s)
 {
     if (s->gone) {
@@ -34,10 +61,7 @@ void session_op_done(struct session *s)
             free_session(s);
         return;
     }
-    if (s->paused && s->op_count < NATIVE_REQUESTS_MAX / 2 && s->op_bytes < NATIVE_REQUEST_BYTES_MAX / 2) {
-        s->paused = false;
-        stream_resume(&s->stream);
-    }
+    read_on(s);
 }
 
 static void on_closed(struct stream *stream, int why)
@@ -47,6 +71,7 @@ static void on_closed(struct stream *stream, int why)
     s->gone = true;
     alarm_clear(&s->ns->alarms, &s->silent);
     unsent_forget(s->ns, &s->relays_wait);
+    unsent_forget(s->ns, &s->reads_wait);
     list_remove(&s->ns->sessions, &s->link);
     atomic_fetch_sub_explicit(&s->ns->native->connections, 1, memory_order_relaxed);
     s->op_count++; /* keeps the session while its ops are told */
@@ -107,9 +132,22 @@ static bool take_preface(struct session *s, struct cursor *c)
     return true;
 }
 
+static bool has_too_many_ops(const struct session *s)
+{
+    return s->op_count >= NATIVE_REQUESTS_MAX || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX;
+}
+
 static bool has_too_much(const struct session *s)
 {
-    return s->op_count >= NATIVE_REQUESTS_MAX || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX || s->stream.paused_by_backlog;
+    return has_too_many_ops(s) || s->stream.paused_by_backlog || !unsent_may_ask(s);
+}
+
+static void stop_reading(struct session *s)
+{
+    s->paused = true;
+    stream_pause(&s->stream);
+    if (!has_too_many_ops(s)) /* else an op that ends looks */
+        wait_to_read(s);
 }
 
 static size_t on_data(struct stream *stream, struct bytes in)
@@ -122,7 +160,8 @@ static size_t on_data(struct stream *stream, struct bytes in)
         if (!take_preface(s, &c))
             return in.len;
     }
-    while (!s->gone && !stream->closing && cursor_left(&c) >= FRAME_HEAD && !has_too_much(s)) {
+    bool much = false; /* said once: other loops may make it untrue at any time */
+    while (!s->gone && !stream->closing && cursor_left(&c) >= FRAME_HEAD && !(much = has_too_much(s))) {
         struct cursor head = c;
         uint32_t len = cursor_u32(&head);
         if (len == 0 || len > NATIVE_FRAME_MAX + (s->passed_on ? NATIVE_RELAYED_MORE : 0)) {
@@ -142,10 +181,8 @@ static size_t on_data(struct stream *stream, struct bytes in)
             return in.len;
         }
     }
-    if (has_too_much(s) && !s->stream.paused_by_backlog && !s->paused) {
-        s->paused = true;
-        stream_pause(stream);
-    }
+    if ((much || has_too_much(s)) && !s->stream.paused_by_backlog && !s->paused)
+        stop_reading(s);
     return in.len - cursor_left(&c);
 }
 

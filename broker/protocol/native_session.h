@@ -31,6 +31,7 @@ struct session {
     size_t op_count;
     size_t waiting; /* streams and receives that may wait: of the ops, and held by the routes */
     uint64_t op_bytes;
+    uint64_t promised;     /* of native->promised */
     struct routes *routes; /* to other nodes; NULL before the first request that may be theirs */
     bool routed;           /* requests may go on to other nodes; not so where one passed them on to this one */
     bool passed_on;        /* by another node, for a client of its own: that node has checked the frames */
@@ -40,6 +41,7 @@ struct session {
     bool paused;
     atomic_bool behind;             /* the peer does not read what it is sent; set and cleared at home, read anywhere */
     struct unsent_wait relays_wait; /* at home: the relays are not read meanwhile */
+    struct unsent_wait reads_wait;  /* at home: likewise the peer, and `paused` */
     uint64_t taken;                 /* of the stream, at the last look for who reads nothing */
     uint64_t taken_ms;              /* when it was not so yet */
     struct list parked;             /* parcels of streams that wait for the peer to read */
@@ -53,6 +55,7 @@ struct op {
     uint64_t id;
     size_t frame_bytes; /* counted against the session */
     size_t unsent;      /* counted in native->unsent */
+    size_t promised;    /* counted in native->promised, and against the session */
     struct arena arena;
     const Hato__Request *request;               /* in the arena; NULL for a send */
     void (*at)(struct op *op, struct shard *s); /* on the shard's seat */
@@ -141,6 +144,11 @@ const char *short_name(const char *full_name);
 
 /* ---------------------------------------------------------------- native_unsent.c */
 
+/* Whether the session may ask for anything: not while it has much to read, or is promised it, and all have all they may. At home. */
+bool unsent_may_ask(const struct session *s);
+/* Counts what an op's reply may take until it is made. Once an op, at home; kept when it ends. */
+void unsent_promise(struct op *op, size_t bytes);
+void unsent_keep(struct op *op);
 /* Whether the session may be given more to read. Any thread. */
 bool unsent_may(const struct session *s);
 /* What one reply may have now, of `max`: `max`, or less. Any thread. */
@@ -175,6 +183,10 @@ typedef void (*native_operation)(struct op *op);
 
 /* Parses a frame and starts what it asks for. False: it can't be read, and the connection is to be closed. */
 bool native_dispatch(struct session *s, struct bytes frame);
+
+/* What its reply may take beyond what was asked, for those that answer with settings: counted against the connection while it is
+ * under way. Other large replies are counted by their operations. */
+size_t native_reply_room(uint32_t number);
 
 void native_send(struct session *s, uint64_t id, struct bytes send, size_t frame_bytes);
 void native_receive(struct op *op);

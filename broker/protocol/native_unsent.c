@@ -7,6 +7,10 @@
  *                                            sent is read: sends and acks that they answer must not wait behind it. Behind a larger
  *                                            reply, asked for before, they do
  *
+ * Requests that change settings have large replies, too, and once begun can't be refused: what they may take is promised. While that and
+ * what is not read come to more than NATIVE_UNSENT_BYTES_MAX, connections are not read that have more than STREAM_KEPT_FREE to
+ * read, or a promise; whatever they would ask.
+ *
  * Who has more than STREAM_KEPT_FREE to read, and reads none of it for NATIVE_UNSENT_DEAF_MS of the last, is closed: what others wait for
  * does not hang on it for ever.
  *
@@ -24,6 +28,14 @@ static uint64_t bytes_of_all(const struct native *n)
 static bool is_much(const struct native *n)
 {
     return bytes_of_all(n) > n->unsent.bytes_max / 2;
+}
+
+bool unsent_may_ask(const struct session *s)
+{
+    const struct native *n = s->ns->native;
+    uint64_t all = bytes_of_all(n) + atomic_load_explicit(&n->promised, memory_order_relaxed);
+    return all < n->unsent.bytes_max ||
+           (s->promised == 0 && atomic_load_explicit(&s->stream.unsent_counted, memory_order_relaxed) == 0);
 }
 
 bool unsent_may(const struct session *s)
@@ -59,7 +71,8 @@ int unsent_check(const struct session *s, uint32_t number, struct error *e)
 {
     bool much = number == HATO__REQUEST__OP_RECEIVE || number == HATO__REQUEST__OP_PEEK ||
                 number == HATO__REQUEST__OP_QUEUE_LIST || number == HATO__REQUEST__OP_FUNCTION_LIST ||
-                number == HATO__REQUEST__OP_FUNCTION_ACTIVITY;
+                number == HATO__REQUEST__OP_FUNCTION_ACTIVITY || number == HATO__REQUEST__OP_QUEUE_SHOW ||
+                number == HATO__REQUEST__OP_FUNCTION_SHOW;
     if (!much || unsent_may(s))
         return ERR_OK;
     unsent_refuse(e);
@@ -67,6 +80,26 @@ int unsent_check(const struct session *s, uint32_t number, struct error *e)
 }
 
 /* ---------------------------------------------------------------- on the way to the stream */
+
+void unsent_promise(struct op *op, size_t bytes)
+{
+    if (bytes == 0)
+        return;
+    struct session *s = op->session;
+    op_weigh(op, bytes);
+    op->promised = bytes;
+    s->promised += bytes;
+    atomic_fetch_add_explicit(&s->ns->native->promised, bytes, memory_order_relaxed);
+}
+
+void unsent_keep(struct op *op)
+{
+    if (op->promised == 0)
+        return;
+    op->session->promised -= op->promised;
+    atomic_fetch_sub_explicit(&op->session->ns->native->promised, op->promised, memory_order_relaxed);
+    op->promised = 0;
+}
 
 /* A small one is on its way for a moment only, and not worth a line of memory that all loops share. */
 void unsent_hold(struct op *op, size_t bytes)

@@ -2,6 +2,8 @@
 """Clients that ask for much and read nothing: what the broker holds for them is bounded, others are served meanwhile, and what they
 were to get is given to others."""
 import re
+import struct
+import threading
 
 import native
 from lib import memory_bound, scenario
@@ -209,7 +211,80 @@ def whoever_leads(s):
     close(deaf)
 
 
+WITH_SETTINGS = {  # small requests whose replies tell large settings, 130 to 200 KB
+    "queue_set": {"name": "large", "settings": {"visibility_ms": 5000}},
+    "queue_show": {"name": "large"},
+    "bind": {"queue": "large", "function": "large"},
+    "unbind": {"queue": "large"},
+    "function_set": {"name": "large", "settings": {"timeout_ms": 5000}},
+    "function_show": {"name": "large"},
+}
+
+
+def make_large(c):
+    weights = [{"group": f"{i:04}" + "g" * 124, "weight": 5} for i in range(1000)]
+    c.call("queue_create", name="large", settings={"group_weights": weights, "user_data": bytes(65000)})
+    headers = [f"x-h{i:02}: " + "v" * 4000 for i in range(32)]
+    c.call("function_create", name="large", settings={"url": "http://127.0.0.1:1/", "headers": headers, "timeout_ms": 5000})
+
+
+def pipelined(count, op):
+    return b"".join(native.request(i + 1, op, **WITH_SETTINGS[op]) for i in range(count))
+
+
+def answered(c, count):
+    """How many of `count` replies come, each with settings. They are not decoded: that would take longer than all else."""
+    ids = set()
+    try:
+        for _ in range(count):
+            size, = struct.unpack("<I", c.read(4))
+            (_, _, number), (_, _, body) = native.raw_fields(c.read(size))
+            if len(body) > 100000:
+                ids.add(number)
+    except (native.Gone, ConnectionError):
+        pass
+    return len(ids)
+
+
+def settings_that_are_read(s, b, loops, before):
+    for op in WITH_SETTINGS:
+        with native.Connection(b.port) as c:
+            writer = threading.Thread(target=c.write, args=(pipelined(3000, op),))
+            writer.start()
+            s.equal(f"3000 {op} at once are all answered to who reads ({loops} loops)", answered(c, 3000), 3000)
+            writer.join()
+    s.check("and cost little", b.memory_peak() - before < memory_bound(256 * MIB), f"{(b.memory_peak() - before) / MIB:.0f} MiB")
+
+
+def settings_that_are_not_read(s, b, loops, before):
+    for op in WITH_SETTINGS:
+        deaf = deaf_connections(b, 150)
+        for one in deaf:
+            one.write(pipelined(60, op))
+        s.wait_for("much to wait to be read", lambda: unsent(b) >= UNSENT // 2)
+        with native.Connection(b.port) as c:
+            sent = [len(c.send("others", b"%d" % i)) for i in range(100)]
+        s.equal(f"sends are answered while 150 connections don't read 9000 {op} ({loops} loops)", sent, [1] * 100)
+        s.check("replies with settings are bounded", b.memory_peak() - before < memory_bound(UNSENT + 384 * MIB),
+                f"{(b.memory_peak() - before) / MIB:.0f} MiB")
+        close(deaf)
+        s.wait_for("those who are gone to be forgotten", lambda: unsent(b) == 0)
+
+
+def replies_with_settings(s, loops):
+    b = s.broker("--loops", str(loops), name=f"settings-{loops}")
+    with native.Connection(b.port) as c:
+        make_large(c)
+        c.call("queue_create", name="others")
+        before = memory(b)
+    settings_that_are_read(s, b, loops, before)
+    settings_that_are_not_read(s, b, loops, before)
+    b.stop()
+
+
 with scenario() as scene:
+    replies_with_settings(scene, 1)
+    replies_with_settings(scene, 2)
     whoever_leads(scene)
     all_connections_together(scene)
     broker = scene.broker()
