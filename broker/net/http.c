@@ -227,6 +227,8 @@ void http_reply(struct http_connection *c, int status, const char *type, struct 
         return;
     }
     alarm_set(c->server->alarms, &c->alarm, HTTP_IDLE_MS, on_idle);
+    list_remove(&c->server->connections, &c->link);
+    list_append(&c->server->connections, &c->link);
     stream_resume(&c->stream);
 }
 
@@ -329,6 +331,20 @@ void http_server_open(struct http_server *s, struct loop *loop, struct alarms *a
     list_init(&s->connections);
 }
 
+/* Those who say nothing, or begin and don't end, must not keep others out. `last` is the new one. */
+static void make_room(struct http_server *s, struct http_connection *last)
+{
+    struct http_connection *c = last;
+    for (struct list_link *l = list_first(&s->connections); l != NULL; l = list_next(&s->connections, l)) {
+        c = CONTAINER_OF(l, struct http_connection, link);
+        if (!c->busy && !c->stream.closing && stream_unsent(&c->stream) == 0)
+            break;
+    }
+    stream_close(&c->stream);
+    list_remove(&s->connections, &c->link); /* out of the way of the next look */
+    list_append(&s->connections, &c->link);
+}
+
 void http_server_accept(struct http_server *s, struct listener *l)
 {
     struct http_connection *c = memory_zero(1, sizeof *c);
@@ -338,8 +354,10 @@ void http_server_accept(struct http_server *s, struct listener *l)
     list_append(&s->connections, &c->link);
     stream_accept(&c->stream, s->loop, (uv_stream_t *)&l->tcp, &ops);
     alarm_set(s->alarms, &c->alarm, HTTP_REQUEST_MS, on_idle);
-    if (s->closing || list_count(&s->connections) > s->connections_max)
+    if (s->closing)
         stream_close(&c->stream);
+    else if (list_count(&s->connections) > s->connections_max)
+        make_room(s, c);
 }
 
 void http_server_close(struct http_server *s, void (*closed)(struct http_server *s))

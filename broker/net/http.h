@@ -45,13 +45,14 @@ struct http_server {
     struct loop *loop;
     struct alarms *alarms;
     size_t body_max;
-    uint32_t connections_max; /* beyond, a new one is closed at once */
+    uint32_t
+        connections_max; /* beyond, the one is closed whose request is awaited longest; or the new one, where all are answered */
     void *ctx;
     /* A whole request. Ends, then or later, with one http_reply. */
     void (*request)(struct http_connection *c, const struct http_request *r);
     /* The connection went away before the reply; http_reply must not be called any more. May be NULL when replies come at once. */
     void (*gone)(struct http_connection *c);
-    struct list connections;
+    struct list connections; /* by the time since when a request of them is awaited */
     bool closing;
     void (*closed)(struct http_server *s);
 };

@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct late {
 };
 
 static struct late late;
+static sem_t held; /* requests that are never answered */
 
 static void answer_late(struct alarm *a)
 {
@@ -38,6 +40,10 @@ static void on_request(struct http_connection *c, const struct http_request *r)
     snprintf(late.text, sizeof late.text, "[%s %.*s ? %.*s | %.*s%.*s | %.*s | %zu]", r->method, (int)r->path.len,
              r->path.data, (int)r->query.len, r->query.data, (int)mark.len, mark.data, (int)empty.len, empty.data,
              (int)r->body.len, r->body.data, r->header_count);
+    if (r->path.len == 5 && memcmp(r->path.data, "/held", 5) == 0) {
+        sem_post(&held);
+        return;
+    }
     if (r->path.len < 5 || memcmp(r->path.data, "/late", 5) != 0) {
         http_reply(c, 200, "text/plain", bytes_text(late.text));
         return;
@@ -285,7 +291,7 @@ START_TEST(one_who_leaves_before_the_answer_harms_nobody)
 }
 END_TEST
 
-START_TEST(beyond_the_limit_of_connections_a_new_one_is_closed)
+START_TEST(beyond_the_limit_the_one_whose_request_is_awaited_longest_gives_way)
 {
     struct buffer got = {0};
     int fds[4];
@@ -297,6 +303,39 @@ START_TEST(beyond_the_limit_of_connections_a_new_one_is_closed)
         peer_read_until(fds[i], &one, "[GET /k", 1);
         buffer_close(&one);
     }
+    peer_send(fds[0], "GET /k HTTP/1.1\r\nHost: h\r\n\r\n", 28);
+    peer_read_until(fds[0], &got, "[GET /k", 1);
+    peer_send(fds[1], "GET /half HTTP/1.1\r\n", 20);
+    ask_text("GET /new HTTP/1.1\r\nHost: h\r\n" CLOSE, &got);
+    expect(&got, "[GET /new");
+    buffer_clear(&got);
+    peer_read_all(fds[1], &got);
+    ck_assert_uint_eq(got.len, 0);
+    for (int i = 0; i < 4; i++) {
+        if (i != 1) {
+            peer_send(fds[i], "GET /z HTTP/1.1\r\nHost: h\r\n\r\n", 28);
+            peer_read_until(fds[i], &got, "[GET /z", 1);
+            buffer_clear(&got);
+        }
+        close(fds[i]);
+    }
+    stop_server();
+    buffer_close(&got);
+}
+END_TEST
+
+START_TEST(beyond_the_limit_a_new_one_is_closed_where_all_are_being_answered)
+{
+    struct buffer got = {0};
+    int fds[4];
+    start_server();
+    sem_init(&held, 0, 0);
+    for (int i = 0; i < 4; i++) {
+        fds[i] = peer_connect(listener.port);
+        peer_send(fds[i], "GET /held HTTP/1.1\r\nHost: h\r\n\r\n", 31);
+    }
+    for (int i = 0; i < 4; i++)
+        sem_wait(&held);
     int fd = peer_connect(listener.port);
     peer_read_all(fd, &got);
     ck_assert_uint_eq(got.len, 0);
@@ -422,7 +461,8 @@ int main(void)
     tcase_add_test(t, requests_sent_at_once_are_answered_in_order);
     tcase_add_test(t, a_request_behind_one_that_takes_time_is_answered_though_nothing_more_comes);
     tcase_add_test(t, one_who_leaves_before_the_answer_harms_nobody);
-    tcase_add_test(t, beyond_the_limit_of_connections_a_new_one_is_closed);
+    tcase_add_test(t, beyond_the_limit_the_one_whose_request_is_awaited_longest_gives_way);
+    tcase_add_test(t, beyond_the_limit_a_new_one_is_closed_where_all_are_being_answered);
     tcase_add_test(t, what_is_beyond_a_limit_is_refused_by_its_own_status);
     tcase_add_test(t, there_is_a_most_of_headers);
     tcase_add_loop_test(t, what_can_be_read_in_two_ways_is_refused_and_the_connection_closed, 0,
