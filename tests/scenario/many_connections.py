@@ -2,6 +2,7 @@
 """Connections by the thousand that say nothing; and more of them than there may be."""
 import contextlib
 import resource
+import socket
 
 import native
 from lib import scenario
@@ -78,6 +79,21 @@ def too_many(s):
     one.close()
 
 
+def half_requests(s):
+    b = s.broker(start=False)
+    b.limit_files = 256
+    b.start()
+    half = [socket.create_connection(("127.0.0.1", b.http_port)) for _ in range(300)]
+    for one in half:
+        with contextlib.suppress(OSError):  # one that has given way
+            one.sendall(b"GET /healthz HTTP/1.1\r\n")
+    s.equal("half a request on each of 300 connections keeps no others out",
+            [b.get(path)[0] for path in ("/healthz", "/readyz", "/metrics")], [200] * 3)
+    for one in half:
+        one.close()
+
+
 with scenario() as scene:
+    half_requests(scene)
     ten_thousand(scene)
     too_many(scene)
