@@ -29,6 +29,7 @@ enum {
     NATIVE_UNSENT_AGAIN_MS = 50,          /* between looks whether there is less */
     NATIVE_UNSENT_LOOK_MS = 1000,         /* between looks for who reads nothing */
     NATIVE_UNSENT_DEAF_MS = 30 * 1000,    /* who reads nothing for as long, while there is all of that, is closed */
+    NATIVE_FULL_TOLD_MS = 60 * 1000,      /* between lines of log about connections that are refused */
     NATIVE_PREFACE_MS = 10 * 1000,        /* a connection that has not sent its first bytes by then is closed */
 };
 
@@ -56,6 +57,7 @@ struct native {
     struct node *node;
     const struct native_services *services;
     struct native_seat **seats; /* by number */
+    struct trace *trace;        /* may be NULL */
     struct stream_budget unfinished;
     struct stream_budget unsent; /* what streams hold, and replies on the way to them */
     atomic_uint_least64_t
@@ -63,6 +65,7 @@ struct native {
     uint32_t connections_max; /* beyond, a new one is told ERR_OVERLOADED and closed */
     const char *account;      /* of connections that name none */
     const char *region;
+    atomic_uint_least64_t full_told_ms; /* loop time when it was last logged that there is room for no more; 0: never */
     atomic_uint_least64_t connections;
     atomic_uint_least64_t connections_total;
     atomic_uint_least64_t requests_total;

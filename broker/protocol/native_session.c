@@ -226,8 +226,19 @@ static void on_silent(struct alarm *a)
     stream_close(&CONTAINER_OF(a, struct session, silent)->stream);
 }
 
+/* Once a minute, whichever loop comes first: who is refused may come again at once. */
+static void tell_full(struct native *n, uint64_t now_ms)
+{
+    uint64_t told_ms = atomic_load_explicit(&n->full_told_ms, memory_order_relaxed);
+    bool due = told_ms == 0 || now_ms > told_ms + NATIVE_FULL_TOLD_MS;
+    if (due && atomic_compare_exchange_strong(&n->full_told_ms, &told_ms, now_ms))
+        TRACE(n->trace, TRACE_WARN, "connections are refused, as many as may be are open",
+              trace_u64("connections_max", n->connections_max));
+}
+
 static void refuse_one_more(struct session *s)
 {
+    tell_full(s->ns->native, uv_now(&s->ns->seat->loop.uv));
     refuse_connection(s, ERR_OVERLOADED,
                       "the broker has as many connections as it may: close some, or raise the "
                       "limit of open files that it is started with (ulimit -n)");

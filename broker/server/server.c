@@ -241,6 +241,7 @@ int server_open(const struct server_options *options, struct server **out, struc
     s->native_seats = memory_zero(loops, sizeof *s->native_seats);
     s->services = (struct native_services){.ctx = s, .function_activity = function_activity};
     s->native.services = &s->services;
+    s->native.trace = options->node.trace;
     s->native.seats = s->native_seats;
     s->native.account = options->account;
     s->native.region = options->region;

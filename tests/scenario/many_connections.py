@@ -68,6 +68,8 @@ def too_many(s):
     s.check("connections beyond what the open files allow are refused by code, with what to do",
             reply["id"] == 0 and reply["error"]["code"] == native.OVERLOADED and "ulimit -n" in reply["error"]["message"],
             f"{len(open_ones)} opened, then {reply}")
+    with open(b.log, encoding="utf-8") as log:
+        s.contains("and the log says so", log.read(), 'level=warn event="connections are refused, as many as may be are open"')
     one = open_ones[0]
     for i in range(50):
         one.send("jobs", bytes(200000))
