@@ -30,9 +30,8 @@ struct node_hooks {
     void (*queue_ready)(void *ctx, struct seat *seat, struct shard *s, uint64_t queue);
     void (*queue_changed)(void *ctx, struct seat *seat, struct shard *s, uint64_t queue);
     void (*function_changed)(void *ctx, struct seat *seat, struct shard *s, const char *name);
-    void (*begin_anew)(
-        void *
-            ctx); /* once, on seat 0: the store had no space and has to be opened anew: close the node, open it again */
+    /* Once, on seat 0: the store had no space and has to be opened anew. Close the node and open it again. */
+    void (*begin_anew)(void *ctx);
 };
 
 struct node_options {
