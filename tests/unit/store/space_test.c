@@ -90,6 +90,20 @@ static void await_recovery(struct fixture *f)
         usleep(20000);
 }
 
+/* A store that had no space for a flush, and has some again. False where there is no small disk to be had. */
+static bool recovers_from_full_disk(struct fixture *f)
+{
+    if (!small_disk())
+        return false;
+    open_on_small_disk(f);
+    put_many(f, 'a');
+    fill_disk();
+    ck_assert_int_eq(store_flush(f->s, STORE_STATE, NULL), ERR_STORAGE_FULL);
+    free_disk();
+    await_recovery(f);
+    return true;
+}
+
 static int fill_in_bulk(struct fixture *f)
 {
     struct store_bulk *b = NULL;
@@ -100,15 +114,9 @@ static int fill_in_bulk(struct fixture *f)
 
 START_TEST(what_is_flushed_after_the_disk_was_full_is_on_disk)
 {
-    if (!small_disk())
-        return;
     struct fixture f;
-    open_on_small_disk(&f);
-    put_many(&f, 'a');
-    fill_disk();
-    ck_assert_int_eq(store_flush(f.s, STORE_STATE, NULL), ERR_STORAGE_FULL);
-    free_disk();
-    await_recovery(&f);
+    if (!recovers_from_full_disk(&f))
+        return;
     put_many(&f, 'b');
     ck_assert_int_eq(store_flush(f.s, STORE_STATE, NULL), ERR_OK);
     fill_disk(); /* what is not there by now can't come any more */
@@ -125,15 +133,9 @@ END_TEST
 
 START_TEST(after_the_disk_was_full_no_file_is_taken_in_until_the_store_is_opened_again)
 {
-    if (!small_disk())
-        return;
     struct fixture f;
-    open_on_small_disk(&f);
-    put_many(&f, 'a');
-    fill_disk();
-    ck_assert_int_eq(store_flush(f.s, STORE_STATE, NULL), ERR_STORAGE_FULL);
-    free_disk();
-    await_recovery(&f);
+    if (!recovers_from_full_disk(&f))
+        return;
     ck_assert(!store_needs_reopening(f.s));
     ck_assert_int_eq(fill_in_bulk(&f), ERR_STORAGE_FULL);
     ck_assert(store_needs_reopening(f.s));
