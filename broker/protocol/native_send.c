@@ -7,6 +7,8 @@
 #include "protocol/native_session.h"
 #include "state/producer.h"
 
+enum { RESULT_BYTES = 256 }; /* of a message, in the making and in the reply */
+
 enum { SEND_QUEUE = 1, SEND_MESSAGES = 2, SEND_PRODUCER = 3, SEND_SEQUENCE = 4, SEND_SETTLED = 5 };
 
 struct sending {
@@ -181,6 +183,9 @@ void native_send(struct session *s, uint64_t id, struct bytes send, size_t frame
         op_answer(op);
         return;
     }
+    size_t results = x->given * (size_t)RESULT_BYTES;
+    if (results > frame_bytes) /* of small messages more goes out than comes in */
+        op_weigh(op, results - frame_bytes);
     check_messages(op, x);
     op->at = send_at;
     op_visit_queue(op, bytes_text(x->queue));

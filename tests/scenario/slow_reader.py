@@ -11,6 +11,7 @@ from lib import memory_bound, scenario
 MIB = 1 << 20
 LEFT = ("ready", "in_flight", "delayed")
 SMALL_BUFFER = 4096
+SEND = 5  # of Request
 
 
 def memory(b):
@@ -256,6 +257,21 @@ def settings_that_are_read(s, b, loops, before):
     s.check("and cost little", b.memory_peak() - before < memory_bound(256 * MIB), f"{(b.memory_peak() - before) / MIB:.0f} MiB")
 
 
+def results_that_are_read(s, b, loops, before):
+    for i in range(4):  # some of them another loop's
+        send = native.encode("Send", {"queue": f"refused-{i}", "messages": [{"priority": 9}] * 999 + [{"body": b"good"}]})  # 4,000 bytes
+        raw = native.tagged(SEND, native.LENGTH, native.varint(len(send)) + send)
+        frames = b"".join(native.frame(native.encode("Request", {"id": number + 1}) + raw) for number in range(4000))
+        with native.Connection(b.port) as c:
+            c.call("queue_create", name=f"refused-{i}")
+            writer = threading.Thread(target=c.write, args=(frames,))
+            writer.start()
+            read = sum(len(c.read(struct.unpack("<I", c.read(4))[0])) > 40000 for _ in range(4000))
+            writer.join()
+        s.equal(f"4000 sends of 999 bad messages and a good one at once are all answered to who reads ({loops} loops)", read, 4000)
+    s.check("and cost little", b.memory_peak() - before < memory_bound(200 * MIB), f"{(b.memory_peak() - before) / MIB:.0f} MiB")
+
+
 def settings_that_are_not_read(s, b, loops, before):
     for op in WITH_SETTINGS:
         deaf = deaf_connections(b, 150)
@@ -277,6 +293,7 @@ def replies_with_settings(s, loops):
         make_large(c)
         c.call("queue_create", name="others")
         before = memory(b)
+    results_that_are_read(s, b, loops, before)
     settings_that_are_read(s, b, loops, before)
     settings_that_are_not_read(s, b, loops, before)
     b.stop()
