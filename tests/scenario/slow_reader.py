@@ -299,7 +299,45 @@ def replies_with_settings(s, loops):
     b.stop()
 
 
+def who_owes_is_not_read(s):
+    """While all hold what they may, whatever a connection asks for waits for it to read, if it has much to."""
+    b = s.broker("--loops", "1", name="owing")
+    with native.Connection(b.port) as c, native.Connection(b.port, buffer=SMALL_BUFFER) as owing:
+        make_large(c)
+        c.call("queue_create", name="others")
+        c.call("queue_create", name="heavy", settings={"max_message_bytes": 16 * MIB})
+        c.send("heavy", bytes(15 * MIB))
+        shown, deaf = [], []
+
+        def sequence():
+            return c.call("send", queue="others", messages=[{"body": b"x"}])["results"][0]["sequence"]
+
+        def owes():
+            shown.append(owing.ask("queue_show", name="large"))
+            c.call("ping")
+            return unsent(b) > 0
+
+        def fill_up():
+            deaf.append(native.Connection(b.port, buffer=SMALL_BUFFER))
+            deaf[-1].ask("receive", queue="heavy", wait_ms=0, visibility_ms=0)
+            return unsent(b) >= UNSENT
+
+        s.wait_for("the kernel to take no more", owes)
+        s.check("it is far from what pauses a connection by itself", unsent(b) < 2 * MIB, unsent(b))
+        s.wait_for("all that may wait to be read to do so", fill_up)
+        late = owing.ask("send", queue="others", messages=[{"body": b"late"}])
+        for _ in range(10):
+            c.call("ping")
+        earlier = sequence()
+        for number in shown:
+            owing.answer(number)
+        later = owing.answer(late)["results"][0]["sequence"]
+        s.check("what it asks for is done once it has read, be it small", later > earlier, (earlier, later))
+    close(deaf)
+
+
 with scenario() as scene:
+    who_owes_is_not_read(scene)
     replies_with_settings(scene, 1)
     replies_with_settings(scene, 2)
     whoever_leads(scene)
