@@ -63,7 +63,7 @@ static void print_full(const struct hato_peeked *p)
         printf("  its group halted here %s\n", text_time(p->halted_ms, at));
     view_text_line("last error:", p->last_error);
     view_message_lines(&p->message);
-    fwrite(p->message.body, 1, p->message.body_len, stdout);
+    text_body(stdout, p->message.body, p->message.body_len);
     printf("\n\n");
 }
 

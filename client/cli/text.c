@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/utf8.h"
 
@@ -72,6 +73,24 @@ void text_print(FILE *to, const char *text)
             fwrite(character.data, 1, character.len, to);
         else
             putc('.', to);
+    }
+}
+
+void text_body(FILE *to, const void *body, size_t len)
+{
+    if (!isatty(fileno(to))) {
+        fwrite(body, 1, len, to);
+        return;
+    }
+    struct bytes character;
+    for (struct bytes left = bytes_of(body, len); left.len > 0;) {
+        bool shown = take_shown(&left, &character);
+        if (shown || character.data[0] == '\n' || character.data[0] == '\t') {
+            fwrite(character.data, 1, character.len, to);
+            continue;
+        }
+        for (size_t i = 0; i < character.len; i++)
+            fprintf(to, "\\x%02x", character.data[i]);
     }
 }
 

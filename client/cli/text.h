@@ -22,6 +22,10 @@ char *text_count(uint64_t n, char out[TEXT_MAX]);
 /* Writes it with dots for control characters and what is not UTF-8, so that it can't command a terminal. */
 void text_print(FILE *to, const char *text);
 
+/* A body, as it is; but to a terminal control characters other than newline and tab, and what is not UTF-8, as \x1b, so
+ * that it can't command it. */
+void text_body(FILE *to, const void *body, size_t len);
+
 /* One line of at most `columns` characters: control characters and what is not UTF-8 as dots, "..." when cut. */
 void text_line(const void *data, size_t len, size_t columns, char *out, size_t size);
 

@@ -141,7 +141,9 @@ static void attribute_line(const struct hato_attribute *a)
     } else {
         text_line(a->value, a->value_len, 120, value, sizeof value);
     }
-    printf("  %s%s%s=%s\n", a->name, plain ? "" : ":", plain ? "" : type_name(a, type), value);
+    printf("  %s%s", a->name, plain ? "" : ":");
+    text_print(stdout, plain ? "" : type_name(a, type));
+    printf("=%s\n", value);
     buffer_close(&base64);
 }
 
@@ -174,7 +176,7 @@ void view_delivery(const struct hato_delivery *d)
     printf("%s  sent %s ago, receive %u\n", d->message_id, text_age(d->sent_ms, text_now_ms(), age), d->receive_count);
     printf("  receipt %s\n", view_receipt(&receipt, d->receipt));
     view_message_lines(&d->message);
-    fwrite(d->message.body, 1, d->message.body_len, stdout);
+    text_body(stdout, d->message.body, d->message.body_len);
     printf("\n\n");
     buffer_close(&receipt);
 }

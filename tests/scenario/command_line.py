@@ -326,6 +326,27 @@ def asks_a_person(s, b):
         s.contains(f"the help of {' '.join(command)} tells when it asks", b.hato(*command, "--help"), "a terminal")
 
 
+def commands_no_terminal(s, b):
+    """Whoever may send must not be able to write to the title, the clipboard or the keys of who looks."""
+    b.hato("queue", "create", "hostile")
+    body = "red \x1b[31m bell \x07 tab\t end"
+    b.hato("send", "hostile", body, body, "--attr", "kind:text.\x1b[32m=v")
+    for command in (("peek", "hostile", "--full"), ("receive", "hostile")):
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execvp(program("hato")[0], [*program("hato"), "--server", b.server, *command])
+        got = b""
+        with contextlib.suppress(OSError):  # the end of the terminal
+            while more := os.read(terminal, 65536):
+                got += more
+        os.waitpid(child, 0)
+        os.close(terminal)
+        s.check(f"{command[0]} shows a terminal what would command it", b"red \\x1b[31m bell \\x07" in got and b"\x1b" not in got
+                and b"kind:text..[32m=v" in got, got)
+        s.contains(f"{command[0]} leaves a body as it is elsewhere", b.hato(*command), body)
+    b.hato("queue", "delete", "hostile")
+
+
 def example_of_cancel(s, b):
     """The id that the help shows is one as the broker gives them, of a message that is not there."""
     example, = [line.split() for line in b.hato("cancel", "--help").splitlines() if line.startswith("  hato cancel jobs ")]
@@ -400,5 +421,5 @@ def flags_of_the_broker(s, b):
 with scenario() as scene:
     broker = scene.broker()
     for part in (queues, messages, input_and_output, redrives, a_redrive_that_is_cancelled, functions, completion, completion_of_odd_names, pipes,
-                 ctrl_c, live_view, asks_a_person, example_of_cancel, delays, broker_itself, wrong, flags_of_the_broker):
+                 ctrl_c, live_view, asks_a_person, commands_no_terminal, example_of_cancel, delays, broker_itself, wrong, flags_of_the_broker):
         part(scene, broker)

@@ -1,7 +1,10 @@
 /* What the command line writes: JSON, base64, tables, lines of text, the frames of top. */
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "cli/base64.h"
 #include "cli/json.h"
@@ -118,6 +121,60 @@ START_TEST(a_line_of_a_body_has_no_control_characters_and_is_cut)
     char small[12];
     text_line("0123456789abcdef", 16, 100, small, sizeof small);
     ck_assert_uint_lt(strlen(small), sizeof small);
+}
+END_TEST
+
+static void wrote(const char *body, size_t len, const char *expected, size_t expected_len)
+{
+    char got[200];
+    FILE *to = tmpfile();
+    text_body(to, body, len);
+    rewind(to);
+    ck_assert_uint_eq(fread(got, 1, sizeof got, to), expected_len);
+    ck_assert_mem_eq(got, expected, expected_len);
+    fclose(to);
+}
+
+START_TEST(a_body_that_goes_to_no_terminal_is_as_it_was_sent)
+{
+    static const char body[] = "a\r\n\tb\0\033[2J\xff\xc2\x9b";
+    wrote(body, sizeof body - 1, body, sizeof body - 1);
+}
+END_TEST
+
+/* What a terminal is given of a body. */
+static size_t shown(const char *body, size_t len, char *out, size_t size)
+{
+    int screen = posix_openpt(O_RDWR | O_NOCTTY);
+    ck_assert_int_ge(screen, 0);
+    ck_assert_int_eq(grantpt(screen) + unlockpt(screen), 0);
+    FILE *terminal = fopen(ptsname(screen), "w");
+    struct termios mode;
+    ck_assert_ptr_nonnull(terminal);
+    ck_assert_int_eq(tcgetattr(fileno(terminal), &mode), 0);
+    mode.c_oflag &= (tcflag_t)~OPOST; /* newlines as they are written */
+    ck_assert_int_eq(tcsetattr(fileno(terminal), TCSANOW, &mode), 0);
+    text_body(terminal, body, len);
+    ck_assert_int_eq(fputs("END", terminal) < 0 || fflush(terminal) != 0, 0);
+    size_t got = 0;
+    while (got < 3 || memcmp(out + got - 3, "END", 3) != 0) {
+        ssize_t n = read(screen, out + got, size - got);
+        ck_assert_int_gt(n, 0);
+        got += (size_t)n;
+    }
+    fclose(terminal);
+    close(screen);
+    return got - 3;
+}
+
+START_TEST(a_body_cannot_command_a_terminal)
+{
+    static const char body[] = "h\xc3\xa9 \xf0\x9f\x95\x8a\n\tb\r\0\033[2J\x7f\xff\xc2\x9b";
+    static const char expected[] = "h\xc3\xa9 \xf0\x9f\x95\x8a\n\tb\\x0d\\x00\\x1b[2J\\x7f\\xff\\xc2\\x9b";
+    char got[200];
+    size_t len = shown(body, sizeof body - 1, got, sizeof got);
+    ck_assert_uint_eq(len, sizeof expected - 1);
+    ck_assert_mem_eq(got, expected, len);
 }
 END_TEST
 
@@ -329,6 +386,8 @@ int main(void)
     tcase_add_test(tc, base64_refuses_what_is_none);
     tcase_add_test(tc, counts_and_ages_are_short);
     tcase_add_test(tc, a_line_of_a_body_has_no_control_characters_and_is_cut);
+    tcase_add_test(tc, a_body_that_goes_to_no_terminal_is_as_it_was_sent);
+    tcase_add_test(tc, a_body_cannot_command_a_terminal);
     tcase_add_test(tc, top_tells_rates_between_two_looks);
     tcase_add_test(tc, a_counter_that_began_anew_has_no_rate);
     tcase_add_test(tc, a_frame_fits_every_screen);
