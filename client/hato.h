@@ -133,9 +133,9 @@ struct hato_options {
     const char *name;    /* of the program, for the broker's diagnostics; NULL: "libhato" */
     const char *account; /* NULL: 000000000000 */
     const char *region;  /* NULL: us-east-1 */
-    uint64_t
-        timeout_ms; /* of each call, from when it is made, reconnecting included (see hato_receive); 0: 30 s. It ends
-                          * with HATO_IO then while there never was a connection, else with HATO_TIMEOUT */
+    /* Of each call, from when it is made, reconnecting included (see hato_receive); 0: 30 s. It ends with HATO_IO then
+     * while there never was a connection, else with HATO_TIMEOUT. */
+    uint64_t timeout_ms;
     uint64_t connect_timeout_ms; /* of one try to connect; 0: 5 s */
     uint64_t reconnect_min_ms;   /* first pause between tries; doubles, with jitter; 0: 50 ms */
     uint64_t reconnect_max_ms;   /* longest pause; 0: 5 s */
@@ -548,8 +548,8 @@ struct hato_redrive {
     double rate;
     const char *state; /* "running", "completed", "cancelled" */
     uint64_t moved;
-    uint64_t
-        skipped; /* did not match, was in flight or delayed (FIFO: or behind such a one), has no queue to go to, or was refused by it */
+    /* Did not match, was in flight or delayed (FIFO: or behind such a one), has no queue to go to, or was refused by it. */
+    uint64_t skipped;
     uint64_t total; /* messages in the queue when it began */
     uint64_t started_ms;
     uint64_t ended_ms;

@@ -15,8 +15,8 @@ struct place {
     uint64_t segment; /* its sequence number */
     uint32_t offset;
     uint32_t bytes; /* of the record */
-    uint32_t
-        breaks : 1; /* the entry replaced another, which may still stand before it in the segment; set by places_add */
+    /* The entry replaced another, which may still stand before it in the segment; set by places_add. */
+    uint32_t breaks : 1;
 };
 
 /* A zeroed struct is empty. */

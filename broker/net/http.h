@@ -45,8 +45,8 @@ struct http_server {
     struct loop *loop;
     struct alarms *alarms;
     size_t body_max;
-    uint32_t
-        connections_max; /* beyond, the one is closed whose request is awaited longest; or the new one, where all are answered */
+    /* Beyond, the one is closed whose request is awaited longest; or the new one, where all are answered. */
+    uint32_t connections_max;
     void *ctx;
     /* A whole request. Ends, then or later, with one http_reply. */
     void (*request)(struct http_connection *c, const struct http_request *r);

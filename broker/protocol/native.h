@@ -23,8 +23,8 @@ enum {
     NATIVE_WAITING_FRAME_MAX = 4096, /* of a request that opens one: its frame is not counted while it waits */
     NATIVE_REQUEST_BYTES_MAX = 64 * 1024 * 1024,
     NATIVE_UNFINISHED_BYTES_MAX = 512 * 1024 * 1024, /* of frames not yet whole, of all connections; beyond: refused */
-    NATIVE_UNSENT_BYTES_MAX =
-        512 * 1024 * 1024,                /* of replies not read by their peers, of all connections: native_unsent.c */
+    /* of replies not read by their peers, of all connections: native_unsent.c */
+    NATIVE_UNSENT_BYTES_MAX = 512 * 1024 * 1024,
     NATIVE_UNSENT_REPLY_MAX = 256 * 1024, /* of a reply while there is more than half of that; at least a message */
     NATIVE_UNSENT_AGAIN_MS = 50,          /* between looks whether there is less */
     NATIVE_UNSENT_LOOK_MS = 1000,         /* between looks for who reads nothing */
@@ -60,8 +60,8 @@ struct native {
     struct trace *trace;        /* may be NULL */
     struct stream_budget unfinished;
     struct stream_budget unsent; /* what streams hold, and replies on the way to them */
-    atomic_uint_least64_t
-        promised;             /* what replies to requests under way may take, of those that answer with settings */
+    /* what replies to requests under way may take, of those that answer with settings */
+    atomic_uint_least64_t promised;
     uint32_t connections_max; /* beyond, a new one is told ERR_OVERLOADED and closed */
     const char *account;      /* of connections that name none */
     const char *region;

@@ -49,8 +49,8 @@ struct routes {
     struct route {
         uint64_t target; /* node that requests for the shard are out to */
         uint32_t out;    /* that count */
-        bool
-            proven; /* it has answered one. Before that one goes at a time: it might refuse the first and take the second */
+        /* It has answered one. Before that one goes at a time: it might refuse the first and take the second. */
+        bool proven;
         uint32_t held;
         uint64_t stuck; /* while going through what is held: one had to wait */
     } shards[];

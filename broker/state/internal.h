@@ -201,9 +201,9 @@ struct queue {
     uint64_t modified_ms;
     struct queue_counts counts;
     uint64_t next_number; /* of chunks, without the class bit */
-    uint64_t
-        purged_below; /* numbers (without the class bit) below this are gone, though the store may still have them */
-    uint64_t picks;   /* every 16th goes to the lowest priority */
+    /* Numbers (without the class bit) below this are gone, though the store may still have them. */
+    uint64_t purged_below;
+    uint64_t picks; /* every 16th goes to the lowest priority */
     uint64_t turn;
     uint64_t waiting;           /* messages that a due key waits for */
     uint64_t last_due_ms;       /* FIFO: due times never go back */

@@ -7,45 +7,13 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/random.h"
-
-/* What a block held after a write that is not synced. */
-struct version {
-    uint64_t block;
-    uint8_t bytes[DISK_BLOCK_BYTES];
-};
-
-struct image {
-    uint8_t *bytes;
-    uint64_t len;
-    uint64_t capacity;
-};
-
-struct inode {
-    struct inode *next;
-    struct image live;
-    struct image synced;
-    struct version *versions;
-    size_t versions_n, versions_capacity;
-    unsigned open;
-    bool locked;
-    bool reached; /* by the sweep */
-};
-
-struct name {
-    char *path;
-    struct inode *inode;
-};
-
-/* Sorted by path. */
-struct names {
-    struct name *at;
-    size_t n, capacity;
-};
+#include "sim/sim_inode.h"
+#include "sim/sim_names.h"
 
 /* A change of names that is not synced: `inode` gets `to` (NULL: no name), `from` goes (NULL: none does). */
 struct change {
     char *from, *to;
-    struct inode *inode;
+    struct sim_inode *inode;
 };
 
 struct failure {
@@ -57,8 +25,8 @@ struct failure {
 
 struct sim_disk {
     struct disk table; /* first: the table's functions find the rest through it */
-    struct inode *inodes;
-    struct names live, synced;
+    struct sim_inode *inodes;
+    struct sim_names live, synced;
     struct change *changes;
     size_t changes_n, changes_capacity;
     struct failure failure;
@@ -68,206 +36,18 @@ struct sim_disk {
 
 struct sim_file {
     struct disk_file file;
-    struct inode *inode;
+    struct sim_inode *inode;
     unsigned life;
 };
 
-/* ---------------------------------------------------------------- images */
-
-static void image_resize(struct image *m, uint64_t len)
-{
-    if (len > m->capacity) {
-        uint64_t capacity = m->capacity * 2 > len ? m->capacity * 2 : len;
-        uint8_t *bytes = memory_zero(capacity, 1);
-        if (m->len > 0)
-            memcpy(bytes, m->bytes, m->len);
-        memory_free(m->bytes);
-        m->bytes = bytes;
-        m->capacity = capacity;
-    }
-    if (len < m->len)
-        memset(m->bytes + len, 0, m->len - len);
-    m->len = len;
-}
-
-static void image_assign(struct image *to, const struct image *from)
-{
-    image_resize(to, from->len);
-    if (from->len > 0)
-        memcpy(to->bytes, from->bytes, from->len);
-}
-
-static uint64_t image_block(const struct image *m, uint64_t block, uint8_t *out)
-{
-    uint64_t at = block * DISK_BLOCK_BYTES;
-    uint64_t len = at >= m->len ? 0 : m->len - at;
-    if (len > DISK_BLOCK_BYTES)
-        len = DISK_BLOCK_BYTES;
-    memset(out, 0, DISK_BLOCK_BYTES);
-    if (len > 0)
-        memcpy(out, m->bytes + at, len);
-    return len;
-}
-
-/* ---------------------------------------------------------------- inodes */
-
-static struct inode *inode_create(struct sim_disk *s)
-{
-    struct inode *i = memory_zero(1, sizeof *i);
-    i->next = s->inodes;
-    s->inodes = i;
-    return i;
-}
-
-static void inode_destroy(struct inode *i)
-{
-    memory_free(i->live.bytes);
-    memory_free(i->synced.bytes);
-    memory_free(i->versions);
-    memory_free(i);
-}
-
-static void inode_remember(struct inode *i, uint64_t block)
-{
-    if (i->versions_n == i->versions_capacity) {
-        i->versions_capacity = i->versions_capacity * 2 + 16;
-        i->versions = memory_grow(i->versions, i->versions_capacity, sizeof *i->versions);
-    }
-    struct version *v = &i->versions[i->versions_n++];
-    v->block = block;
-    image_block(&i->live, block, v->bytes);
-}
-
-static void inode_sync(struct inode *i)
-{
-    image_resize(&i->synced, i->live.len);
-    for (size_t v = 0; v < i->versions_n; v++) {
-        uint64_t at = i->versions[v].block * DISK_BLOCK_BYTES;
-        uint8_t bytes[DISK_BLOCK_BYTES];
-        uint64_t len = image_block(&i->live, i->versions[v].block, bytes);
-        if (len > 0)
-            memcpy(i->synced.bytes + at, bytes, len);
-    }
-    i->versions_n = 0;
-}
-
-static void image_put_version(struct image *m, const struct version *v)
-{
-    uint64_t at = v->block * DISK_BLOCK_BYTES;
-    if (at >= m->len)
-        return;
-    uint64_t len = m->len - at < DISK_BLOCK_BYTES ? m->len - at : DISK_BLOCK_BYTES;
-    memcpy(m->bytes + at, v->bytes, len);
-}
-
-/* Every block on its own: what was synced, or any of the versions since, all alike likely. */
-static void crash_scattered(struct inode *i, struct random *r)
-{
-    uint64_t blocks = i->synced.len / DISK_BLOCK_BYTES + 1;
-    uint32_t *seen = memory_zero(blocks, sizeof *seen);
-    for (size_t v = 0; v < i->versions_n; v++) {
-        uint64_t block = i->versions[v].block;
-        if (block < blocks && random_below(r, ++seen[block] + 1) == 0)
-            image_put_version(&i->synced, &i->versions[v]);
-    }
-    memory_free(seen);
-}
-
-static void crash_prefix(struct inode *i, size_t n)
-{
-    for (size_t v = 0; v < n; v++)
-        image_put_version(&i->synced, &i->versions[v]);
-}
-
-static void inode_crash(struct inode *i, struct random *r)
-{
-    uint64_t mode = random_below(r, 6);
-    if (mode != 0 && i->live.len != i->synced.len && random_below(r, 4) != 0)
-        image_resize(&i->synced, i->live.len);
-    if (mode == 1)
-        crash_prefix(i, i->versions_n);
-    else if (mode == 2)
-        crash_prefix(i, random_below(r, i->versions_n + 1));
-    else if (mode > 2)
-        crash_scattered(i, r);
-    i->versions_n = 0;
-    image_assign(&i->live, &i->synced);
-}
-
 /* ---------------------------------------------------------------- names */
 
-static size_t names_find(const struct names *n, const char *path, bool *found)
-{
-    size_t low = 0, high = n->n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(n->at[middle].path, path);
-        if (order == 0) {
-            *found = true;
-            return middle;
-        }
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    *found = false;
-    return low;
-}
-
-static struct inode *names_get(const struct names *n, const char *path)
-{
-    bool found;
-    size_t i = names_find(n, path, &found);
-    return found ? n->at[i].inode : NULL;
-}
-
-static void names_set(struct names *n, const char *path, struct inode *inode)
-{
-    bool found;
-    size_t i = names_find(n, path, &found);
-    if (!found) {
-        if (n->n == n->capacity) {
-            n->capacity = n->capacity * 2 + 8;
-            n->at = memory_grow(n->at, n->capacity, sizeof *n->at);
-        }
-        memmove(&n->at[i + 1], &n->at[i], (n->n - i) * sizeof *n->at);
-        n->n++;
-        n->at[i].path = memory_string(path, strlen(path));
-    }
-    n->at[i].inode = inode;
-}
-
-static void names_drop(struct names *n, const char *path)
-{
-    bool found;
-    size_t i = names_find(n, path, &found);
-    if (!found)
-        return;
-    memory_free(n->at[i].path);
-    memmove(&n->at[i], &n->at[i + 1], (n->n - i - 1) * sizeof *n->at);
-    n->n--;
-}
-
-static void names_clear(struct names *n)
-{
-    while (n->n > 0)
-        memory_free(n->at[--n->n].path);
-}
-
-static void names_assign(struct names *to, const struct names *from)
-{
-    names_clear(to);
-    for (size_t i = 0; i < from->n; i++)
-        names_set(to, from->at[i].path, from->at[i].inode);
-}
-
-static void names_apply(struct names *n, const struct change *c)
+static void names_apply(struct sim_names *n, const struct change *c)
 {
     if (c->from != NULL)
-        names_drop(n, c->from);
+        sim_names_drop(n, c->from);
     if (c->to != NULL)
-        names_set(n, c->to, c->inode);
+        sim_names_set(n, c->to, c->inode);
 }
 
 static void change_close(struct change *c)
@@ -281,7 +61,7 @@ static char *copy_path(const char *path)
     return path == NULL ? NULL : memory_string(path, strlen(path));
 }
 
-static void change_names(struct sim_disk *s, const char *from, const char *to, struct inode *inode)
+static void change_names(struct sim_disk *s, const char *from, const char *to, struct sim_inode *inode)
 {
     if (s->changes_n == s->changes_capacity) {
         s->changes_capacity = s->changes_capacity * 2 + 8;
@@ -292,7 +72,7 @@ static void change_names(struct sim_disk *s, const char *from, const char *to, s
     names_apply(&s->live, c);
 }
 
-static void reach(const struct names *n)
+static void reach(const struct sim_names *n)
 {
     for (size_t i = 0; i < n->n; i++)
         n->at[i].inode->reached = true;
@@ -301,7 +81,7 @@ static void reach(const struct names *n)
 /* Frees the inodes nothing leads to. */
 static void sweep(struct sim_disk *s)
 {
-    for (struct inode *i = s->inodes; i != NULL; i = i->next)
+    for (struct sim_inode *i = s->inodes; i != NULL; i = i->next)
         i->reached = i->open > 0;
     reach(&s->live);
     reach(&s->synced);
@@ -309,14 +89,14 @@ static void sweep(struct sim_disk *s)
         if (s->changes[i].inode != NULL)
             s->changes[i].inode->reached = true;
     }
-    for (struct inode **at = &s->inodes; *at != NULL;) {
-        struct inode *i = *at;
+    for (struct sim_inode **at = &s->inodes; *at != NULL;) {
+        struct sim_inode *i = *at;
         if (i->reached) {
             at = &i->next;
             continue;
         }
         *at = i->next;
-        inode_destroy(i);
+        sim_inode_destroy(i);
     }
 }
 
@@ -358,14 +138,14 @@ static uint64_t used(const struct sim_disk *s)
     return sum;
 }
 
-static bool fits(const struct sim_disk *s, const struct inode *i, uint64_t len)
+static bool fits(const struct sim_disk *s, const struct sim_inode *i, uint64_t len)
 {
     return s->capacity == 0 || len <= i->live.len || used(s) + (len - i->live.len) <= s->capacity;
 }
 
 /* ---------------------------------------------------------------- the table */
 
-static struct inode *inode_of(struct disk_file *f)
+static struct sim_inode *inode_of(struct disk_file *f)
 {
     struct sim_file *file = (struct sim_file *)f;
     ASSERT(file->life == sim_of(f->disk)->life); /* opened before a crash: dead */
@@ -381,7 +161,7 @@ static int sim_make_dir(struct disk *d, const char *path, struct error *e)
 static int sim_open(struct disk *d, const char *path, unsigned flags, struct disk_file **out, struct error *e)
 {
     struct sim_disk *s = sim_of(d);
-    struct inode *i = names_get(&s->live, path);
+    struct sim_inode *i = sim_names_get(&s->live, path);
     if (i == NULL && (flags & DISK_CREATE) == 0)
         return refuse(e, ERR_NOT_FOUND, "open", path);
     if (i != NULL && (flags & DISK_EXCLUSIVE))
@@ -390,7 +170,7 @@ static int sim_open(struct disk *d, const char *path, unsigned flags, struct dis
         enum error_code code = failing(s, SIM_DISK_OTHER);
         if (code != ERR_OK)
             return refuse(e, code, "create", path);
-        i = inode_create(s);
+        i = sim_inode_create(&s->inodes);
         change_names(s, NULL, path, i);
     }
     struct sim_file *f = memory_zero(1, sizeof *f);
@@ -423,21 +203,21 @@ static int sim_size(struct disk_file *f, uint64_t *out, struct error *e)
     return ERR_OK;
 }
 
-static void put(struct inode *i, uint64_t offset, const uint8_t *from, uint64_t len)
+static void put(struct sim_inode *i, uint64_t offset, const uint8_t *from, uint64_t len)
 {
     if (len == 0)
         return;
     if (offset + len > i->live.len)
-        image_resize(&i->live, offset + len);
+        sim_image_resize(&i->live, offset + len);
     memcpy(i->live.bytes + offset, from, len);
     for (uint64_t b = offset / DISK_BLOCK_BYTES; b <= (offset + len - 1) / DISK_BLOCK_BYTES; b++)
-        inode_remember(i, b);
+        sim_inode_remember(i, b);
 }
 
 static int sim_write(struct disk_file *f, uint64_t offset, const struct iovec *parts, size_t n, struct error *e)
 {
     struct sim_disk *s = sim_of(f->disk);
-    struct inode *i = inode_of(f);
+    struct sim_inode *i = inode_of(f);
     uint64_t total = 0;
     for (size_t p = 0; p < n; p++)
         total += parts[p].iov_len;
@@ -458,7 +238,7 @@ static int sim_write(struct disk_file *f, uint64_t offset, const struct iovec *p
 
 static int sim_read(struct disk_file *f, uint64_t offset, void *to, size_t len, size_t *got, struct error *e)
 {
-    const struct inode *i = inode_of(f);
+    const struct sim_inode *i = inode_of(f);
     enum error_code code = failing(sim_of(f->disk), SIM_DISK_READ);
     *got = 0;
     if (code != ERR_OK)
@@ -477,7 +257,7 @@ static int sim_sync(struct disk_file *f, struct error *e)
     enum error_code code = failing(s, SIM_DISK_SYNC);
     if (code != ERR_OK)
         return refuse(e, code, "sync", f->path);
-    inode_sync(inode_of(f));
+    sim_inode_sync(inode_of(f));
     s->syncs++;
     return ERR_OK;
 }
@@ -485,24 +265,24 @@ static int sim_sync(struct disk_file *f, struct error *e)
 static int sim_allocate(struct disk_file *f, uint64_t bytes, struct error *e)
 {
     struct sim_disk *s = sim_of(f->disk);
-    struct inode *i = inode_of(f);
+    struct sim_inode *i = inode_of(f);
     enum error_code code = failing(s, SIM_DISK_OTHER);
     if (code == ERR_OK && !fits(s, i, bytes))
         code = ERR_STORAGE_FULL;
     if (code != ERR_OK)
         return refuse(e, code, "allocate", f->path);
     if (bytes > i->live.len)
-        image_resize(&i->live, bytes);
+        sim_image_resize(&i->live, bytes);
     return ERR_OK;
 }
 
 static int sim_truncate(struct disk_file *f, uint64_t bytes, struct error *e)
 {
-    struct inode *i = inode_of(f);
+    struct sim_inode *i = inode_of(f);
     enum error_code code = failing(sim_of(f->disk), SIM_DISK_OTHER);
     if (code != ERR_OK)
         return refuse(e, code, "truncate", f->path);
-    image_resize(&i->live, bytes);
+    sim_image_resize(&i->live, bytes);
     return ERR_OK;
 }
 
@@ -510,7 +290,7 @@ static int sim_unlink(struct disk *d, const char *path, struct error *e)
 {
     struct sim_disk *s = sim_of(d);
     enum error_code code = failing(s, SIM_DISK_OTHER);
-    if (code == ERR_OK && names_get(&s->live, path) == NULL)
+    if (code == ERR_OK && sim_names_get(&s->live, path) == NULL)
         code = ERR_NOT_FOUND;
     if (code != ERR_OK)
         return refuse(e, code, "remove", path);
@@ -522,7 +302,7 @@ static int sim_rename(struct disk *d, const char *from, const char *to, struct e
 {
     struct sim_disk *s = sim_of(d);
     enum error_code code = failing(s, SIM_DISK_OTHER);
-    struct inode *i = names_get(&s->live, from);
+    struct sim_inode *i = sim_names_get(&s->live, from);
     if (code == ERR_OK && i == NULL)
         code = ERR_NOT_FOUND;
     if (code != ERR_OK)
@@ -586,7 +366,7 @@ static int sim_lock(struct disk *d, const char *path, struct disk_file **out, st
     int code = sim_open(d, path, DISK_CREATE, out, e);
     if (code != ERR_OK)
         return code;
-    struct inode *i = inode_of(*out);
+    struct sim_inode *i = inode_of(*out);
     if (i->locked) {
         sim_close(*out);
         *out = NULL;
@@ -626,18 +406,18 @@ void sim_disk_destroy(struct sim_disk *s)
 {
     if (s == NULL)
         return;
-    names_clear(&s->live);
-    names_clear(&s->synced);
+    sim_names_clear(&s->live);
+    sim_names_clear(&s->synced);
     memory_free(s->live.at);
     memory_free(s->synced.at);
     for (size_t i = 0; i < s->changes_n; i++)
         change_close(&s->changes[i]);
     memory_free(s->changes);
     while (s->inodes != NULL) {
-        struct inode *i = s->inodes;
+        struct sim_inode *i = s->inodes;
         ASSERT(i->open == 0);
         s->inodes = i->next;
-        inode_destroy(i);
+        sim_inode_destroy(i);
     }
     memory_free(s);
 }
@@ -651,7 +431,7 @@ static void new_life(struct sim_disk *s)
 {
     s->life++;
     s->failure = (struct failure){0};
-    for (struct inode *i = s->inodes; i != NULL; i = i->next)
+    for (struct sim_inode *i = s->inodes; i != NULL; i = i->next)
         i->locked = false;
 }
 
@@ -666,10 +446,10 @@ void sim_disk_crash(struct sim_disk *s, uint64_t seed)
         change_close(&s->changes[i]);
     }
     s->changes_n = 0;
-    names_assign(&s->live, &s->synced);
+    sim_names_assign(&s->live, &s->synced);
     /* In the order of names, which unlike that of inodes follows from the calls alone. */
     for (size_t i = 0; i < s->live.n; i++)
-        inode_crash(s->live.at[i].inode, &r);
+        sim_inode_crash(s->live.at[i].inode, &r);
     new_life(s);
     sweep(s);
 }
@@ -709,16 +489,16 @@ uint64_t sim_disk_changes(const struct sim_disk *s)
     return s->operations;
 }
 
-static struct inode *must_find(const struct sim_disk *s, const char *path)
+static struct sim_inode *must_find(const struct sim_disk *s, const char *path)
 {
-    struct inode *i = names_get(&s->live, path);
+    struct sim_inode *i = sim_names_get(&s->live, path);
     ASSERT(i != NULL);
     return i;
 }
 
 bool sim_disk_exists(const struct sim_disk *s, const char *path)
 {
-    return names_get(&s->live, path) != NULL;
+    return sim_names_get(&s->live, path) != NULL;
 }
 
 uint64_t sim_disk_size(const struct sim_disk *s, const char *path)
@@ -728,17 +508,17 @@ uint64_t sim_disk_size(const struct sim_disk *s, const char *path)
 
 void sim_disk_peek(const struct sim_disk *s, const char *path, uint64_t offset, void *to, size_t len)
 {
-    const struct inode *i = must_find(s, path);
+    const struct sim_inode *i = must_find(s, path);
     ASSERT(offset + len <= i->live.len);
     memcpy(to, i->live.bytes + offset, len);
 }
 
 void sim_disk_poke(struct sim_disk *s, const char *path, uint64_t offset, const void *from, size_t len)
 {
-    struct inode *i = must_find(s, path);
+    struct sim_inode *i = must_find(s, path);
     ASSERT(offset + len <= i->live.len);
     put(i, offset, from, len);
-    inode_sync(i);
+    sim_inode_sync(i);
 }
 
 void sim_disk_flip(struct sim_disk *s, const char *path, uint64_t offset, uint8_t bits)
@@ -751,16 +531,16 @@ void sim_disk_flip(struct sim_disk *s, const char *path, uint64_t offset, uint8_
 
 void sim_disk_cut(struct sim_disk *s, const char *path, uint64_t bytes)
 {
-    struct inode *i = must_find(s, path);
+    struct sim_inode *i = must_find(s, path);
     ASSERT(bytes <= i->live.len);
-    image_resize(&i->live, bytes);
-    inode_sync(i);
+    sim_image_resize(&i->live, bytes);
+    sim_inode_sync(i);
 }
 
 void sim_disk_remove(struct sim_disk *s, const char *path)
 {
-    names_drop(&s->live, path);
-    names_drop(&s->synced, path);
+    sim_names_drop(&s->live, path);
+    sim_names_drop(&s->synced, path);
     sweep(s);
 }
 
@@ -774,11 +554,11 @@ struct sim_disk *sim_disk_copy(const struct sim_disk *s)
 {
     struct sim_disk *copy = sim_disk_create(s->capacity);
     for (size_t i = 0; i < s->live.n; i++) {
-        struct inode *to = inode_create(copy);
-        image_assign(&to->live, &s->live.at[i].inode->live);
-        image_assign(&to->synced, &to->live);
-        names_set(&copy->live, s->live.at[i].path, to);
-        names_set(&copy->synced, s->live.at[i].path, to);
+        struct sim_inode *to = sim_inode_create(&copy->inodes);
+        sim_image_assign(&to->live, &s->live.at[i].inode->live);
+        sim_image_assign(&to->synced, &to->live);
+        sim_names_set(&copy->live, s->live.at[i].path, to);
+        sim_names_set(&copy->synced, s->live.at[i].path, to);
     }
     return copy;
 }
