@@ -35,7 +35,10 @@ static int read_setting(char *text, config_file_setting on_setting, void *user, 
         return error_field(e, ERR_INVALID, "config", "not of the form name = value");
     *equals = '\0';
     cut_comment(equals + 1);
-    return on_setting(user, trim(text), trim(equals + 1), e);
+    const char *value = trim(equals + 1);
+    if (*value == '"' || *value == '\'')
+        return error_field(e, ERR_INVALID, "config", "a value in quotes: it stands without");
+    return on_setting(user, trim(text), value, e);
 }
 
 static int read_line(char *line, size_t len, config_file_setting on_setting, void *user, struct error *e)
@@ -58,12 +61,9 @@ static int unreadable(const char *path, struct error *e)
     return error_field(e, ERR_IO, "config", "cannot read %s: %s", path, strerror(errno));
 }
 
-int config_file_read(const char *path, config_file_setting on_setting, void *user, struct error *e)
+static int read_lines(FILE *f, const char *path, config_file_setting on_setting, void *user, struct error *e)
 {
     static const char mark[] = "\xEF\xBB\xBF"; /* that some editors put before UTF-8 */
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return unreadable(path, e);
     char *line = NULL;
     size_t room = 0;
     int rc = ERR_OK;
@@ -74,9 +74,36 @@ int config_file_read(const char *path, config_file_setting on_setting, void *use
         if (rc != ERR_OK)
             error_wrap(e, "%s, line %u", path, number);
     }
-    if (rc == ERR_OK && ferror(f))
-        rc = unreadable(path, e);
     free(line);
+    return rc;
+}
+
+/* As much of the file as may be, and one byte more. */
+static int read_text(const char *path, char text[CONFIG_FILE_MAX + 1], size_t *len, struct error *e)
+{
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return unreadable(path, e);
+    *len = fread(text, 1, CONFIG_FILE_MAX + 1, f);
+    int rc = ferror(f) ? unreadable(path, e) : ERR_OK;
+    fclose(f);
+    if (rc == ERR_OK && *len > CONFIG_FILE_MAX)
+        rc = error_field(e, ERR_TOO_LARGE, "config", "%s has more than %d bytes: it is not a file of settings", path,
+                         CONFIG_FILE_MAX);
+    return rc;
+}
+
+int config_file_read(const char *path, config_file_setting on_setting, void *user, struct error *e)
+{
+    char text[CONFIG_FILE_MAX + 1];
+    size_t len = 0;
+    int rc = read_text(path, text, &len, e);
+    if (rc != ERR_OK || len == 0)
+        return rc;
+    FILE *f = fmemopen(text, len, "r");
+    if (f == NULL)
+        return unreadable(path, e);
+    rc = read_lines(f, path, on_setting, user, e);
     fclose(f);
     return rc;
 }

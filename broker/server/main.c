@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "server/config.h"
@@ -137,6 +138,7 @@ int main(int argc, char **argv)
         config_close(&config);
         return code;
     }
+    prctl(PR_SET_NAME, "hatod"); /* one that begins anew was called "exe" until here: nobody would find it */
     static struct stopper stopper;
     sigemptyset(&stopper.signals);
     sigaddset(&stopper.signals, SIGTERM);

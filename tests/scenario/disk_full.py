@@ -187,6 +187,7 @@ def store_begins_anew(s, b, disk):
     stored = spill_until_full(s, b, disk)
     s.wait_for("the broker to begin anew", lambda: read(b.log).count("event=ready") == 2)
     s.check("in the same process", b.running())
+    s.equal("that is called as before", read(f"/proc/{b.process.pid}/comm"), "hatod\n")
     fill(os.path.join(disk, "other"))
     b.kill()
     os.unlink(os.path.join(disk, "other"))

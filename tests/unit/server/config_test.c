@@ -88,6 +88,21 @@ START_TEST(an_indented_line_does_not_go_on_the_setting_before)
 }
 END_TEST
 
+START_TEST(a_value_stands_without_quotes)
+{
+    expect_refusal("listen = 127.0.0.1:1\ndata = \"/d\"\n", 2, "quotes");
+    expect_refusal("data = '/d'\n", 1, "quotes");
+}
+END_TEST
+
+START_TEST(a_file_without_end_is_not_read_to_it)
+{
+    char *argv[] = {(char *)"hatod", (char *)"--config", (char *)"/dev/zero", NULL};
+    ck_assert_int_eq(config_load(&config, 3, argv, (char *[]){NULL}, &e), ERR_TOO_LARGE);
+    ck_assert_ptr_nonnull(strstr(e.message, "/dev/zero has more than 65536 bytes"));
+}
+END_TEST
+
 START_TEST(a_setting_is_given_once)
 {
     expect_refusal("data = /d\nlisten = 127.0.0.1:1\ndata = /e\n", 3, "'data' is given twice");
@@ -247,6 +262,8 @@ int main(void)
     tcase_add_test(tc, a_file_has_a_setting_a_line_among_comments_sections_and_empty_lines);
     tcase_add_test(tc, a_value_may_be_long);
     tcase_add_test(tc, an_indented_line_does_not_go_on_the_setting_before);
+    tcase_add_test(tc, a_value_stands_without_quotes);
+    tcase_add_test(tc, a_file_without_end_is_not_read_to_it);
     tcase_add_test(tc, a_setting_is_given_once);
     tcase_add_test(tc, of_several_errors_the_first_is_told_with_its_own_line);
     tcase_add_test(tc, a_line_that_is_no_setting_is_refused);
