@@ -24,8 +24,20 @@ static void destroy(struct store_bulk *b)
     memory_free(b);
 }
 
+static int refuse_after_full(struct store *s, struct error *e)
+{
+    if (!store_was_full(s))
+        return ERR_OK;
+    atomic_store(&s->refused_bulk, true);
+    return error_set(e, ERR_STORAGE_FULL, "adding a file to the store: there was no space left on the disk of %s",
+                     s->dir);
+}
+
 int store_bulk_open(struct store *s, enum store_family f, struct store_bulk **out, struct error *e)
 {
+    int code = refuse_after_full(s, e);
+    if (code != ERR_OK)
+        return code;
     size_t room = strlen(s->dir) + sizeof STORE_BULK_PREFIX + 32;
     struct store_bulk *b = memory_zero(1, sizeof *b + room);
     b->store = s;
@@ -60,11 +72,9 @@ uint64_t store_bulk_bytes(const struct store_bulk *b)
 
 static int ingest(struct store_bulk *b, struct error *e)
 {
-    static const char what[] = "adding a file to the store";
-    if (store_was_full(b->store)) {
-        atomic_store(&b->store->refused_bulk, true);
-        return error_set(e, ERR_STORAGE_FULL, "%s: there was no space left on the disk of %s", what, b->store->dir);
-    }
+    int code = refuse_after_full(b->store, e); /* since it was begun */
+    if (code != ERR_OK)
+        return code;
     rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
     rocksdb_ingestexternalfileoptions_set_move_files(options, 1);
     /* Bodies are read by key, never at a snapshot: without one the file needs no new sequence number, and lands below.
@@ -74,7 +84,9 @@ static int ingest(struct store_bulk *b, struct error *e)
     char *status = NULL;
     rocksdb_ingest_external_file_cf(b->store->db, b->store->families[b->family], files, 1, options, &status);
     rocksdb_ingestexternalfileoptions_destroy(options);
-    return status == NULL ? ERR_OK : store_failed(b->store, status, what, e);
+    if (status != NULL)
+        return store_failed(b->store, status, "adding a file to the store", e);
+    return store_settle(b->store, e);
 }
 
 int store_bulk_finish(struct store_bulk *b, struct error *e)

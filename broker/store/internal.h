@@ -5,6 +5,7 @@
 #include <rocksdb/c.h>
 #include <stdatomic.h>
 
+#include "store/guard.h"
 #include "store/store.h"
 
 #define STORE_BULK_PREFIX "bulk-" /* of files not yet part of the store */
@@ -25,8 +26,9 @@ struct store {
     rocksdb_column_family_handle_t *families[STORE_FAMILIES];
     rocksdb_writeoptions_t *write;
     rocksdb_readoptions_t *read;
-    atomic_uint bulks; /* names their files */
-    atomic_bool stale; /* a call of ours had no space: store_was_full */
+    struct guard *guard; /* NULL: in memory */
+    atomic_uint bulks;   /* names their files */
+    atomic_bool stale;   /* a call of ours had no space: store_was_full */
     atomic_bool refused_bulk;
 };
 
@@ -42,12 +44,16 @@ rocksdb_options_t *store_options_create(enum store_family f, const struct store_
 int store_status(char *status, const char *dir, const char *what, struct error *e);
 /* ERR_CORRUPT: a file is not there though others tell that it must have been. */
 int store_file_missing(const char *dir, const char *file, struct error *e);
+/* ERR_CORRUPT: a file is not as it was; `why` tells. */
+int store_file_damaged(const char *dir, const char *file, const char *why, struct error *e);
 
 /* store.c: ERR_STORAGE_FULL if its memory was told to be full; `what` was to be done. */
 void store_took_file(const struct store *s); /* of bodies or state, ingested whole */
 int store_room(const struct store *s, const char *what, struct error *e);
 /* store.c: whether RocksDB may take itself for stopped: store_needs_reopening. */
 bool store_was_full(const struct store *s);
+/* store.c: all that the store has in files now is there for good. */
+int store_settle(struct store *s, struct error *e);
 /* store.c: store_status of what RocksDB did to its own files. */
 int store_failed(struct store *s, char *status, const char *what, struct error *e);
 

@@ -76,6 +76,11 @@ int store_file_missing(const char *dir, const char *file, struct error *e)
     return error_set(e, ERR_CORRUPT, "%s/%s is missing, which the store can't be without: " STORE_ADVICE, dir, file);
 }
 
+int store_file_damaged(const char *dir, const char *file, const char *why, struct error *e)
+{
+    return error_set(e, ERR_CORRUPT, "%s/%s is damaged: " STORE_ADVICE " (%s)", dir, file, why);
+}
+
 int store_status(char *status, const char *dir, const char *what, struct error *e)
 {
     int code;

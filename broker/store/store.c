@@ -87,17 +87,35 @@ int store_failed(struct store *s, char *status, const char *what, struct error *
 
 /* ---------------------------------------------------------------- opening */
 
+static bool begins(const char *name, const char *with)
+{
+    return strncmp(name, with, strlen(with)) == 0;
+}
+
+static bool ends(const char *name, const char *with)
+{
+    size_t len = strlen(name), end = strlen(with);
+    return len > end && strcmp(name + len - end, with) == 0;
+}
+
 /* Whether a directory with this file has had a whole store. Making one writes the first manifest before CURRENT: a crash
  * between them is gone on with. */
 static bool is_of_whole_store(const char *name)
 {
-    size_t len = strlen(name);
-    if (len > strlen(".sst") && strcmp(name + len - strlen(".sst"), ".sst") == 0)
-        return true;
-    return strncmp(name, "MANIFEST-", strlen("MANIFEST-")) == 0 && strcmp(name, "MANIFEST-000001") != 0;
+    return ends(name, ".sst") || (begins(name, "MANIFEST-") && strcmp(name, "MANIFEST-000001") != 0);
 }
 
-/* Removes files of bulks that were under way in a crash. Without CURRENT RocksDB would begin anew among the others. */
+/* Left by bulks that were under way in a crash; or by RocksDB at every start: its write-ahead log, of which it makes a file though
+ * nothing is written to it, and the file of its options, which ends where it can't write down a log level of "nothing". */
+static bool is_left_over(DIR *d, const char *name)
+{
+    struct stat info;
+    if (ends(name, ".log"))
+        return fstatat(dirfd(d), name, &info, 0) == 0 && info.st_size == 0;
+    return begins(name, STORE_BULK_PREFIX) || (begins(name, "OPTIONS-") && ends(name, ".dbtmp"));
+}
+
+/* Removes what is left over. Without CURRENT RocksDB would begin anew among the others. */
 static int check_files(const char *dir, struct error *e)
 {
     bool current = false, others = false;
@@ -105,7 +123,7 @@ static int check_files(const char *dir, struct error *e)
     if (d == NULL)
         return error_set(e, ERR_IO, "cannot read the store's directory %s: %s", dir, strerror(errno));
     for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
-        if (strncmp(entry->d_name, STORE_BULK_PREFIX, strlen(STORE_BULK_PREFIX)) == 0)
+        if (is_left_over(d, entry->d_name))
             (void)unlinkat(dirfd(d), entry->d_name, 0);
         else if (strcmp(entry->d_name, "CURRENT") == 0)
             current = true;
@@ -126,7 +144,8 @@ static int prepare_dir(const char *dir, struct error *e)
         return error_set(e, ERR_IO, "%s is not a directory; the store needs one", dir);
     if (access(dir, R_OK | W_OK | X_OK) != 0)
         return error_set(e, ERR_IO, "cannot write to the store's directory %s: %s", dir, strerror(errno));
-    return check_files(dir, e);
+    code = check_files(dir, e);
+    return code == ERR_OK ? guard_check(dir, e) : code;
 }
 
 static int open_database(struct store *s, struct error *e)
@@ -166,6 +185,8 @@ int store_open(const struct store_options *options, struct store **out, struct e
     s->in_memory = options->in_memory ? options->env : NULL;
     s->env = options->in_memory ? options->env->memory : rocksdb_create_default_env();
     int code = open_parts(s, options, e);
+    if (code == ERR_OK && !options->in_memory)
+        code = guard_open(s->dir, &s->guard, e);
     if (code != ERR_OK) {
         store_close(s);
         return code;
@@ -183,6 +204,7 @@ void store_close(struct store *s)
             rocksdb_column_family_handle_destroy(s->families[f]);
     if (s->db != NULL)
         rocksdb_close(s->db);
+    guard_close(s->guard);
     if (s->read != NULL)
         rocksdb_readoptions_destroy(s->read);
     if (s->write != NULL)
@@ -231,6 +253,11 @@ static int await_flush(const struct store *s, enum store_family f, uint64_t erro
     return ERR_OK;
 }
 
+int store_settle(struct store *s, struct error *e)
+{
+    return s->guard != NULL ? guard_note(s->guard, e) : ERR_OK;
+}
+
 int store_flush(struct store *s, enum store_family f, struct error *e)
 {
     static const char what[] = "flushing the store";
@@ -245,7 +272,8 @@ int store_flush(struct store *s, enum store_family f, struct error *e)
     rocksdb_flushoptions_destroy(options);
     if (status != NULL)
         return store_failed(s, status, what, e);
-    return store_was_full(s) ? await_flush(s, f, errors, what, e) : ERR_OK;
+    code = store_was_full(s) ? await_flush(s, f, errors, what, e) : ERR_OK;
+    return code == ERR_OK ? store_settle(s, e) : code;
 }
 
 /* RocksDB's range of whole files includes its end, ours does not: the greatest key we may name is one below `to`. */
