@@ -52,7 +52,8 @@ void node_look_at_space(struct node *n)
     bool accepts = log_has_room(n->log) && space >= n->options.disk_reserve;
     bool before = atomic_exchange(&n->accepts_sends, accepts);
     if (before && !accepts)
-        TRACE(n->options.trace, TRACE_WARN, "disk nearly full, sends are refused", trace_u64("free_bytes", space));
+        TRACE(n->options.trace, TRACE_WARN, "disk nearly full, sends are refused", trace_u64("free_bytes", space),
+              trace_u64("disk_reserve", n->options.disk_reserve), trace_u64("log_has_room", log_has_room(n->log)));
     if (!before && accepts)
         TRACE(n->options.trace, TRACE_INFO, "disk has space again, sends are accepted", trace_u64("free_bytes", space));
     atomic_store(&n->free_bytes, space);

@@ -2,6 +2,7 @@
 
 #include <proto/client.pb-c.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -10,6 +11,7 @@
 #include "dispatch/core.h"
 #include "dispatch/retry.h"
 #include "dispatch/settlement.h"
+#include "net/crypto.h"
 
 static void on_answer(struct exchange *x);
 static void on_extend(struct timer *t);
@@ -74,22 +76,47 @@ static void take_messages(struct job *j, const struct source_message *from, uint
     j->bytes = arena_bytes(&j->arena); /* many small fields are far more than the bytes they came as */
 }
 
+enum { BATCH_ID_BYTES = 16 }; /* of the hash of its messages' ids */
+
+static int compare_ids(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+/* What a receiver may know a request by: the id of its message, or of all its messages in whatever order, so that a batch that is sent
+ * again has the same and one with other messages another. */
+static const char *request_id(struct job *j)
+{
+    if (j->count == 1)
+        return j->messages[0].source->id;
+    struct bytes *ids = arena_alloc(&j->arena, j->count * sizeof *ids);
+    for (uint32_t i = 0; i < j->count; i++)
+        ids[i] = bytes_text(j->messages[i].source->id);
+    qsort(ids, j->count, sizeof *ids, compare_ids);
+    uint8_t hash[CRYPTO_SHA256];
+    crypto_sha256(j->dispatcher->crypto, ids, j->count, hash);
+    struct buffer text = {0};
+    buffer_put(&text, "batch-", strlen("batch-"));
+    crypto_hex(&text, bytes_of(hash, BATCH_ID_BYTES));
+    const char *id = arena_text(&j->arena, text.data, text.len);
+    buffer_close(&text);
+    return id;
+}
+
 /* The signature is of the body, so its headers come last; but a request must not go without them. */
-static void keep_room_to_sign(struct job *j)
+static void keep_room_to_sign(struct job *j, const char *id)
 {
     enum { LINES = 3, NAMES_AND_TIME = 100 };
     if (j->target->key_count > 0)
-        headers_keep(&j->encoded.headers, LINES,
-                     NAMES_AND_TIME + strlen(j->messages[0].source->id) + SIGNATURE_TEXT_MAX);
+        headers_keep(&j->encoded.headers, LINES, NAMES_AND_TIME + strlen(id) + SIGNATURE_TEXT_MAX);
 }
 
-static void sign(struct job *j)
+static void sign(struct job *j, const char *id)
 {
     struct target *t = j->target;
     if (t->key_count == 0)
         return;
     struct headers *h = &j->encoded.headers;
-    const char *id = j->messages[0].source->id;
     uint64_t seconds = j->started_ms / 1000;
     struct buffer text = {0};
     signature_write(j->dispatcher->crypto, t->keys, t->key_count, id, seconds, j->encoded.body, &text);
@@ -114,12 +141,13 @@ static void trace(struct job *j)
 static void encode(struct job *j)
 {
     struct target *t = j->target;
-    keep_room_to_sign(j);
+    const char *id = t->key_count > 0 ? request_id(j) : NULL;
+    keep_room_to_sign(j, id);
     /* First, so that a message with many attributes leaves room for what the receiver relies on. */
     trace(j);
     j->encoded.content_type = t->content_type;
     t->format->encode(j->dispatcher->crypto, &j->lease->binding->origin, j->messages, j->count, &j->encoded);
-    sign(j);
+    sign(j, id);
     j->bytes += j->encoded.buffer.len;
     j->dispatcher->held += j->bytes;
 }

@@ -388,16 +388,35 @@ static bool put_peeked(struct peeking *x, Hato__PeekReply *body, size_t n)
     return true;
 }
 
+/* A body that is not there: its message may have gone meanwhile. Else this replica is damaged. */
+static int check_missing(struct peeking *x, const struct error *why, struct error *e)
+{
+    int code = ERR_OK;
+    for (size_t i = 0; i < x->fetch.count && code == ERR_OK; i++) {
+        const struct peeked *p = &x->found[i];
+        bool there = false;
+        if (x->fetch.messages[i].owner != NULL)
+            continue;
+        code = machine_holds(shard_machine(x->op->shard), x->id, p->sequence, &p->ref, &there, e);
+        if (code == ERR_OK && there)
+            code = error_set(e, ERR_CORRUPT, "%s", why->message);
+    }
+    return code;
+}
+
 static void on_bodies(struct fetch *f, int code, const struct error *e)
 {
     struct peeking *x = CONTAINER_OF(f, struct peeking, fetch);
     struct op *op = x->op;
-    if (code != ERR_OK && code != ERR_NOT_FOUND) {
-        op->error = *e;
-        shard_query_failed(op->shard, e);
+    op->error = *e;
+    if (code == ERR_NOT_FOUND)
+        code = check_missing(x, e, &op->error);
+    if (code != ERR_OK) {
+        shard_query_failed(op->shard, &op->error);
         op_return(op);
         return;
     }
+    op->error = (struct error){0};
     Hato__PeekReply body = HATO__PEEK_REPLY__INIT;
     Hato__Reply reply = HATO__REPLY__INIT;
     if (!put_peeked(x, &body, f->count)) {

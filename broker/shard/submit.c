@@ -42,9 +42,10 @@ int shard_refuse_messages(const struct shard *s, struct error *e)
 {
     if (s->accept_sends && log_has_room(s->options.log))
         return ERR_OK;
-    return error_set(e, ERR_STORAGE_FULL,
-                     "the disk is nearly full (--disk-reserve): new messages are refused until some is freed, or "
-                     "acked; receive and ack go on");
+    return error_set(
+        e, ERR_STORAGE_FULL,
+        "the disk is nearly full (less is free than --disk-reserve, or no file can be made: see df and "
+        "df -i): new messages are refused until there is space again, also by acks; receive and ack go on");
 }
 
 int shard_send(struct shard *s, struct command *c, const struct entry_send *send, const struct bytes *messages,

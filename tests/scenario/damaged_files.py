@@ -7,9 +7,10 @@ import random
 import re
 import shutil
 import struct
+import subprocess
 
 import native
-from lib import scenario
+from lib import build_directory, scenario
 
 SEED = 7
 BITS = 25  # flipped, in a usual run
@@ -186,9 +187,40 @@ def damaged_store(s, original):
                      f" {original.broker.data}/store/{table} is damaged")
     original.refused("a table that is gone", lambda d: os.unlink(f"{d}/store/{table}"), f"store/{table} is missing")
     original.refused("a damaged manifest", lambda d: flip(f"{d}/store/{manifest}", 40), f"store/{manifest} is damaged")
+    original.refused("a manifest without its last byte", lambda d: os.truncate(f"{d}/store/{manifest}", os.path.getsize(f"{d}/store/{manifest}") - 1),
+                     f"store/{manifest} is damaged", "it ends at byte")
     original.refused("a manifest that is gone", lambda d: os.unlink(f"{d}/store/{manifest}"), f"store/{manifest} is missing")
     original.refused("a CURRENT that is gone", lambda d: os.unlink(f"{d}/store/CURRENT"), "store/CURRENT is missing")
     original.survives("a store that is gone is made anew from a log that is whole", lambda d: shutil.rmtree(f"{d}/store"))
+
+
+def peek_to_the_end(c, queue):
+    """How many messages a peek gives, or its refusal."""
+    after, found = "", 0
+    try:
+        while True:
+            page = c.call("peek", queue=queue, after=after, max_messages=100)
+            found += len(page["messages"])
+            after = page["next"]
+            if not after:
+                return found
+    except native.Refused as refused:
+        return refused
+
+
+def without_spilled_bodies(s, b):
+    """The store is whole, but what the log gave up is not in it."""
+    whole = b.data + "-whole"
+    shutil.copytree(b.data, whole)
+    subprocess.run([os.path.join(build_directory(), "tests", "drop_bodies"), f"{b.data}/store"], check=True)
+    b.start()
+    with native.Connection(b.port) as c:
+        found = peek_to_the_end(c, "jobs")
+    s.check("a peek tells of a body that is gone, and leaves none out in silence",
+            isinstance(found, native.Refused) and found.code == native.CORRUPT and ADVICE.search(str(found)), found)
+    b.kill()
+    shutil.rmtree(b.data)
+    shutil.move(whole, b.data)
 
 
 def without_its_beginning(s):
@@ -202,6 +234,7 @@ def without_its_beginning(s):
         s.wait_for("the log to let go of its beginning", lambda: not os.path.exists(f"{b.data}/log/{1:016x}.seg"))
         s.equal("all messages are counted", c.counts("jobs")["ready"], 1600)
     b.stop()
+    without_spilled_bodies(s, b)
     shutil.rmtree(f"{b.data}/store")
     b.start(ready=False)
     s.equal("a store that can't be made anew is refused", b.wait(), 1)

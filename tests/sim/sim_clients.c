@@ -30,8 +30,11 @@ enum {
     VISIBILITY_MAX_MS = 4000,
     DELAY_MAX_MS = 6000,
     PADDING_MAX = 3000,
+    PAUSE_MAX = 10000,   /* looks at a producer whose last send has an unknown outcome */
     CLOSE_ONE_IN = 300,  /* looks at an open consumer */
     MESSAGES_MAX = 4000, /* of a run: checking order is quadratic */
+    SPREAD_MAX = 66,     /* of these in a second: crashes later on find sends under way too */
+    AT_ONCE = 50,
 };
 
 struct producer {
@@ -47,6 +50,7 @@ struct producer {
     bool other_id;         /* with others as well: the queue was deleted meanwhile */
     struct buffer bodies[BATCH_MAX];
     bool busy;
+    uint32_t pause; /* before what has an unknown outcome is sent again */
 };
 
 struct held {
@@ -168,8 +172,10 @@ static void on_sent(struct command *command, const struct reply *reply)
     p->busy = false;
     bool left_behind = reply->code == ERR_INVALID && p->other_id; /* stored, in the queue that was deleted */
     if (reply->code != ERR_OK &&
-        !left_behind) /* unknown, or not taken: the same batch goes again with the same sequences */
+        !left_behind) { /* unknown, or not taken: the same batch goes again with the same sequences */
+        p->pause = chance(p->clients, 2) ? (uint32_t)random_below(&p->clients->random, PAUSE_MAX) : 0;
         return;
+    }
     uint64_t queue_id = p->other_id ? 0 : p->queue_id;
     uint64_t now = machine_clock_ms(shard_machine(p->at));
     for (uint32_t i = 0; i < p->count; i++) {
@@ -249,12 +255,32 @@ static void make_batch(struct sim_clients *c, struct producer *p)
     }
 }
 
+static bool sent_enough(const struct sim_clients *c)
+{
+    uint64_t so_far = AT_ONCE + c->cluster->nodes[0].now_us * SPREAD_MAX / 1000000;
+    return c->model->count + BATCH_MAX >= MESSAGES_MAX || c->model->count >= so_far;
+}
+
+static bool has_room(const struct sim_clients *c, const struct shard *s)
+{
+    for (uint64_t i = 0; i < c->cluster->count; i++) {
+        const struct sim_node *n = &c->cluster->nodes[i];
+        if (n->up && n->shards[shard_number(s)] == s)
+            return log_has_room(n->log);
+    }
+    return true;
+}
+
 static void produce(struct sim_clients *c, struct producer *p)
 {
     if (p->busy)
         return;
+    if (p->pause > 0 && !c->calm) {
+        p->pause--;
+        return;
+    }
     if (p->count == 0) {
-        if (c->calm || c->model->count + BATCH_MAX >= MESSAGES_MAX || !chance(c, c->send_one_in))
+        if (c->calm || sent_enough(c) || !chance(c, c->send_one_in))
             return;
         make_batch(c, p);
     }
@@ -279,7 +305,10 @@ static void produce(struct sim_clients *c, struct producer *p)
                               .settled_below = p->next_sequence,
                               .count = p->count};
     p->command.done = on_sent;
+    bool room = has_room(c, s);
     p->busy = shard_send(s, &p->command, &send, messages, NULL) == ERR_OK;
+    if (p->busy && !room)
+        sim_violate(c->model, "shard %u took a send while its node's log had no room", shard_number(s));
 }
 
 /* ---------------------------------------------------------------- settling */
@@ -331,13 +360,17 @@ static bool submit(struct sim_clients *c, struct sim_route *r, struct settle *x,
     if (!sim_route_find(r, queue, &s, &q))
         return false;
     x->at = s;
+    int code;
     const struct sim_place *place;
     struct entry_lease lease = {x->held.d.sequence, x->held.d.lease};
     struct entry_settle nack = {
         .queue = q.id, .delay_ms = x->delay_ms, .uncounted = x->uncounted, .count = 1, .error = bytes_text("no luck")};
     switch (x->kind) {
     case SETTLE_ACK:
-        return shard_ack(s, &x->command, q.id, &lease, 1, NULL) == ERR_OK;
+        code = shard_ack(s, &x->command, q.id, &lease, 1, NULL);
+        if (code == ERR_STORAGE_FULL && shard_refuse(s, NULL) == ERR_OK)
+            sim_violate(c->model, "shard %u refused an ack for want of space, which it needs none of", shard_number(s));
+        return code == ERR_OK;
     case SETTLE_NACK:
         return shard_nack(s, &x->command, &nack, &lease, NULL) == ERR_OK;
     case SETTLE_EXTEND:
@@ -564,4 +597,12 @@ bool sim_clients_done(struct sim_clients *c)
             return false;
     }
     return c->settling == 0;
+}
+
+bool sim_clients_sending(const struct sim_clients *c)
+{
+    for (int i = 0; i < PRODUCERS; i++)
+        if (c->producers[i].busy)
+            return true;
+    return false;
 }

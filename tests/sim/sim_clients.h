@@ -13,6 +13,8 @@ void sim_clients_destroy(struct sim_clients *c);
 /* One round of things to do. `calm`: nothing new is sent, everything received is acked. */
 void sim_clients_step(struct sim_clients *c, bool calm);
 
+bool sim_clients_sending(const struct sim_clients *c); /* some send has no answer yet */
+
 /* All nodes are gone: whether every callback has come, with what was in hand having no outcome. */
 bool sim_clients_idle(const struct sim_clients *c);
 

@@ -280,6 +280,10 @@ void sim_delivered(struct sim_model *m, const struct sim_delivery *d)
     if (compared == 0 && known->purged_ms != 0 && d->at_ms > known->purged_ms)
         sim_violate(m, "message %u (queue %d, sequence %" PRIu64 ") was purged by %" PRIu64 " and leased at %" PRIu64,
                     d->message, d->queue, d->sequence, known->purged_ms, d->at_ms);
+    if (d->queue == x->queue && x->first.sequence != 0 && x->first.queue == d->queue_id &&
+        d->sequence < x->first.sequence)
+        sim_violate(m, "message %u was stored as %" PRIu64 ", and before as %" PRIu64, d->message, x->first.sequence,
+                    d->sequence);
     if (is_late(m, x, d, compared) || x->confused)
         return;
     if (x->state == SIM_GONE &&

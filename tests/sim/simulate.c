@@ -43,6 +43,7 @@ struct run {
     uint64_t back_at_us[SIM_NODES_MAX], space_at_us[SIM_NODES_MAX];
     uint64_t gone_at_us[SIM_NODES_MAX]; /* of a node that was asked to stop */
     uint64_t heal_at_us;
+    uint64_t crash_after_us; /* a crash is to come then, while a send is under way; 0: none */
 };
 
 static void draw_world(struct run *r)
@@ -126,7 +127,13 @@ static void faults(struct run *r, uint64_t step_us)
 {
     uint64_t i;
     if (happens(r, r->crash_every_us, step_us))
+        r->crash_after_us = r->now_us + 1;
+    bool waited = r->crash_after_us != 0 && r->now_us >= r->crash_after_us;
+    bool sending = sim_clients_sending(r->clients);
+    if (waited && (r->now_us > r->crash_after_us + 1000000 || (sending && random_below(&r->random, 8) == 0))) {
+        r->crash_after_us = 0;
         crash(r);
+    }
     if (happens(r, r->jump_every_us, step_us))
         any_node(r, &i)->wall_skew_ms = (int64_t)random_below(&r->random, 2 * SKEW_MAX_MS) - SKEW_MAX_MS;
     if (happens(r, r->full_every_us, step_us))

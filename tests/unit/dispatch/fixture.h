@@ -35,6 +35,7 @@ struct fixture {
     const char *body;
     uint32_t number; /* of the request at hand */
     char seen[2048]; /* a header or body that an answerer kept */
+    void *ctx;
 };
 
 static inline void fixture_open(struct fixture *f, void (*answer)(struct web_server *s, struct web_request *r))

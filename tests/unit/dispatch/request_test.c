@@ -103,6 +103,56 @@ START_TEST(the_id_of_a_signed_message_stays_and_its_time_is_that_of_the_attempt)
 }
 END_TEST
 
+struct seen {
+    char ids[16][100];
+    unsigned messages[16]; /* a bit each */
+    int n;
+};
+
+/* All fail at first; of the second request the first message does once more. */
+static void fail_batches(struct web_server *s, struct web_request *r)
+{
+    struct seen *seen = fixture_of(s)->ctx;
+    ck_assert_int_lt(seen->n, 16);
+    ck_assert(web_header(r, "webhook-id", seen->ids[seen->n], sizeof seen->ids[0]));
+    for (unsigned i = 1; i <= 3; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "message-%u", i);
+        if (memmem(r->body.data, r->body.len, name, strlen(name)) != NULL)
+            seen->messages[seen->n] |= 1U << i;
+    }
+    seen->n++;
+    web_reply(r, seen->n == 1 ? 500 : 200, "",
+              seen->messages[seen->n - 1] & 2 && seen->n < 4
+                  ? "{\"batchItemFailures\":[{\"itemIdentifier\":\"message-1\"}]}"
+                  : "");
+}
+
+START_TEST(a_batch_is_known_by_all_its_messages)
+{
+    struct fixture f;
+    struct seen seen = {0};
+    fixture_open(&f, fail_batches);
+    f.ctx = &seen;
+    fixture_batch(&f, 3);
+    char *secrets[] = {(char *)(uintptr_t) "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"};
+    f.function.n_secrets = 1;
+    f.function.secrets = secrets;
+    fixture_start(&f);
+    fixture_fill(&f, 3, "");
+    RUN_UNTIL(&f, f.source->acked == 3);
+    ck_assert_int_ge(seen.n, 3);
+    ck_assert_uint_eq(seen.messages[0], 14);
+    ck_assert_uint_eq(strlen(seen.ids[0]), strlen("batch-") + 32);
+    ck_assert_uint_eq(seen.messages[seen.n - 1], 2);
+    ck_assert_str_eq(seen.ids[seen.n - 1], "message-1");
+    for (int i = 0; i < seen.n; i++)
+        for (int k = 0; k < i; k++)
+            ck_assert_int_eq(seen.messages[i] == seen.messages[k], strcmp(seen.ids[i], seen.ids[k]) == 0);
+    fixture_close(&f);
+}
+END_TEST
+
 enum { MANY = 150 };
 
 /* As many lines as there is room for, or as many bytes. */
@@ -186,6 +236,7 @@ static void add(TCase *c)
     tcase_add_test(c, raw_requests_carry_the_message_s_properties_in_headers);
     tcase_add_test(c, headers_of_the_function_are_sent_and_may_replace_the_content_type);
     tcase_add_test(c, the_id_of_a_signed_message_stays_and_its_time_is_that_of_the_attempt);
+    tcase_add_test(c, a_batch_is_known_by_all_its_messages);
     tcase_add_loop_test(c, a_message_of_many_attributes_is_signed_all_the_same, 0, 2);
     tcase_add_test(c, the_last_attempts_are_kept_newest_first);
 }

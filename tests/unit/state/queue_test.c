@@ -279,7 +279,7 @@ START_TEST(a_queue_made_used_and_deleted_in_one_entry_leaves_nothing)
     create.name = (char *)(uintptr_t)RIG_NAME("short");
     delete.has_queue = 1;
     delete.queue = queue + 1;
-    struct rig_message in = {.body = "x", .group = "a"};
+    struct rig_message in = {.body = "x", .group = "a", .deduplication_id = "once"};
     rig_add(&rig, COMMAND_QUEUE_CREATE, &create.base);
     rig_add_send(&rig, queue + 1, &in, 1, 0, 0);
     rig_add(&rig, COMMAND_QUEUE_DELETE, &delete.base);
