@@ -627,8 +627,9 @@ struct hato_attempt {
 struct hato_function {
     const char *name;
     struct hato_function_settings settings; /* secrets left out */
-    const char *const *queues;              /* bound to it */
+    const char *const *queues;              /* bound to it: 1,000 at most of show, else 100 */
     size_t queue_count;
+    uint64_t queues_total; /* of all that are bound to it */
     uint64_t created_ms;
     uint64_t modified_ms;
     const char *state; /* "idle", "delivering", "open" (the endpoint is down), "gone" (it answered 410), "paused" */

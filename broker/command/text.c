@@ -36,6 +36,8 @@ static int check_at(const ProtobufCMessageDescriptor *d, struct bytes raw, int d
         else if (field->type == PROTOBUF_C_TYPE_MESSAGE)
             rc = check_at(field->descriptor, f.bytes, depth + 1, fields, e);
     }
+    if (rc == ERR_OK && c.failed)
+        rc = error_set(e, ERR_INVALID, "a message within the request can't be read");
     return rc;
 }
 

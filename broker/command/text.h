@@ -14,7 +14,7 @@ enum {
 };
 
 /* Every text field of an encoded message of type `d`, at any depth, has to be UTF-8 without a zero byte: protobuf-c hands texts
- * on as C strings, where a zero byte would make one name of another. Bytes that are no such message pass: unpacking refuses them.
+ * on as C strings, where a zero byte would make one name of another. Bytes that are no such message are refused.
  * Errors: ERR_INVALID, naming the field; ERR_TOO_LARGE. */
 int text_check(const ProtobufCMessageDescriptor *d, struct bytes raw, struct error *e);
 

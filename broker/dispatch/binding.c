@@ -41,6 +41,7 @@ static void detach(struct binding *b)
     timers_disarm(&b->dispatcher->timers, &b->timer);
     b->endpoint = NULL;
     e->bindings--;
+    e->paused -= b->paused;
     endpoint_unref(e);
 }
 
@@ -51,6 +52,7 @@ static void attach(struct binding *b, const char *function, const Hato__Function
     bool made = e == NULL;
     e = made ? endpoint_create(d, function) : endpoint_ref(e);
     e->bindings++;
+    e->paused += b->paused;
     b->endpoint = e;
     /* One that is known already has its settings by dispatcher_function_changed, unless they were not known. */
     if (made || e->target == NULL)
@@ -64,7 +66,10 @@ void binding_change(struct binding *b, const struct dispatcher_binding *given)
     b->window_ms = s != NULL && s->has_window_ms ? s->window_ms : 0;
     b->max_concurrency =
         s != NULL && s->has_max_concurrency && s->max_concurrency > 0 ? s->max_concurrency : BINDING_CONCURRENCY;
-    b->paused = s != NULL && s->has_paused && s->paused;
+    bool paused = s != NULL && s->has_paused && s->paused;
+    if (b->endpoint != NULL)
+        b->endpoint->paused += (uint32_t)paused - (uint32_t)b->paused;
+    b->paused = paused;
     if (b->endpoint == NULL || strcmp(b->endpoint->name, given->function) != 0) {
         detach(b);
         attach(b, given->function, given->settings, given->quota);

@@ -191,24 +191,13 @@ void endpoint_pump(struct endpoint *e)
     }
 }
 
-static bool all_paused(const struct endpoint *e)
-{
-    const struct dispatcher *d = e->dispatcher;
-    size_t at = 0;
-    struct binding *b;
-    while ((b = idmap_next(&d->bindings, &at, NULL)) != NULL)
-        if (b->endpoint == e && !b->paused)
-            return false;
-    return e->bindings > 0;
-}
-
 static enum dispatcher_state state_of(const struct endpoint *e)
 {
     if (e->breaker.state != BREAKER_CLOSED)
         return e->breaker.gone ? DISPATCHER_GONE : DISPATCHER_OPEN;
     if (e->requests > 0)
         return DISPATCHER_DELIVERING;
-    return all_paused(e) ? DISPATCHER_PAUSED : DISPATCHER_IDLE;
+    return e->bindings > 0 && e->paused == e->bindings ? DISPATCHER_PAUSED : DISPATCHER_IDLE;
 }
 
 void endpoint_info(const struct endpoint *e, struct arena *arena, struct dispatcher_info *out)

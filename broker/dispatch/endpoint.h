@@ -27,9 +27,11 @@ struct endpoint {
     bool retired;          /* the function was deleted: leases and requests come to their end */
     uint32_t refs;         /* bindings and leases; the last one frees it */
     uint32_t bindings;     /* attached */
+    uint32_t paused;       /* of them */
     struct target *target; /* NULL: settings not known, or not usable: then last_error says why */
     struct window window;
     struct breaker breaker;
+    bool told_trouble;         /* the log says that it is in trouble, and not yet that it answers again */
     struct quota *quota;       /* referenced; NULL until the function is known */
     uint32_t passed;           /* permits in hand that no request has yet */
     struct timer timer;        /* breaker or rate: when it is worth looking again */

@@ -221,15 +221,17 @@ static void learn(struct job *j, enum verdict verdict, uint64_t told_ms)
 }
 
 /* Not each probe: from the first trouble that held requests back until it answers again. */
-static void tell(const struct job *j, enum breaker_state before, const char *error)
+static void tell(const struct job *j, const char *error)
 {
-    const struct endpoint *e = j->lease->endpoint;
+    struct endpoint *e = j->lease->endpoint;
     struct trace *trace = j->dispatcher->trace;
-    if (before == BREAKER_CLOSED && e->breaker.state == BREAKER_OPEN)
+    bool before = e->told_trouble;
+    if (!before && e->breaker.state == BREAKER_OPEN)
         TRACE(trace, TRACE_WARN, "function is in trouble, its messages wait", trace_text("function", e->name),
               trace_text("error", error));
-    else if (before != BREAKER_CLOSED && e->breaker.state == BREAKER_CLOSED)
+    else if (before && e->breaker.state == BREAKER_CLOSED)
         TRACE(trace, TRACE_INFO, "function answers again", trace_text("function", e->name));
+    e->told_trouble = e->breaker.state != BREAKER_CLOSED;
 }
 
 static void note(struct job *j, const struct judgement *verdict)
@@ -304,9 +306,8 @@ static void on_answer(struct exchange *x)
     struct judgement verdict;
     answer_judge(&x->answer, j->target, j->messages, j->count, j->failed, &verdict);
     uint64_t told_ms = x->retry_after != NULL ? retry_after_ms(x->retry_after, clock_now_ms(&d->clock)) : 0;
-    enum breaker_state before = j->lease->endpoint->breaker.state;
     learn(j, verdict.verdict, told_ms);
-    tell(j, before, verdict.error);
+    tell(j, verdict.error);
     settlement_make(j, &verdict, told_ms);
     note(j, &verdict);
     end(j);

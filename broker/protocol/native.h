@@ -17,6 +17,7 @@ enum {
     NATIVE_REQUEST_FIELDS_MAX = 1000,      /* of Request itself, in any frame; and of Send beside its messages */
     NATIVE_MESSAGE_MAX = 64 * 1024 * 1024, /* ceiling of every queue */
     NATIVE_REQUESTS_MAX = 65536,           /* of one connection, under way; beyond: it is not read */
+    NATIVE_LONG_MAX = 64,                  /* of them such as wait for their turn in native_long.c; beyond: likewise */
     /* of them streams and receives that may wait: few enough for the others to bring a connection that is not read back below the
      * half at which it is read again */
     NATIVE_WAITING_MAX = 16384,
@@ -83,6 +84,8 @@ struct native_seat {
     bool listener_closed;
     struct list sessions;
     struct list unsent_waits; /* struct unsent_wait */
+    struct list long_looks;   /* ops that want to look at a shard of this seat, one a turn */
+    struct mail long_mail;
     struct alarm unsent_again;
     struct alarm unsent_look;
     bool unsent_full;     /* as of the last look */

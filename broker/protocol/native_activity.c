@@ -191,7 +191,7 @@ static void next_seat(struct op *op)
     }
     op->at = seat_at;
     op->home = next_seat;
-    op_visit(op, x->shard++);
+    long_visit(op, x->shard++);
 }
 
 static bool add_name(struct describing *x, const char *name)

@@ -7,6 +7,7 @@ struct describing *describe_begin(struct op *op, uint32_t max)
     struct describing *x = op_extra(op, sizeof *x);
     x->op = op;
     x->max = max;
+    x->queues_max = op->request->op_case == HATO__REQUEST__OP_FUNCTION_SHOW ? DESCRIBE_QUEUES_MAX : DESCRIBE_LISTED_MAX;
     x->next = "";
     x->all = arena_alloc(&op->arena, max * sizeof *x->all);
     memset(x->all, 0, max * sizeof *x->all);
@@ -57,6 +58,9 @@ struct looking {
 static void add_queue(struct describing *x, struct described *d, const char *name)
 {
     Hato__FunctionInfo *info = d->info;
+    info->queue_count++;
+    if (info->n_queues == x->queues_max)
+        return;
     if (info->n_queues == d->queue_capacity) {
         d->queue_capacity = d->queue_capacity > 0 ? d->queue_capacity * 2 : 8;
         char **bigger = arena_alloc(&x->op->arena, d->queue_capacity * sizeof *bigger);
@@ -102,7 +106,8 @@ static void describe_at(struct op *op, struct shard *s)
     struct looking l = {.x = x, .leader = node_leader(n, shard_number(s))};
     l.here = shard_leads(s) || l.leader == node_birth(n)->node;
     machine_queue_each(shard_machine(s), "", note_queue, &l);
-    if (shard_number(s) < node_seats(n)) /* the first shard of each seat speaks for it */
+    unsent_hold(op, arena_bytes(&op->arena)); /* more with each shard */
+    if (shard_number(s) < node_seats(n))      /* the first shard of each seat speaks for it */
         activity_of_seat(x, node_seat_of(n, shard_number(s)));
     op_return(op);
 }
@@ -141,5 +146,5 @@ void describe_home(struct op *op)
     }
     op->at = describe_at;
     op->home = describe_home;
-    op_visit(op, x->shard++);
+    long_visit(op, x->shard++);
 }

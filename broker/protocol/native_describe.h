@@ -15,6 +15,8 @@ enum {
     DESCRIBE_WAIT_MS = 2 * 1000, /* for other nodes */
     DESCRIBE_NODES_MAX = 32,     /* that are asked; more than a cluster has */
     DESCRIBE_ATTEMPTS_MAX = 50,  /* FunctionInfo.attempts */
+    DESCRIBE_QUEUES_MAX = 1000,  /* FunctionInfo.queues of FunctionShow */
+    DESCRIBE_LISTED_MAX = 100,   /* and of the others */
 };
 
 struct described {
@@ -40,7 +42,8 @@ struct describing {
     uint16_t shard;
     bool attempts;
     uint32_t max;
-    size_t bytes; /* of all, as they are sent, but for their queues */
+    uint32_t queues_max; /* that are named of each */
+    size_t bytes;        /* of all, as they are sent, but for their queues */
     size_t bytes_max;
     const char *next;
     struct op *op;

@@ -132,10 +132,16 @@ size_t native_reply_room(uint32_t number)
     }
 }
 
+void native_begin(struct op *op)
+{
+    operations[op->request->op_case](op);
+}
+
 static void start(struct op *op, uint32_t number)
 {
     if (number < OPERATIONS && operations[number] != NULL && op->request->op_case == number) {
-        operations[number](op);
+        if (!long_is(number) || long_begin(op))
+            native_begin(op);
         return;
     }
     op_fail(op, ERR_INVALID, "op", "this broker does not know operation %u of Request: use a client of its version",

@@ -101,7 +101,7 @@ void native_function_list(struct op *op)
     describe_begin(op, max)->bytes_max = unsent_reply_max(op->session->ns->native, LIST_BYTES_MAX);
     op->at = list_at;
     op->home = describe_home;
-    op_visit(op, 0);
+    long_visit(op, 0);
 }
 
 /* ---------------------------------------------------------------- creating and changing */
@@ -215,7 +215,7 @@ static void look_home(struct op *op)
     bool more = x->shard <= node_birth(op->session->ns->native->node)->shards;
     op->at = more ? look_at : delete_at;
     op->home = more ? look_home : NULL;
-    op_visit(op, more ? x->shard++ : 0);
+    long_visit(op, more ? x->shard++ : 0);
 }
 
 void native_function_delete(struct op *op)

@@ -6,6 +6,7 @@
 
 enum {
     LISTED_BYTES = 1024, /* about, of a queue in a reply */
+    LISTED_OF_SHARD_MIN = 16,
     LISTED_PAGE_BYTES = 16 * 1024 * 1024,
     LISTED_SHARD_BYTES =
         2 * 1024 * 1024, /* of one shard's queues, for settings may be large: a page may have fewer than asked for */
@@ -15,6 +16,7 @@ struct listing {
     const char *after; /* full */
     const char *prefix;
     uint32_t max;
+    uint32_t max_of_shard; /* what is beyond their share would be thrown away mostly */
     uint16_t shard;
     Hato__QueueInfo **found; /* of all shards so far */
     size_t count, capacity;
@@ -42,7 +44,7 @@ static bool list_one(void *ctx, const struct queue_view *q)
     x->found[x->count++] = info;
     x->of_this++;
     x->bytes_of_this += hato__queue_info__get_packed_size(info);
-    if (x->of_this <= x->max && x->bytes_of_this < LISTED_SHARD_BYTES)
+    if (x->of_this <= x->max_of_shard && x->bytes_of_this < LISTED_SHARD_BYTES)
         return true;
     if (x->until == NULL || strcmp(info->name, x->until) < 0)
         x->until = info->name;
@@ -89,7 +91,7 @@ static void list_home(struct op *op)
     struct listing *x = op->extra;
     if (++x->shard <= node_birth(op->session->ns->native->node)->shards) {
         op->home = list_home;
-        op_visit(op, x->shard);
+        long_visit(op, x->shard);
         return;
     }
     if (x->count > 0)
@@ -127,11 +129,12 @@ void native_queue_list(struct op *op)
         op_answer(op);
         return;
     }
+    x->max_of_shard = x->max / node_birth(op->session->ns->native->node)->shards * 3 / 2 + LISTED_OF_SHARD_MIN;
     op_weigh(op, x->max * (size_t)LISTED_BYTES);
     x->prefix = with_prefix(op, q->prefix);
     x->after = with_prefix(op, q->after);
     x->shard = 1;
     op->at = list_at;
     op->home = list_home;
-    op_visit(op, x->shard);
+    long_visit(op, x->shard);
 }

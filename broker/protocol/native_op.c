@@ -83,6 +83,7 @@ void op_answer(struct op *op)
     op->waits = false;
     if (list_linked(&op->link))
         list_remove(&s->ops, &op->link);
+    long_ended(op);
     if (op->away > 0)
         return;
     op_free(op);
@@ -151,16 +152,26 @@ static void run_home(struct visit *v)
     op_come_home(CONTAINER_OF(v, struct op, visit));
 }
 
-void op_visit(struct op *op, uint16_t shard)
+void op_visit_by(struct op *op, uint16_t shard, void (*run)(struct visit *v, struct shard *s))
 {
-    op->visit.run = run_at;
+    op->visit.run = run;
     op->visit.done = run_home;
     node_visit(op->session->ns->seat, shard, &op->visit);
 }
 
+void op_visit(struct op *op, uint16_t shard)
+{
+    op_visit_by(op, shard, run_at);
+}
+
+uint16_t op_shard_of(const struct op *op, struct bytes full_name)
+{
+    return identity_shard_of(full_name, node_birth(op->session->ns->native->node)->shards);
+}
+
 void op_visit_queue(struct op *op, struct bytes full_name)
 {
-    op_visit(op, identity_shard_of(full_name, node_birth(op->session->ns->native->node)->shards));
+    op_visit(op, op_shard_of(op, full_name));
 }
 
 void op_return(struct op *op)

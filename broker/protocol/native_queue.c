@@ -494,5 +494,11 @@ void native_peek(struct op *op)
         return;
     }
     op_weigh(op, PEEK_BYTES_MAX);
-    visit_named(op, p->queue, "queue", peek_at);
+    x->queue.name = op_queue_name(op, p->queue, "queue");
+    if (x->queue.name == NULL) {
+        op_answer(op);
+        return;
+    }
+    op->at = peek_at;
+    long_visit(op, op_shard_of(op, bytes_text(x->queue.name)));
 }

@@ -44,7 +44,8 @@ static void wait_to_read(struct session *s)
 
 static void read_on(struct session *s)
 {
-    if (!s->paused || s->op_count >= NATIVE_REQUESTS_MAX / 2 || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX / 2)
+    if (!s->paused || s->op_count >= NATIVE_REQUESTS_MAX / 2 || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX / 2 ||
+        s->long_waiting >= NATIVE_LONG_MAX / 2)
         return;
     if (!unsent_may_ask(s)) {
         wait_to_read(s);
@@ -134,7 +135,8 @@ static bool take_preface(struct session *s, struct cursor *c)
 
 static bool has_too_many_ops(const struct session *s)
 {
-    return s->op_count >= NATIVE_REQUESTS_MAX || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX;
+    return s->op_count >= NATIVE_REQUESTS_MAX || s->op_bytes >= NATIVE_REQUEST_BYTES_MAX ||
+           s->long_waiting >= NATIVE_LONG_MAX;
 }
 
 static bool has_too_much(const struct session *s)
@@ -265,6 +267,7 @@ static struct session *create_session(struct native_seat *ns)
     s->ns = ns;
     list_init(&s->ops);
     list_init(&s->parked);
+    list_init(&s->long_waits);
     crypto_random(&s->streams.seed, sizeof s->streams.seed); /* clients choose the keys */
     s->prefix_len = (size_t)snprintf(s->prefix, sizeof s->prefix, "%s:%s:", ns->native->account, ns->native->region);
     return s;
@@ -311,6 +314,7 @@ int native_seat_open(struct native_seat *ns, struct native *native, struct seat 
     *ns = (struct native_seat){.native = native, .seat = seat};
     list_init(&ns->sessions);
     list_init(&ns->unsent_waits);
+    list_init(&ns->long_looks);
     int rc = listener_open(&ns->listener, &seat->loop, address, share, on_accepted, ns, e);
     if (rc == ERR_OK)
         alarms_open(&ns->alarms, &seat->loop);

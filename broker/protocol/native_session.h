@@ -44,7 +44,11 @@ struct session {
     struct unsent_wait reads_wait;  /* at home: likewise the peer, and `paused` */
     uint64_t taken;                 /* of the stream, at the last look for who reads nothing */
     uint64_t taken_ms;              /* when it was not so yet */
-    struct list parked;             /* parcels of streams that wait for the peer to read */
+    struct list long_waits;         /* ops that wait for `long_op` to end */
+    struct op *long_op;             /* the one under way; native_long.c */
+    size_t long_waiting;            /* of long_waits */
+    bool long_starting;
+    struct list parked;                 /* parcels of streams that wait for the peer to read */
     char prefix[IDENTITY_NAME_MAX + 1]; /* "account:region:" */
     size_t prefix_len;
 };
@@ -66,6 +70,7 @@ struct op {
     struct buffer frame;            /* the reply, with its length in front */
     struct error error;             /* ERR_OK: `frame` holds the reply */
     struct list_link link;          /* of session->ops */
+    struct list_link long_link;     /* of session->long_waits, or of a seat's long_looks */
     void (*abandon)(struct op *op); /* of those in session->ops: the connection is gone */
     void (*resumed)(struct op *op); /* likewise, may be NULL: the peer reads again */
     size_t away;                    /* mail about it that has to come home before it is freed */
@@ -100,7 +105,10 @@ void op_free(struct op *op); /* at home */
 
 /* Goes to a shard and calls op->at there. */
 void op_visit(struct op *op, uint16_t shard);
+uint16_t op_shard_of(const struct op *op, struct bytes full_name);
 void op_visit_queue(struct op *op, struct bytes full_name);
+void op_visit_by(struct op *op, uint16_t shard,
+                 void (*run)(struct visit *v, struct shard *s)); /* which calls op->at then or later */
 
 /* At home, after a visit or an answer of another node. */
 void op_come_home(struct op *op);
@@ -171,6 +179,17 @@ void unsent_watch(struct native_seat *here);
 /* Whether a reply of another node may be passed on: a small one, too, where there is no room for more. At home. */
 bool unsent_may_pass(const struct session *s, size_t bytes);
 
+/* ---------------------------------------------------------------- native_long.c */
+
+/* Whether an operation is one of those that take long. */
+bool long_is(uint32_t number);
+/* At home: whether it may begin. Else it waits: native_begin is called when those before it have ended. */
+bool long_begin(struct op *op);
+/* At home: it ends; the next one begins. */
+void long_ended(struct op *op);
+/* As op_visit, for what goes over many queues: when it is its turn there. */
+void long_visit(struct op *op, uint16_t shard);
+
 /* Of a stream: it stays at the most there can be. */
 static inline uint32_t credit_add(uint32_t a, uint32_t b)
 {
@@ -183,6 +202,9 @@ typedef void (*native_operation)(struct op *op);
 
 /* Parses a frame and starts what it asks for. False: it can't be read, and the connection is to be closed. */
 bool native_dispatch(struct session *s, struct bytes frame);
+
+/* Begins what an op asks for. */
+void native_begin(struct op *op);
 
 /* What its reply may take beyond what was asked, for those that answer with settings: counted against the connection while it is
  * under way. Other large replies are counted by their operations. */

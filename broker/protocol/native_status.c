@@ -69,7 +69,7 @@ static void status_home(struct op *op)
     struct node *n = native->node;
     if (x->shard <= node_birth(n)->shards) {
         op->home = status_home;
-        op_visit(op, x->shard++);
+        long_visit(op, x->shard++);
         return;
     }
     struct node_space space;

@@ -188,7 +188,7 @@ struct peeked {
 };
 enum peek_which { PEEK_ALL, PEEK_READY, PEEK_IN_FLIGHT, PEEK_DELAYED, PEEK_HALTED_AT };
 
-/* Messages in order of sequence beyond `after` (0 begins). Looks at no more than 10,000 chunks a call; `*next` is where to go
+/* Messages in order of sequence beyond `after` (0 begins). Looks at no more than 1,000 chunks a call; `*next` is where to go
  * on, 0 at the end. `group` NULL: all.
  * PEEK_HALTED_AT: only messages at which groups halted; these are all in memory, so that millions behind them cost nothing.
  * Errors: ERR_NOT_FOUND, the store's; among these ERR_STORAGE_FULL, for what was applied last has to be written before it is read. */

@@ -5,7 +5,7 @@
 #include "state/queue.h"
 #include "state/walk.h"
 
-enum { PEEK_CHUNKS_MAX = 10000 };
+enum { PEEK_CHUNKS_MAX = 1000 };
 
 struct looking {
     const struct machine *m;

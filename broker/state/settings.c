@@ -53,11 +53,21 @@ struct draft {
 
 /* ---------------------------------------------------------------- checks */
 
+/* As that of a message. */
+static bool is_group(const char *name)
+{
+    size_t len = name != NULL ? strlen(name) : 0;
+    for (size_t i = 0; i < len; i++)
+        if (name[i] <= 0x20 || name[i] >= 0x7f)
+            return false;
+    return len > 0 && len <= SETTINGS_GROUP_MAX;
+}
+
 static int check_weight(const Hato__GroupWeight *w, struct error *e)
 {
-    size_t len = w->group != NULL ? strlen(w->group) : 0;
-    if (len == 0 || len > SETTINGS_GROUP_MAX || !utf8_valid(bytes_text(w->group)))
-        return error_field(e, ERR_INVALID, "group_weights", "a group's name is 1 to %d bytes of UTF-8",
+    if (!is_group(w->group))
+        return error_field(e, ERR_INVALID, "group_weights",
+                           "a group's name is 1 to %d letters, digits and punctuation of ASCII",
                            (int)SETTINGS_GROUP_MAX);
     if (w->has_weight && (w->weight < 1 || w->weight > SETTINGS_WEIGHT_MAX))
         return error_field(e, ERR_INVALID, "group_weights", "a group's weight is 1 to %d, not %u",

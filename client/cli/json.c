@@ -43,7 +43,7 @@ static void put_string(struct buffer *b, struct bytes text)
         size_t len = utf8_next(text, &point);
         if (len == 0)
             put_text(b, "\xef\xbf\xbd");
-        else if (point < 0x20 || point == '"' || point == '\\' || point == 0x7f)
+        else if (point < 0x20 || point == '"' || point == '\\' || (point >= 0x7f && point <= 0x9f))
             put_escape(b, point);
         else
             buffer_put(b, text.data, len);

@@ -60,6 +60,7 @@ void view_function_json(struct json *j, const struct hato_function *f)
     for (size_t i = 0; i < f->queue_count; i++)
         json_text(j, NULL, f->queues[i]);
     json_list_end(j);
+    json_number(j, "queues_total", f->queues_total);
     settings_json(j, &f->settings);
     attempts_json(j, f);
     json_bool(j, "partial", f->partial);
@@ -125,6 +126,8 @@ void view_function(const struct hato_function *f)
     line("last error", f->last_error);
     for (size_t i = 0; i < f->queue_count; i++)
         line(i == 0 ? "queues" : "", f->queues[i]);
+    if (f->queues_total > f->queue_count)
+        printf("  %-18s and %s more\n", "", text_count(f->queues_total - f->queue_count, text));
     line("created", text_time(f->created_ms, text));
     settings_lines(&f->settings);
     attempts_table(f);

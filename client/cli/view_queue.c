@@ -173,8 +173,11 @@ static void fifo_lines(const struct hato_queue_settings *s)
     line_text("content deduplication", s->content_deduplication ? "on" : "off");
     line_duration("deduplication window", s->deduplication_window_ms);
     line_text("deduplication scope", view_name(view_scopes, (int)s->deduplication_scope));
-    for (size_t i = 0; i < s->group_weight_count; i++)
-        printf("  %-22s %s=%u\n", i == 0 ? "group weights" : "", s->group_weights[i].group, s->group_weights[i].weight);
+    for (size_t i = 0; i < s->group_weight_count; i++) {
+        printf("  %-22s ", i == 0 ? "group weights" : "");
+        text_print(stdout, s->group_weights[i].group);
+        printf("=%u\n", s->group_weights[i].weight);
+    }
 }
 
 static void binding_lines(const struct hato_queue_settings *s)

@@ -363,6 +363,7 @@ static void decode_function(struct arena *a, struct hato_function *out, const Ha
         .name = text(in->name),
         .queues = (const char *const *)in->queues,
         .queue_count = in->n_queues,
+        .queues_total = in->queue_count,
         .created_ms = in->created_ms,
         .modified_ms = in->modified_ms,
         .state = text(in->state),

@@ -261,5 +261,5 @@ def retry_after(s, b):
 
 with scenario() as scene:
     broker = scene.broker("--loops", "2")
-    for part in (bad_answers, odd_answers, lambda_answers, alone, hung, proxy_down, fails_for_long, retry_after):
+    for part in (bad_answers, odd_answers, lambda_answers, alone, hung, moved, proxy_down, fails_for_long, retry_after):
         part(scene, broker)

@@ -63,7 +63,7 @@ MESSAGES = {
     "FunctionInfo": {1: ("name", "text"), 2: ("settings", "FunctionSettings"), 3: ("queues", "*text"), 4: ("created_ms", "int"),
                      5: ("modified_ms", "int"), 6: ("state", "text"), 7: ("in_flight", "int"), 8: ("window", "int"),
                      9: ("delivered_total", "int"), 10: ("failed_total", "int"), 11: ("last_error", "text"),
-                     12: ("retry_at_ms", "int"), 13: ("attempts", "*Attempt"), 14: ("partial", "bool")},
+                     12: ("retry_at_ms", "int"), 13: ("attempts", "*Attempt"), 14: ("partial", "bool"), 15: ("queue_count", "int")},
     "Hello": {1: ("client", "text"), 2: ("account", "text"), 3: ("region", "text")},
     "HelloReply": {1: ("broker", "text"), 2: ("node", "int"), 3: ("max_frame_bytes", "int"), 4: ("max_message_bytes", "int"),
                    5: ("cluster", "text")},

@@ -43,8 +43,8 @@ END_TEST
 START_TEST(json_text_is_escaped_and_always_utf8)
 {
     struct json j = {0};
-    json_text(&j, NULL, "q\" b\\ n\n r\r t\t \x01 \x7f h\xc3\xa9 \xf0\x9f\x95\x8a bad\xff\xc3");
-    ck_assert_str_eq(written(&j), "\"q\\\" b\\\\ n\\n r\\r t\\t \\u0001 \\u007f h\xc3\xa9 \xf0\x9f\x95\x8a bad"
+    json_text(&j, NULL, "q\" b\\ n\n r\r t\t \x01 \x7f h\xc3\xa9 \xc2\x9b \xf0\x9f\x95\x8a bad\xff\xc3");
+    ck_assert_str_eq(written(&j), "\"q\\\" b\\\\ n\\n r\\r t\\t \\u0001 \\u007f h\xc3\xa9 \\u009b \xf0\x9f\x95\x8a bad"
                                   "\xef\xbf\xbd\xef\xbf\xbd\"");
     buffer_close(&j.out);
 }

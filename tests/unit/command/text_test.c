@@ -53,6 +53,25 @@ START_TEST(what_is_not_utf8_is_found_and_its_field_named)
 }
 END_TEST
 
+/* protobuf-c reads numbers with more bits than they have, and would go on to what lies behind. */
+START_TEST(what_can_not_be_read_is_refused_and_not_passed_over)
+{
+    static const uint8_t numbers[][12] = {
+        {6 << 3, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7e},
+        {0xf8, 0xff, 0xff, 0xff, 0xff, 0x01, 0},
+        {0xf8, 0xff, 0xff, 0xff, 0x7f, 0},
+    };
+    static const size_t lengths[] = {11, 7, 6};
+    struct buffer peek = {0};
+    buffer_put(&peek, numbers[_i], lengths[_i]);
+    wire_put_bytes(&peek, PEEK_GROUP, bytes_text("\xff"));
+    wire_put_varint(&raw, 1, 7);
+    wire_put_bytes(&raw, REQUEST_PEEK, buffer_view(&peek));
+    ck_assert_int_eq(text_check(&hato__request__descriptor, buffer_view(&raw), &e), ERR_INVALID);
+    buffer_close(&peek);
+}
+END_TEST
+
 START_TEST(fields_are_counted_at_any_depth)
 {
     struct buffer peek = {0};
@@ -90,6 +109,7 @@ int main(void)
     tcase_add_test(t, a_zero_byte_deep_inside_is_found_and_its_field_named);
     tcase_add_test(t, what_is_not_utf8_is_found_and_its_field_named);
     tcase_add_test(t, bytes_fields_and_unknown_fields_may_hold_anything);
+    tcase_add_loop_test(t, what_can_not_be_read_is_refused_and_not_passed_over, 0, 3);
     tcase_add_test(t, fields_are_counted_at_any_depth);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

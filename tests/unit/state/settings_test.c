@@ -330,7 +330,7 @@ START_TEST(bad_weights_are_refused)
     w[0].group = long_name;
     refused(STANDARD, &g, "group_weights", "128");
     w[0].group = (char[]){"\xff"};
-    refused(STANDARD, &g, "group_weights", "UTF-8");
+    refused(STANDARD, &g, "group_weights", "ASCII");
     w[0].group = (char[]){"a"};
     w[0].has_weight = 1;
     w[0].weight = 1001;
