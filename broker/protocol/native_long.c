@@ -21,7 +21,6 @@ bool long_is(uint32_t number)
     case HATO__REQUEST__OP_FUNCTION_DELETE:
     case HATO__REQUEST__OP_FUNCTION_SHOW:
     case HATO__REQUEST__OP_FUNCTION_LIST:
-    case HATO__REQUEST__OP_FUNCTION_ACTIVITY:
         return true;
     default:
         return false;
