@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "base/disk.h"
+#include "base/hasher.h"
 #include "base/memory.h"
 #include "store/internal.h"
 
@@ -30,7 +30,7 @@ struct note {
 struct reading {
     uint64_t manifest;
     uint64_t len;
-    XXH3_state_t *hash;
+    struct hasher *hash;
 };
 
 struct guard {
@@ -82,8 +82,8 @@ static int open_manifest(const char *dir, uint64_t number, struct disk_file **ou
 static void reading_begin(struct reading *r, uint64_t manifest)
 {
     if (r->hash == NULL)
-        r->hash = XXH3_createState();
-    XXH3_64bits_reset(r->hash);
+        r->hash = hasher_create();
+    hasher_begin(r->hash);
     r->manifest = manifest;
     r->len = 0;
 }
@@ -98,7 +98,7 @@ static int reading_go_on(struct reading *r, struct disk_file *f, uint64_t until,
         int code = disk_real()->read(f, r->len, part, (size_t)want, &got, e);
         if (code != ERR_OK)
             return code;
-        XXH3_64bits_update(r->hash, part, got);
+        hasher_add(r->hash, bytes_of(part, got));
         r->len += got;
     }
     return ERR_OK;
@@ -183,8 +183,8 @@ static int compare(const char *dir, const struct note *n, struct error *e)
     code = reading_go_on(&r, f, n->len, e);
     disk_real()->close(f);
     bool short_of = r.len < n->len;
-    bool same = !short_of && XXH3_64bits_digest(r.hash) == n->hash;
-    XXH3_freeState(r.hash);
+    bool same = !short_of && hasher_value(r.hash) == n->hash;
+    hasher_destroy(r.hash);
     if (code != ERR_OK || same)
         return code;
     snprintf(why, sizeof why,
@@ -234,7 +234,7 @@ static int write_note(struct guard *g, struct error *e)
     struct note n = {.turn = g->last.turn + 1,
                      .manifest = g->read.manifest,
                      .len = g->read.len,
-                     .hash = XXH3_64bits_digest(g->read.hash)};
+                     .hash = hasher_value(g->read.hash)};
     if (n.manifest == g->last.manifest && n.len == g->last.len)
         return ERR_OK;
     uint8_t place[DISK_BLOCK_BYTES];
@@ -285,8 +285,7 @@ void guard_close(struct guard *g)
         return;
     if (g->file != NULL)
         disk_real()->close(g->file);
-    if (g->read.hash != NULL)
-        XXH3_freeState(g->read.hash);
+    hasher_destroy(g->read.hash);
     pthread_mutex_destroy(&g->lock);
     memory_free(g->dir);
     memory_free(g);
