@@ -149,6 +149,7 @@ static void ask(struct described_at *at)
 
 void activity_of_others(struct describing *x)
 {
+    long_ended(x->op); /* what is left is waiting */
     x->asked = 1;
     if (x->node_count > 0)
         alarm_set(&x->op->session->ns->alarms, &x->late, DESCRIBE_WAIT_MS, on_late);

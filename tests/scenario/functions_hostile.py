@@ -211,6 +211,22 @@ def hung(s, b):
             and "answers again" in said[1], said)
 
 
+def lines_about(b, function):
+    with open(b.log, encoding="utf-8") as file:
+        return [line for line in file if f":{function}" in line]
+
+
+def moved(s, b):
+    """The usual repair of an endpoint that is gone: the function gets another URL."""
+    bound(b, "moved", "http://127.0.0.1:1/", "--timeout", "200ms")
+    b.hato("send", "moved", "one")
+    s.wait_for("the log to say that it is in trouble", lambda: lines_about(b, "moved"))
+    e = s.endpoint(lambda _: 200)
+    b.hato("function", "set", "moved", "--url", e.url)
+    s.wait_for("delivery to go on", lambda: empty(b, "moved"))
+    s.wait_for("the log to say that it answers again", lambda: "answers again" in lines_about(b, "moved")[-1])
+
+
 def proxy_down(s, b):
     """A proxy that takes connections while nobody is behind it: no receive is counted, however often it is tried."""
     up = threading.Event()
