@@ -231,10 +231,8 @@ static int read_manifest(struct guard *g, struct error *e)
 
 static int write_note(struct guard *g, struct error *e)
 {
-    struct note n = {.turn = g->last.turn + 1,
-                     .manifest = g->read.manifest,
-                     .len = g->read.len,
-                     .hash = hasher_value(g->read.hash)};
+    struct note n = {
+        .turn = g->last.turn + 1, .manifest = g->read.manifest, .len = g->read.len, .hash = hasher_value(g->read.hash)};
     if (n.manifest == g->last.manifest && n.len == g->last.len)
         return ERR_OK;
     uint8_t place[DISK_BLOCK_BYTES];
