@@ -37,7 +37,7 @@ static int check_at(const ProtobufCMessageDescriptor *d, struct bytes raw, int d
             rc = check_at(field->descriptor, f.bytes, depth + 1, fields, e);
     }
     if (rc == ERR_OK && c.failed)
-        rc = error_set(e, ERR_INVALID, "a message within the request can't be read");
+        rc = error_set(e, ERR_PROTOCOL, "a message within it can't be read");
     return rc;
 }
 

@@ -14,8 +14,9 @@ enum {
 };
 
 /* Every text field of an encoded message of type `d`, at any depth, has to be UTF-8 without a zero byte: protobuf-c hands texts
- * on as C strings, where a zero byte would make one name of another. Bytes that are no such message are refused.
- * Errors: ERR_INVALID, naming the field; ERR_TOO_LARGE. */
+ * on as C strings, where a zero byte would make one name of another. Bytes that can't be read as one
+ * are refused, too: protobuf-c reads some that we do not, and would pass on what lies behind them.
+ * Errors: ERR_INVALID, naming the field; ERR_TOO_LARGE; ERR_PROTOCOL (unreadable). */
 int text_check(const ProtobufCMessageDescriptor *d, struct bytes raw, struct error *e);
 
 #endif

@@ -207,7 +207,10 @@ bool native_dispatch(struct session *s, struct bytes frame)
         return false;
     atomic_fetch_add_explicit(&s->ns->native->requests_total, 1, memory_order_relaxed);
     struct error why = {0};
-    if (!s->passed_on && check_frame(number, frame, &why) != ERR_OK) {
+    int code = s->passed_on ? ERR_OK : check_frame(number, frame, &why);
+    if (code == ERR_PROTOCOL)
+        return false;
+    if (code != ERR_OK) {
         refuse(s, id, &why);
         return true;
     }

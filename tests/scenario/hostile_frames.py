@@ -87,6 +87,7 @@ def frames(s, b):
         "without an id": native.frame(native.encode("Request", {"ping": {}})),
         "with id 0": native.frame(native.encode("Request", {"id": 0, "ping": {}})),
         "whose operation is a number": native.frame(b"\x08\x01" + native.tagged(6, native.VARINT, b"\x01")),
+        "whose operation has a number of 70 bits": native.frame(b"\x08\x01" + native.tagged(6, native.LENGTH, native.varint(12) + b"\x98\x06" + b"\xff" * 9 + b"\x7f")),
         "whose operation is cut": native.frame(b"\x08\x01" + native.tagged(6, native.LENGTH, b"\x05\x0a\x7f\x61\x61\x61")),
     }
     for name, raw in cases.items():

@@ -67,7 +67,7 @@ START_TEST(what_can_not_be_read_is_refused_and_not_passed_over)
     wire_put_bytes(&peek, PEEK_GROUP, bytes_text("\xff"));
     wire_put_varint(&raw, 1, 7);
     wire_put_bytes(&raw, REQUEST_PEEK, buffer_view(&peek));
-    ck_assert_int_eq(text_check(&hato__request__descriptor, buffer_view(&raw), &e), ERR_INVALID);
+    ck_assert_int_eq(text_check(&hato__request__descriptor, buffer_view(&raw), &e), ERR_PROTOCOL);
     buffer_close(&peek);
 }
 END_TEST
