@@ -2,8 +2,8 @@
  * takes milliseconds where there are 100,000 queues, and a connection may ask for thousands at once. So that others are served
  * meanwhile
  *
- *   a connection has one such request under way; those behind it wait for their turn, in order, and it is not read where they are
- *   more than a few
+ *   a connection has one such request under way; those behind it wait for their turn, in order, until it has read what it was
+ *   sent, as if they had not been read themselves; and it is not read where they are more than a few
  *   a seat looks at one shard for one of them in each turn of its loop
  *
  * and a connection costs the others one such look a turn at most, whatever it asks. */
@@ -50,25 +50,37 @@ bool long_begin(struct op *op)
     return false;
 }
 
+static void begin_next(struct session *s)
+{
+    struct op *op = CONTAINER_OF(list_first(&s->long_waits), struct op, long_link);
+    list_remove(&s->long_waits, &op->long_link);
+    s->long_waiting--;
+    list_remove(&s->ops, &op->link);
+    op->abandon = NULL;
+    s->long_op = op;
+    if (unsent_check(s, op->request->op_case, &op->error) == ERR_OK)
+        native_begin(op);
+    else
+        op_answer(op);
+}
+
+void long_go_on(struct session *s)
+{
+    if (s->long_starting) /* by the one below: it goes on with the next */
+        return;
+    s->long_starting = true;
+    while (!s->gone && s->long_op == NULL && !list_empty(&s->long_waits) && !s->stream.paused_by_backlog)
+        begin_next(s);
+    s->long_starting = false;
+}
+
 void long_ended(struct op *op)
 {
     struct session *s = op->session;
     if (s->long_op != op)
         return;
     s->long_op = NULL;
-    if (s->long_starting) /* by the one below: it goes on with the next */
-        return;
-    s->long_starting = true;
-    while (s->long_op == NULL && !list_empty(&s->long_waits)) {
-        struct op *next = CONTAINER_OF(list_first(&s->long_waits), struct op, long_link);
-        list_remove(&s->long_waits, &next->long_link);
-        s->long_waiting--;
-        list_remove(&s->ops, &next->link);
-        next->abandon = NULL;
-        s->long_op = next;
-        native_begin(next);
-    }
-    s->long_starting = false;
+    long_go_on(s);
 }
 
 /* ---------------------------------------------------------------- on the shard's seat: one a turn */

@@ -208,6 +208,7 @@ static void on_drained(struct stream *stream)
         if (op->resumed != NULL)
             op->resumed(op);
     }
+    long_go_on(s);
 }
 
 static void on_crowded(struct stream *stream)

@@ -187,6 +187,8 @@ bool long_is(uint32_t number);
 bool long_begin(struct op *op);
 /* At home: it ends; the next one begins. */
 void long_ended(struct op *op);
+/* At home: the peer has read, which the next one may wait for, too. */
+void long_go_on(struct session *s);
 /* As op_visit, for what goes over many queues: when it is its turn there. */
 void long_visit(struct op *op, uint16_t shard);
 

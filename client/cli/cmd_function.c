@@ -128,7 +128,7 @@ static void add_row(struct table *t, const struct hato_function *f)
     table_cell(t, "%u/%u", f->in_flight, f->window);
     table_cell(t, "%s", text_count(f->delivered_total, text));
     table_cell(t, "%s", text_count(f->failed_total, text));
-    table_cell(t, "%zu", f->queue_count);
+    table_cell(t, "%s", text_count(f->queues_total, text));
     table_cell(t, "%s", f->settings.url);
 }
 

@@ -22,11 +22,15 @@ def name_of(n):
 
 
 def listed(c, size, prefix=""):
+    return [[q["name"] for q in page] for page in listed_queues(c, size, prefix)]
+
+
+def listed_queues(c, size, prefix=""):
     """All pages, as they come."""
     after, pages = "", []
     while True:
         page = c.call("queue_list", max=size, after=after, prefix=prefix)
-        pages.append([q["name"] for q in page["queues"]])
+        pages.append(page["queues"])
         after = page["next"]
         if not after:
             return pages
@@ -41,7 +45,7 @@ def pages_are_whole(s, c):
     s.equal("so have those of a prefix", [n for page in listed(c, 1000, "z-") for n in page], [n for n in names if n[0] == "z"])
 
 
-def names_are_bounded(s, c):
+def names_are_bounded(s, b, c):
     c.call("function_create", name="busy", settings={"url": "http://127.0.0.1:1/"})
     for n in range(BOUND):
         c.call("bind", queue=name_of(n), function="busy", settings={"paused": True})
@@ -49,6 +53,17 @@ def names_are_bounded(s, c):
     s.equal("a function shows 1,000 of its queues, and how many there are", (len(shown["queues"]), shown["queue_count"]), (1000, BOUND))
     (one,) = c.call("function_list")["functions"]
     s.equal("in a list 100", (len(one["queues"]), one["queue_count"]), (100, BOUND))
+    s.contains("and for people the list counts all", b.hato("function", "list"), f" {BOUND:,} ")
+
+
+def pages_of_one_shard(s, c):
+    """As many as a page takes of each shard are far fewer than it has."""
+    queues = [q for page in listed_queues(c, 1000) for q in page]
+    kept = sorted(q["name"] for q in queues if q["shard"] == queues[0]["shard"])
+    for q in queues:
+        if q["shard"] != queues[0]["shard"]:
+            c.call("queue_delete", name=q["name"])
+    s.equal("pages of queues that are all on one shard have each once, in order", [n for page in listed(c, 97) for n in page], kept)
 
 
 class Asking(threading.Thread):
@@ -74,6 +89,7 @@ def others_are_served(s, b, op, **fields):
     with native.Connection(b.port) as c:
         for _ in range(PINGS):
             c.call("ping")
+        c.call(op, **fields)  # which takes its turn, and is not behind all of them
     answered = asking.answered
     s.check(f"others are served while one asks {ASKED} times for {op}", answered < ASKED / 2, answered)
     asking.join()
@@ -93,9 +109,11 @@ with scenario() as scene:
     with native.Connection(broker.port) as client:
         create(client)
         pages_are_whole(scene, client)
-        names_are_bounded(scene, client)
+        names_are_bounded(scene, broker, client)
     for asked in ("status", "queue_list", "function_list"):
         others_are_served(scene, broker, asked)
     others_are_served(scene, broker, "function_show", name="busy")
     who_leaves_is_forgotten(scene, broker)
+    with native.Connection(broker.port) as client:
+        pages_of_one_shard(scene, client)
     scene.equal("it stops in order", broker.stop(), 0)

@@ -18,6 +18,18 @@ def memory(b):
     return b.json("status")["memory_bytes"]
 
 
+def metric(b, name):
+    return int(re.search(rf"^{name} (\d+)", b.get("/metrics")[1], re.MULTILINE)[1])
+
+
+def unsent(b):
+    return metric(b, "hato_unsent_bytes")
+
+
+def requests(b):
+    return metric(b, "hato_requests_total")
+
+
 def fill(c, queue, count, size):
     """Bodies that compress well: they cost the disk little, and a reader all they say."""
     c.call("queue_create", name=queue, settings={"visibility_ms": 3000})
@@ -121,8 +133,29 @@ UNSENT = 512 * MIB  # of all connections; from half of it on they get less
 BOUND = UNSENT // 2 + 384 * MIB  # with what is in the making meanwhile, and what memory freed on other threads leaves
 
 
+def peeks_at_once(b, count, buffer=None):
+    one = native.Connection(b.port, buffer=buffer)
+    ids = [next(one.ids) for _ in range(count)]
+    one.write(b"".join(native.request(i, "peek", queue="peeked", max_messages=1000) for i in ids))
+    return one, ids
+
+
+def many_peeks_that_are_read(s, b, c, before):
+    """Many times what a connection may have waiting for it."""
+    one, ids = peeks_at_once(b, 60)
+    with one:
+        s.equal("60 peeks of 15 MiB asked for at once are all answered to who reads", [len(one.answer(i)["messages"]) for i in ids], [16] * 60)
+    asked = requests(b)
+    deaf = [peeks_at_once(b, 200, SMALL_BUFFER)[0] for _ in range(10)]
+    served(s, b, "10 connections don't read 2000 peeks")
+    s.check("most of which are not read either", requests(b) - asked < 1500, requests(b) - asked)
+    s.equal("nor does that take from others", len(c.call("peek", queue="peeked", max_messages=1000)["messages"]), 16)
+    s.check("what is not asked for yet costs nothing", b.memory_peak() - before < memory_bound(BOUND), f"{(b.memory_peak() - before) / MIB:.0f} MiB")
+    close(deaf)
+    s.wait_for("those who are gone to be forgotten", lambda: unsent(b) == 0)
+
+
 def many_peeks_that_are_not_read(s, b, c, before):
-    fill(c, "peeked", 20, MIB - 100)
     deaf = deaf_connections(b, 80)
     for one in deaf:
         for _ in range(3):
@@ -170,14 +203,12 @@ def all_connections_together(s):
     b = s.broker(name="all-together")
     with native.Connection(b.port) as c:
         before = memory(b)
+        fill(c, "peeked", 20, MIB - 100)
+        many_peeks_that_are_read(s, b, c, before)
         many_peeks_that_are_not_read(s, b, c, before)
         fill(c, "wide", 700, MIB - 100)
         many_streams_that_are_not_read(s, b, c, before)
         many_receives_that_are_not_read(s, b, c, before)
-
-
-def unsent(b):
-    return int(re.search(r"^hato_unsent_bytes (\d+)", b.get("/metrics")[1], re.MULTILINE)[1])
 
 
 def whoever_leads(s):
