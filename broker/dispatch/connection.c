@@ -43,17 +43,18 @@ static void connection_forget(struct connection *c)
     uv_close((uv_handle_t *)&c->poll, on_closed);
 }
 
+/* Where the connection broke, libcurl finds that out by itself, behind what can still be read: an answer may have come before. */
 static void on_event(uv_poll_t *poll, int status, int events)
 {
     struct connection *c = CONTAINER_OF(poll, struct connection, poll);
     struct transport *t = c->transport;
-    int flags = 0;
-    if (status < 0)
-        flags = CURL_CSELECT_ERR;
+    int flags = status < 0 ? CURL_CSELECT_IN | CURL_CSELECT_OUT : 0;
     flags |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
     flags |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
     int running = 0;
     curl_multi_socket_action(t->multi, c->socket, flags, &running);
+    if (status < 0 && !uv_is_closing((uv_handle_t *)poll)) /* libuv has stopped looking at it */
+        uv_poll_start(poll, c->events, on_event);
     transport_progress(t);
 }
 

@@ -220,18 +220,20 @@ static void learn(struct job *j, enum verdict verdict, uint64_t told_ms)
     }
 }
 
-/* Not each probe: from the first trouble that held requests back until it answers again. */
-static void tell(const struct job *j, const char *error)
+/* Not each probe: from the first trouble that held requests back until it answers again. New settings close a breaker, too. */
+static void tell(const struct job *j, const struct judgement *v)
 {
     struct endpoint *e = j->lease->endpoint;
     struct trace *trace = j->dispatcher->trace;
-    bool before = e->told_trouble;
-    if (!before && e->breaker.state == BREAKER_OPEN)
+    bool answered = v->verdict == VERDICT_DELIVERED || v->verdict == VERDICT_FAILED;
+    if (!e->told_trouble && e->breaker.state == BREAKER_OPEN) {
         TRACE(trace, TRACE_WARN, "function is in trouble, its messages wait", trace_text("function", e->name),
-              trace_text("error", error));
-    else if (before && e->breaker.state == BREAKER_CLOSED)
+              trace_text("error", v->error));
+        e->told_trouble = true;
+    } else if (e->told_trouble && answered && e->breaker.state == BREAKER_CLOSED) {
         TRACE(trace, TRACE_INFO, "function answers again", trace_text("function", e->name));
-    e->told_trouble = e->breaker.state != BREAKER_CLOSED;
+        e->told_trouble = false;
+    }
 }
 
 static void note(struct job *j, const struct judgement *verdict)
@@ -307,7 +309,7 @@ static void on_answer(struct exchange *x)
     answer_judge(&x->answer, j->target, j->messages, j->count, j->failed, &verdict);
     uint64_t told_ms = x->retry_after != NULL ? retry_after_ms(x->retry_after, clock_now_ms(&d->clock)) : 0;
     learn(j, verdict.verdict, told_ms);
-    tell(j, verdict.error);
+    tell(j, &verdict);
     settlement_make(j, &verdict, told_ms);
     note(j, &verdict);
     end(j);

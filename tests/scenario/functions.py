@@ -207,6 +207,7 @@ def pause_and_concurrency(s, b):
     e = s.endpoint(answer)
     bound(b, "narrow", e.url, bind=("--max-concurrency", 2, "--paused"))
     b.hato("send", "narrow", *[str(i) for i in range(40)])
+    s.equal("a function whose queues are all paused is so itself", b.json("function", "show", "narrow")["state"], "paused")
     s.equal("a paused queue pushes nothing", (b.json("queue", "show", "narrow")["ready"], len(e.requests)), (40, 0))
     b.hato("resume", "narrow")
     s.wait_for("all to be delivered", lambda: empty(b, "narrow"))

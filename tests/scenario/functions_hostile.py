@@ -56,6 +56,16 @@ class Raw:
         self.listener.close()
 
 
+class Hasty(Raw):
+    """Says that it won't have that before it has read it, and hangs up: what it had not read resets the connection."""
+
+    def handle(self, connection):
+        with connection:
+            connection.recv(1000)
+            self.requests += 1
+            connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\n\r\ntoo long")
+
+
 def counts(b, queue):
     shown = b.json("queue", "show", queue)
     return shown["ready"], shown["in_flight"], shown["delayed"]
@@ -179,6 +189,18 @@ def lambda_answers(s, b):
         s.equal(f"batchItemFailures, {name}: who has failed", got, failing)
 
 
+def not_read_to_the_end(s, b):
+    """What an endpoint said counts, though the connection broke behind it."""
+    e = Hasty(None)
+    bound(b, "hasty", e.url, queue=("--dead-letter", "hasty-dead", "--max-receives", 20))
+    b.hato("send", "hasty", "-", stdin="m" * 900000)
+    s.wait_for("the dead letter", lambda: b.json("peek", "hasty-dead"))
+    said = [(one["status"], one["error"]) for one in b.json("function", "show", "hasty")["attempts"]]
+    s.check("an answer that a reset follows is read, where sending has not met the reset before",
+            {status for status, _ in said} <= {0, 413} and all(error == "HTTP 413: too long" or "Send failure" in error for _, error in said), said)
+    e.stop()
+
+
 def alone(s, b):
     """One message, and the function never answers it, nor anybody."""
     end = threading.Event()
@@ -221,6 +243,11 @@ def moved(s, b):
     bound(b, "moved", "http://127.0.0.1:1/", "--timeout", "200ms")
     b.hato("send", "moved", "one")
     s.wait_for("the log to say that it is in trouble", lambda: lines_about(b, "moved"))
+    b.hato("function", "set", "moved", "--url", "http://127.0.0.1:2/")
+    since = time.time() * 1000
+    s.wait_for("it to be tried there", lambda: any(one["started_ms"] > since for one in b.json("function", "show", "moved")["attempts"]))
+    said = lines_about(b, "moved")
+    s.check("new settings are no answer", not any("answers again" in line for line in said), said)
     e = s.endpoint(lambda _: 200)
     b.hato("function", "set", "moved", "--url", e.url)
     s.wait_for("delivery to go on", lambda: empty(b, "moved"))
@@ -277,5 +304,5 @@ def retry_after(s, b):
 
 with scenario() as scene:
     broker = scene.broker("--loops", "2")
-    for part in (bad_answers, odd_answers, lambda_answers, alone, hung, moved, proxy_down, fails_for_long, retry_after):
+    for part in (bad_answers, odd_answers, lambda_answers, not_read_to_the_end, alone, hung, moved, proxy_down, fails_for_long, retry_after):
         part(scene, broker)
