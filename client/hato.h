@@ -380,7 +380,8 @@ struct hato_peeked {
     struct hato_message message;
 };
 
-/* Looks without receiving: reply->peeked, and reply->next for the `after` of the next page. */
+/* Looks without receiving: reply->peeked, and reply->next for the `after` of the next page. A page may be empty and another follow: the
+ * broker looks at so many messages for one. */
 HATO_API struct hato_call *hato_peek(struct hato_client *client, const char *queue,
                                      const struct hato_peek_options *options, hato_done_cb done, void *user);
 

@@ -99,6 +99,7 @@ static enum exit_code peek(struct run *r)
     enum exit_code code;
     if (r->globals.json)
         json_list(&j, NULL);
+    /* A page may be empty: the broker looks at so many messages at once, and may have found none that is asked for. */
     for (bool more = true; more;) {
         struct hato_reply *reply =
             command_wait(r, hato_peek(r->client, r->arguments.items[0], &options, NULL, NULL), &code);
@@ -107,7 +108,7 @@ static enum exit_code peek(struct run *r)
         print_page(r, &j, reply);
         snprintf(after, sizeof after, "%s", reply->next);
         options.after = after;
-        more = v->all && after[0] != '\0';
+        more = after[0] != '\0' && (v->all || reply->peeked_count == 0);
         hato_reply_destroy(reply);
     }
     if (r->globals.json && code == EXIT_DONE) {

@@ -14,6 +14,7 @@ import struct
 import subprocess
 import termios
 
+import native
 from lib import program, scenario
 
 REFUSED, USAGE, UNREACHABLE, PARTLY, LOCAL, STOPPED = 1, 2, 3, 5, 6, 130
@@ -48,6 +49,19 @@ def queues(s, b):
     s.contains("for people there is a table", b.hato("queue", "list"), "READY  IN FLIGHT  DELAYED")
     s.equal("--names is a name a line, with --json a list of them", (b.hato("queue", "list", "--names"),
             b.json("queue", "list", "--names")), ("jobs\njobs-dead\n", ["jobs", "jobs-dead"]))
+
+
+def far_behind(s, b):
+    """What is looked for may lie behind more than the broker looks at for one page."""
+    b.hato("queue", "create", "far")
+    with native.Connection(b.port) as c:
+        for _ in range(1100):  # one by one: each is a chunk of its own
+            c.send("far", {"body": b"near", "group": "near"})
+        c.send("far", {"body": b"found", "group": "far"})
+    s.equal("peek goes on until it finds something", [one["body"] for one in b.json("peek", "far", "--group", "far")], ["found"])
+    s.contains("also for people", b.hato("peek", "far", "--group", "far"), "found")
+    s.equal("or to the end", b.json("peek", "far", "--group", "nobody"), [])
+    b.hato("queue", "delete", "far", "--yes")
 
 
 def messages(s, b):
@@ -420,6 +434,7 @@ def flags_of_the_broker(s, b):
 
 with scenario() as scene:
     broker = scene.broker()
-    for part in (queues, messages, input_and_output, redrives, a_redrive_that_is_cancelled, functions, completion, completion_of_odd_names, pipes,
-                 ctrl_c, live_view, asks_a_person, commands_no_terminal, example_of_cancel, delays, broker_itself, wrong, flags_of_the_broker):
+    for part in (queues, far_behind, messages, input_and_output, redrives, a_redrive_that_is_cancelled, functions, completion,
+                 completion_of_odd_names, pipes, ctrl_c, live_view, asks_a_person, commands_no_terminal, example_of_cancel, delays,
+                 broker_itself, wrong, flags_of_the_broker):
         part(scene, broker)
