@@ -49,7 +49,8 @@ static void open_until(struct breaker *b, uint64_t until_ms)
     b->state = BREAKER_OPEN;
 }
 
-bool breaker_trouble(struct breaker *b, bool probe, uint64_t now_ms, uint64_t told_ms, struct random *random)
+bool breaker_trouble(struct breaker *b, bool probe, uint64_t now_ms, uint64_t told_ms, bool longer,
+                     struct random *random)
 {
     bool was_closed = b->state == BREAKER_CLOSED;
     b->troubles++;
@@ -61,7 +62,7 @@ bool breaker_trouble(struct breaker *b, bool probe, uint64_t now_ms, uint64_t to
     if (!decides)
         return false;
     open_until(b, now_ms + wait_ms(b, random));
-    if (BREAKER_WAIT_MIN_MS << b->step < BREAKER_WAIT_MAX_MS)
+    if (longer && BREAKER_WAIT_MIN_MS << b->step < BREAKER_WAIT_MAX_MS)
         b->step++;
     return was_closed;
 }

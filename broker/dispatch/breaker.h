@@ -52,9 +52,10 @@ bool breaker_leave(struct breaker *b);
 /* The endpoint answered, whatever it said of the message. True when this closed the breaker. */
 bool breaker_answered(struct breaker *b, bool probe);
 
-/* The endpoint was in trouble. `told_ms`: how long it asked to be left alone; 0: it did not say. True when this opened
- * the breaker. */
-bool breaker_trouble(struct breaker *b, bool probe, uint64_t now_ms, uint64_t told_ms, struct random *random);
+/* The endpoint was in trouble. `told_ms`: how long it asked to be left alone; 0: it did not say. `longer`: the wait after this one
+ * is. True when this opened the breaker. */
+bool breaker_trouble(struct breaker *b, bool probe, uint64_t now_ms, uint64_t told_ms, bool longer,
+                     struct random *random);
 
 /* It answered 410: opens for BREAKER_WAIT_GONE_MS. */
 void breaker_gone(struct breaker *b, uint64_t now_ms);

@@ -188,6 +188,25 @@ static void on_extend(struct timer *t)
 
 /* ------------------------------------------------------------------ what it teaches of the endpoint */
 
+/* Whether no answer to it tells of the message as much as of the endpoint, so that others should soon have their turn: a probe with one
+ * that was not tried before (but not each of a long queue, while the endpoint is down), or what is known to have got none before. */
+static bool tells_of_message(const struct job *j)
+{
+    struct suspects *known = &j->lease->endpoint->suspects;
+    bool tried = suspects_tried(known, j->lease->binding->queue, j->messages[0].source->token.sequence) != 0;
+    return j->probe ? !tried && known->count < SUSPECTS_MAX : tried;
+}
+
+/* A message of it is known to get no answer, whatever others get. */
+static bool has_guilty(const struct job *j)
+{
+    for (uint32_t i = 0; i < j->count; i++)
+        if (suspects_guilty(&j->lease->endpoint->suspects, j->lease->binding->queue,
+                            j->messages[i].source->token.sequence))
+            return true;
+    return false;
+}
+
 static void learn(struct job *j, enum verdict verdict, uint64_t told_ms)
 {
     struct dispatcher *d = j->dispatcher;
@@ -205,14 +224,14 @@ static void learn(struct job *j, enum verdict verdict, uint64_t told_ms)
         break;
     case VERDICT_SILENT:
         window_trouble(&e->window, j->request);
-        /* It answers others, and asks for no pause: it is not down. */
-        if (!j->probe && e->answers > j->answers_before && told_ms == 0)
+        /* It answers others, or would leave this without an answer anyhow, and asks for no pause: it is not down. */
+        if (!j->probe && told_ms == 0 && (e->answers > j->answers_before || has_guilty(j)))
             break;
-        breaker_trouble(&e->breaker, j->probe, now, told_ms, &d->random);
+        breaker_trouble(&e->breaker, j->probe, now, told_ms, !tells_of_message(j), &d->random);
         break;
     case VERDICT_TROUBLE:
         window_trouble(&e->window, j->request);
-        breaker_trouble(&e->breaker, j->probe, now, told_ms, &d->random);
+        breaker_trouble(&e->breaker, j->probe, now, told_ms, true, &d->random);
         break;
     case VERDICT_GONE:
         breaker_gone(&e->breaker, now);
@@ -288,7 +307,7 @@ void job_start(struct lease *l, uint32_t first, uint32_t count, bool probe)
     j->request = window_leave(&l->endpoint->window);
     j->started_ms = clock_now_ms(&d->clock);
     count_requests(j, 1);
-    take_messages(j, l->batch->messages + first, count);
+    take_messages(j, l->messages + first, count);
     if (j->count == 0) {
         j->bytes = 0;
         if (probe)

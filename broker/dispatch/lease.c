@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "dispatch/core.h"
 #include "dispatch/job.h"
+#include "dispatch/probe.h"
 #include "dispatch/target.h"
 
 static void on_done(struct source_lease *request, int code, struct source_batch *batch);
@@ -33,13 +34,14 @@ void lease_ask(struct binding *b, const struct binding_ask *ask, bool probe)
     l->asked_ms = timers_now_ms(&d->timers);
     l->probe = probe;
     l->reserved = ask->requests;
+    l->take = ask->messages;
     l->request = (struct source_lease){.queue = b->queue,
-                                       .max_messages = ask->messages,
+                                       .max_messages = probe ? probe_looks_at(l->endpoint, l->take) : l->take,
                                        .max_bytes = DISPATCHER_LEASE_BYTES_MAX,
                                        .visibility_ms = visibility_of(d, l->endpoint),
                                        .done = on_done};
     reserve(l, ask->requests);
-    b->asked += ask->messages;
+    b->asked += l->request.max_messages;
     d->leases++;
     d->ops->lease(d->ctx, &l->request);
 }
@@ -52,6 +54,7 @@ void lease_unref(struct lease *l)
     if (l->batch != NULL)
         d->ops->release(d->ctx, l->batch);
     d->held -= l->bytes;
+    memory_free(l->chosen);
     binding_unref(l->binding);
     endpoint_unref(l->endpoint);
     memory_free(l);
@@ -75,7 +78,7 @@ static void look_again(struct lease *l, int code)
 /* Requests that it takes to send the batch. */
 static uint32_t requests_of(const struct lease *l)
 {
-    return l->endpoint->target->format->single ? (uint32_t)l->batch->count : 1;
+    return l->endpoint->target->format->single ? l->count : 1;
 }
 
 /* Whether what came may still be sent: meanwhile the endpoint may have got into trouble, the binding may be gone,
@@ -89,13 +92,23 @@ static bool still_wanted(const struct lease *l)
            (l->probe || e->breaker.state == BREAKER_CLOSED) && requests_of(l) <= l->reserved;
 }
 
-static void give_back(struct lease *l)
+static bool is_sent(const struct lease *l, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        if (l->messages[i].token.sequence == sequence)
+            return true;
+    return false;
+}
+
+/* All of the batch, or what is not sent of it: in its place, as if it had not been leased. */
+static void give_back(struct lease *l, bool all)
 {
     struct dispatcher *d = l->endpoint->dispatcher;
-    size_t count = l->batch->count;
-    struct source_token *tokens = memory_alloc(count * sizeof *tokens);
-    for (size_t i = 0; i < count; i++)
-        tokens[i] = l->batch->messages[i].token;
+    size_t count = 0;
+    struct source_token *tokens = memory_alloc(l->batch->count * sizeof *tokens);
+    for (size_t i = 0; i < l->batch->count; i++)
+        if (all || !is_sent(l, l->batch->messages[i].token.sequence))
+            tokens[count++] = l->batch->messages[i].token;
     const struct source_nack nack = {.uncounted = true, .error = bytes_text("")};
     d->ops->nack(d->ctx, l->binding->queue, &nack, tokens, count);
     l->endpoint->returned_total += count;
@@ -104,7 +117,7 @@ static void give_back(struct lease *l)
 
 static void start_jobs(struct lease *l)
 {
-    uint32_t count = (uint32_t)l->batch->count;
+    uint32_t count = l->count;
     bool single = l->endpoint->target->format->single;
     for (uint32_t first = 0; first < count; first += single ? 1 : count)
         job_start(l, first, single ? 1 : count, l->probe && first == 0);
@@ -116,6 +129,12 @@ static void on_done(struct source_lease *request, int code, struct source_batch 
     struct dispatcher *d = l->endpoint->dispatcher;
     ASSERT(batch == NULL || (batch->count >= 1 && batch->count <= request->max_messages));
     l->batch = batch;
+    if (batch != NULL) {
+        l->messages = batch->messages;
+        l->count = (uint32_t)batch->count;
+        if (batch->count > l->take)
+            probe_choose(l);
+    }
     l->binding->asked -= request->max_messages;
     reserve(l, -(int64_t)l->reserved);
     for (size_t i = 0; batch != NULL && i < batch->count; i++)
@@ -128,10 +147,12 @@ static void on_done(struct source_lease *request, int code, struct source_batch 
     uint32_t used = wanted ? requests_of(l) : 0;
     endpoint_give_tokens(l->endpoint, l->reserved - used);
     endpoint_give_permits(l->endpoint, l->reserved - used);
+    if (wanted && l->count < batch->count)
+        give_back(l, false);
     if (wanted)
         start_jobs(l);
     else if (batch != NULL)
-        give_back(l);
+        give_back(l, true);
     endpoint_mark(l->endpoint);
     dispatcher_freed(d);
     lease_unref(l);

@@ -14,6 +14,10 @@ struct lease {
     struct binding *binding;   /* referenced */
     struct endpoint *endpoint; /* referenced; the binding's when it was asked */
     struct source_batch *batch;
+    const struct source_message *messages; /* of the batch, those that are sent; once it is done */
+    uint32_t count;
+    struct source_message *chosen; /* of a probe: its own list of them, or NULL */
+    uint32_t take;                 /* messages that are wanted of what comes */
     uint32_t refs;
     uint32_t reserved; /* requests, until it is done */
     uint64_t wakes;    /* of the binding, when it was asked */

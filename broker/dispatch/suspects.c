@@ -82,6 +82,18 @@ bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint
     return one->guilty;
 }
 
+uint64_t suspects_tried(struct suspects *s, uint64_t queue, uint64_t sequence)
+{
+    const struct suspect *one = find(s, queue, sequence);
+    return one != NULL ? one->last : 0;
+}
+
+bool suspects_guilty(struct suspects *s, uint64_t queue, uint64_t sequence)
+{
+    const struct suspect *one = find(s, queue, sequence);
+    return one != NULL && one->guilty;
+}
+
 void suspects_clear(struct suspects *s, uint64_t queue, uint64_t sequence)
 {
     struct suspect *one = find(s, queue, sequence);

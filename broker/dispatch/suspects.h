@@ -58,6 +58,12 @@ void suspects_request(struct suspects *s);
 bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers,
                      enum suspect_sign sign);
 
+/* The number of the request that last came to nothing with this message; 0: it is not known. */
+uint64_t suspects_tried(struct suspects *s, uint64_t queue, uint64_t sequence);
+
+/* It was its fault that it got no answer. */
+bool suspects_guilty(struct suspects *s, uint64_t queue, uint64_t sequence);
+
 /* The message was answered. */
 void suspects_clear(struct suspects *s, uint64_t queue, uint64_t sequence);
 

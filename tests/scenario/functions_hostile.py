@@ -201,6 +201,21 @@ def not_read_to_the_end(s, b):
     e.stop()
 
 
+def crowd(s, b):
+    """An endpoint comes back from an outage, and what it can't bear stands before all else."""
+    down = s.endpoint(lambda _: 503)
+    bound(b, "crowd", down.url, queue=("--dead-letter", "crowd-dead", "--max-receives", 2))
+    b.hato("send", "crowd", "--lines", stdin="".join(f"bad {i}\n" for i in range(20)) + "".join(f"good {i}\n" for i in range(300)))
+    s.wait_for("the function to be in trouble", lambda: b.json("function", "show", "crowd")["state"] == "open")
+    e = Raw(lambda c, body: reset(c) if body.startswith(b"bad") else c.sendall(WHOLE))
+    b.hato("function", "set", "crowd", "--url", e.url)
+    s.wait_for("all to be settled", lambda: empty(b, "crowd"))
+    letters = b.json("peek", "crowd-dead", "--max", 1000)
+    s.equal("what a function can't bear becomes dead letters, and keeps it from nothing behind", sorted(one["body"] for one in letters),
+            sorted(f"bad {i}" for i in range(20)))
+    e.stop()
+
+
 def alone(s, b):
     """One message, and the function never answers it, nor anybody."""
     end = threading.Event()
@@ -304,5 +319,5 @@ def retry_after(s, b):
 
 with scenario() as scene:
     broker = scene.broker("--loops", "2")
-    for part in (bad_answers, odd_answers, lambda_answers, not_read_to_the_end, alone, hung, moved, proxy_down, fails_for_long, retry_after):
+    for part in (bad_answers, odd_answers, lambda_answers, not_read_to_the_end, crowd, alone, hung, moved, proxy_down, fails_for_long, retry_after):
         part(scene, broker)

@@ -20,7 +20,7 @@ static void teardown(void)
 static void fall(uint64_t now)
 {
     for (int i = 0; i < BREAKER_TROUBLES; i++)
-        breaker_trouble(&b, false, now, 0, &chance);
+        breaker_trouble(&b, false, now, 0, true, &chance);
     ck_assert_int_eq(b.state, BREAKER_OPEN);
 }
 
@@ -28,13 +28,13 @@ START_TEST(it_opens_only_after_several_troubles_in_a_row)
 {
     for (int round = 0; round < 5; round++) {
         for (int i = 1; i < BREAKER_TROUBLES; i++)
-            ck_assert(!breaker_trouble(&b, false, 0, 0, &chance));
+            ck_assert(!breaker_trouble(&b, false, 0, 0, true, &chance));
         ck_assert(breaker_allows(&b, 0));
         breaker_answered(&b, false);
     }
     for (int i = 1; i < BREAKER_TROUBLES; i++)
-        ck_assert(!breaker_trouble(&b, false, 0, 0, &chance));
-    ck_assert(breaker_trouble(&b, false, 0, 0, &chance));
+        ck_assert(!breaker_trouble(&b, false, 0, 0, true, &chance));
+    ck_assert(breaker_trouble(&b, false, 0, 0, true, &chance));
     ck_assert(!breaker_allows(&b, 0));
 }
 END_TEST
@@ -47,7 +47,7 @@ START_TEST(half_open_one_probe_is_out_and_it_alone_decides)
     ck_assert(breaker_leave(&b));
     ck_assert(!breaker_allows(&b, b.retry_at_ms));
     ck_assert(!breaker_answered(&b, false));
-    ck_assert(!breaker_trouble(&b, false, 2000, 0, &chance));
+    ck_assert(!breaker_trouble(&b, false, 2000, 0, true, &chance));
     ck_assert_int_eq(b.state, BREAKER_HALF_OPEN);
     ck_assert(breaker_answered(&b, true));
     ck_assert(breaker_allows(&b, 2000));
@@ -78,7 +78,7 @@ START_TEST(the_wait_doubles_up_to_its_cap)
         now = b.retry_at_ms;
         ck_assert(breaker_allows(&b, now));
         ck_assert(breaker_leave(&b));
-        breaker_trouble(&b, true, now, 0, &chance);
+        breaker_trouble(&b, true, now, 0, true, &chance);
         want = want * 2 < BREAKER_WAIT_MAX_MS ? want * 2 : BREAKER_WAIT_MAX_MS;
     }
 }
@@ -92,7 +92,7 @@ START_TEST(who_falls_again_soon_is_probed_less_often_and_who_keeps_answering_is_
         now = b.retry_at_ms;
         breaker_allows(&b, now);
         breaker_leave(&b);
-        breaker_trouble(&b, true, now, 0, &chance);
+        breaker_trouble(&b, true, now, 0, true, &chance);
     }
     now = b.retry_at_ms;
     breaker_allows(&b, now);
@@ -113,10 +113,10 @@ END_TEST
 
 START_TEST(being_told_to_wait_opens_at_once_for_as_long_as_told)
 {
-    ck_assert(breaker_trouble(&b, false, 100, 30000, &chance));
+    ck_assert(breaker_trouble(&b, false, 100, 30000, true, &chance));
     ck_assert_uint_eq(b.retry_at_ms, 30100);
     /* A shorter word does not cut it, an answer to what left earlier does not end it. */
-    ck_assert(!breaker_trouble(&b, false, 200, 1000, &chance));
+    ck_assert(!breaker_trouble(&b, false, 200, 1000, true, &chance));
     breaker_answered(&b, false);
     ck_assert_uint_eq(b.retry_at_ms, 30100);
     ck_assert(!breaker_allows(&b, 30099));
@@ -126,7 +126,7 @@ END_TEST
 
 START_TEST(a_wait_beyond_all_measure_is_cut)
 {
-    breaker_trouble(&b, false, 0, UINT64_MAX, &chance);
+    breaker_trouble(&b, false, 0, UINT64_MAX, true, &chance);
     ck_assert_uint_eq(b.retry_at_ms, BREAKER_WAIT_TOLD_MAX_MS);
 }
 END_TEST
