@@ -50,13 +50,13 @@ static void print_json(const struct hato_status *s)
 
 static void print_head(const struct hato_status *s)
 {
-    char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX];
+    char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], d[TEXT_MAX];
     printf("hato %s, node %llu, up %s\n", s->version, (unsigned long long)s->node,
            text_age(s->started_ms, s->now_ms, a));
     printf("  %s queues, %s functions, %s connections\n", text_count(s->queues, a), text_count(s->functions, b),
            text_count(s->connections, c));
-    printf("  messages  %s ready, %s in flight, %s delayed\n", text_count(s->totals.ready, a),
-           text_count(s->totals.in_flight, b), text_count(s->totals.delayed, c));
+    printf("  messages  %s ready, %s in flight, %s delayed, %s moving\n", text_count(s->totals.ready, a),
+           text_count(s->totals.in_flight, b), text_count(s->totals.delayed, c), text_count(s->totals.moving, d));
     printf("  so far    %s sent, %s received, %s acked\n", text_count(s->totals.sent_total, a),
            text_count(s->totals.received_total, b), text_count(s->totals.acked_total, c));
     printf("            %s dead-lettered, %s expired\n", text_count(s->totals.dead_lettered_total, a),

@@ -77,12 +77,13 @@ static char *rate_text(double v, char out[TEXT_MAX])
 static void draw_head(struct page *p, const struct top_frame *f)
 {
     const struct hato_status *s = &f->look->status;
-    char line[LINE_BYTES], a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], d[TEXT_MAX];
+    char line[LINE_BYTES], a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], d[TEXT_MAX], m[TEXT_MAX];
     snprintf(line, sizeof line, "hato %s  node %llu  %s  up %s  %s", s->version, (unsigned long long)s->node, f->server,
              text_age(s->started_ms, s->now_ms, a), text_time(f->now_ms, b));
     put_line(p, line);
-    snprintf(line, sizeof line, "messages: %s ready, %s in flight, %s delayed, %s", text_count(s->totals.ready, a),
-             text_count(s->totals.in_flight, b), text_count(s->totals.delayed, c), human_size_text(s->totals.bytes, d));
+    snprintf(line, sizeof line, "messages: %s ready, %s in flight, %s delayed, %s moving, %s",
+             text_count(s->totals.ready, a), text_count(s->totals.in_flight, b), text_count(s->totals.delayed, c),
+             text_count(s->totals.moving, m), human_size_text(s->totals.bytes, d));
     put_line(p, line);
     snprintf(line, sizeof line, "memory %s, log %s, store %s, disk free %s%s", human_size_text(s->memory_bytes, a),
              human_size_text(s->log_bytes, b), human_size_text(s->store_bytes, c),

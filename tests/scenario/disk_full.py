@@ -3,6 +3,7 @@
 small file system of its own."""
 import contextlib
 import os
+import re
 import subprocess
 
 import native
@@ -118,6 +119,7 @@ def dead_letters_wait(s, b):
         s.equal("no dead letter is anywhere but where it was, or where it goes",
                 c.counts("failing")["moving"] + c.counts("buried")["ready"], len(failing))
         s.check("most of them wait", c.counts("failing")["moving"] > len(failing) // 2, c.counts("failing"))
+        s.check("and the status says so", re.search(r"delayed, [1-9][0-9,]* moving", b.hato("status")), b.hato("status"))
         c.call("queue_purge", name="kept")
         s.wait_for("dead letters to move on when there is space", lambda: c.counts("buried")["ready"] == len(failing))
         s.check("they are what failed", {one["message"]["body"] for one in c.drain("buried", 50)} == failing)
