@@ -210,14 +210,27 @@ int guard_check(const char *dir, struct error *e)
 
 /* ---------------------------------------------------------------- writing down */
 
+/* RocksDB may begin another manifest meanwhile, and remove the one that CURRENT named. */
+static int open_current(const char *dir, uint64_t *number, struct disk_file **out, struct error *e)
+{
+    uint64_t before = 0;
+    int code = current_manifest(dir, number, e);
+    while (code == ERR_OK && *number != before) {
+        before = *number;
+        code = open_manifest(dir, *number, out, e);
+        if (code != ERR_CORRUPT)
+            return code;
+        code = current_manifest(dir, number, e);
+    }
+    return code == ERR_OK ? ERR_CORRUPT : code; /* `e` says of which */
+}
+
 /* All that is in the manifest, synced: what RocksDB is only writing as well, and a power cut would take. */
 static int read_manifest(struct guard *g, struct error *e)
 {
     struct disk_file *f;
     uint64_t number = 0;
-    int code = current_manifest(g->dir, &number, e);
-    if (code == ERR_OK)
-        code = open_manifest(g->dir, number, &f, e);
+    int code = open_current(g->dir, &number, &f, e);
     if (code != ERR_OK)
         return code;
     if (g->read.hash == NULL || g->read.manifest != number)

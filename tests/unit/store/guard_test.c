@@ -1,7 +1,11 @@
 /* What has been called durable stands in RocksDB's manifest; a manifest that lost some of it at its end would be taken for one that
  * a crash cut short. */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "base/disk.h"
 #include "store/fixture.h"
+#include "store/guard.h"
 
 enum { TAIL = 150, PLACE = DISK_BLOCK_BYTES };
 
@@ -209,6 +213,67 @@ START_TEST(a_current_that_names_an_older_manifest_or_none_is_refused)
 }
 END_TEST
 
+START_TEST(what_a_flush_wrote_is_noted_by_it)
+{
+    fixture_reopen(&f);
+    flush_one("later");
+    closed();
+    load_manifest();
+    manifest.len--;
+    save(&manifest);
+    expect_refused(manifest.path, "it ends at byte");
+}
+END_TEST
+
+struct rolling {
+    atomic_bool stop;
+    unsigned number;
+};
+
+static void roll(unsigned number)
+{
+    char path[400], current[400], text[64];
+    snprintf(path, sizeof path, "%s/MANIFEST-%06u", f.dir, number);
+    save_bytes(path, "manifest", 8);
+    snprintf(text, sizeof text, "MANIFEST-%06u\n", number);
+    snprintf(path, sizeof path, "%s/next", f.dir);
+    save_bytes(path, text, strlen(text));
+    snprintf(current, sizeof current, "%s/CURRENT", f.dir);
+    ck_assert_int_eq(rename(path, current), 0);
+    snprintf(path, sizeof path, "%s/MANIFEST-%06u", f.dir, number - 1);
+    (void)unlink(path);
+}
+
+static void *roll_on(void *arg)
+{
+    struct rolling *r = arg;
+    while (!atomic_load(&r->stop))
+        roll(++r->number);
+    return NULL;
+}
+
+START_TEST(a_manifest_that_gives_way_to_another_meanwhile_is_none_that_is_missing)
+{
+    struct rolling r = {.number = 100};
+    struct guard *g = NULL;
+    struct error e = {0};
+    pthread_t thread;
+    roll(r.number);
+    ck_assert_int_eq(guard_open(f.dir, &g, &e), ERR_OK);
+    ck_assert_int_eq(pthread_create(&thread, NULL, roll_on, &r), 0);
+    for (int i = 0; i < 500; i++)
+        ck_assert_msg(guard_note(g, &e) == ERR_OK, "%s", e.message);
+    atomic_store(&r.stop, true);
+    pthread_join(thread, NULL);
+    char path[400];
+    snprintf(path, sizeof path, "%s/MANIFEST-%06u", f.dir, r.number);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(guard_note(g, &e), ERR_CORRUPT);
+    ck_assert_msg(strstr(e.message, "is missing") != NULL, "%s", e.message);
+    guard_close(g);
+}
+END_TEST
+
 START_TEST(starts_leave_nothing_that_adds_up)
 {
     int files[2] = {0};
@@ -239,6 +304,8 @@ int main(void)
     tcase_add_test(c, one_of_two_notes_may_be_torn);
     tcase_add_test(c, a_store_without_notes_opens_and_has_some_then);
     tcase_add_test(c, a_current_that_names_an_older_manifest_or_none_is_refused);
+    tcase_add_test(c, what_a_flush_wrote_is_noted_by_it);
+    tcase_add_test(c, a_manifest_that_gives_way_to_another_meanwhile_is_none_that_is_missing);
     tcase_add_test(c, starts_leave_nothing_that_adds_up);
     suite_add_tcase(s, c);
     return fixture_main(s);
