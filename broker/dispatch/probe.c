@@ -19,8 +19,8 @@ struct candidate {
 
 uint32_t probe_looks_at(const struct endpoint *e, uint32_t take)
 {
-    uint32_t all = take + e->suspects.count;
-    return all < PROBE_LOOKS_MAX ? all : take > PROBE_LOOKS_MAX ? take : PROBE_LOOKS_MAX;
+    uint32_t past = take < PROBE_LOOKS_MAX ? PROBE_LOOKS_MAX - take : 0;
+    return take + (e->suspects.count < past ? e->suspects.count : past);
 }
 
 static int compare_places(const void *a, const void *b)
