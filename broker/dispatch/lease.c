@@ -111,7 +111,8 @@ static void give_back(struct lease *l, bool all)
             tokens[count++] = l->batch->messages[i].token;
     const struct source_nack nack = {.uncounted = true, .error = bytes_text("")};
     d->ops->nack(d->ctx, l->binding->queue, &nack, tokens, count);
-    l->endpoint->returned_total += count;
+    if (all) /* the others were only looked at */
+        l->endpoint->returned_total += count;
     memory_free(tokens);
 }
 
