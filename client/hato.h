@@ -315,7 +315,7 @@ HATO_API struct hato_call *hato_extend(struct hato_client *client, const char *q
                                        size_t count, uint64_t visibility_ms, hato_done_cb done, void *user);
 
 /* Deletes messages that nobody holds, by id (1 to 1,000): reply->codes, each HATO_OK, HATO_NOT_FOUND, HATO_CONFLICT (in
- * flight), HATO_INVALID. */
+ * flight, or moving), HATO_INVALID. */
 HATO_API struct hato_call *hato_cancel(struct hato_client *client, const char *queue, const char *const *message_ids,
                                        size_t count, hato_done_cb done, void *user);
 
@@ -371,7 +371,8 @@ struct hato_peek_options {
 struct hato_peeked {
     const char *message_id;
     uint64_t sequence;
-    const char *state; /* "ready", "in-flight", "delayed", "halted" (ready, but its group is halted) */
+    const char *state; /* "ready", "in-flight", "delayed", "halted" (ready, but its group is halted), "moving" (to the
+                        * dead-letter queue, which does not have it yet) */
     uint64_t sent_ms;
     uint32_t receive_count;
     uint64_t due_ms;    /* end of the lease or delay */
@@ -470,9 +471,11 @@ struct hato_counts {
     uint64_t ready;
     uint64_t in_flight;
     uint64_t delayed;
-    uint64_t bytes;          /* of the messages of all three, as they are stored */
+    uint64_t bytes;          /* of the messages of all three and of dead letters that move, as they are stored */
     uint64_t oldest_sent_ms; /* of what is ready or in flight; 0 when nothing is */
-    uint64_t moving;         /* on the way to another queue, not yet there */
+    /* On the way to another queue, not yet there. A dead letter keeps its place meanwhile, and counts towards the limits of its queue; on a
+     * FIFO queue its group waits. One that is refused there (its queue is full) is given out again after 10 s, as it was. */
+    uint64_t moving;
     uint64_t halted_groups;
     uint64_t sent_total;     /* these since the queue was created */
     uint64_t received_total; /* also those that did not count for their message, as of an endpoint that was down */
@@ -515,7 +518,8 @@ HATO_API struct hato_call *hato_queue_show(struct hato_client *client, const cha
 HATO_API struct hato_call *hato_queue_delete(struct hato_client *client, const char *name, hato_done_cb done,
                                              void *user);
 
-/* Deletes all messages: reply->purged. */
+/* Deletes all messages: reply->purged. Of those that move to a dead-letter queue one that is being handed over just then may still
+ * arrive; what a redrive took has left already. */
 HATO_API struct hato_call *hato_queue_purge(struct hato_client *client, const char *name, hato_done_cb done,
                                             void *user);
 

@@ -45,6 +45,8 @@ MUTANTS = [
            "if (l.bits == 0 || l.until_ms > m->clock_ms)", "if (l.bits == 0 || l.until_ms > m->clock_ms + 100)"),
     Mutant("a group's order is not kept", 1, "broker/state/pick.c",
            "    return !lane_blocked(l) && lane_has_ready(l);", "    return lane_has_ready(l);"),
+    Mutant("a group goes on while its dead letter is on its way", 1, "broker/state/lane.h",
+           " || l->moving > 0", ""),
     Mutant("a delay is forgotten", 1, "broker/state/send.c",
            "    else if (msg->delay_ms > 0)", "    else if (msg->delay_ms > 0 && m->index % 16 != 0)"),
     Mutant("the deduplication window is half as long", 1, "broker/state/dedup.c",

@@ -341,6 +341,8 @@ static const char *state_name(char state)
         return "in-flight";
     case 'h':
         return "halted";
+    case 'm':
+        return "moving";
     default:
         return "delayed";
     }

@@ -246,11 +246,13 @@ static void pack_accept(struct forward *f)
     for (; i < n && (i == 0 || bytes < FORWARD_BYTES); i++) {
         Hato__Log__Accept__Item *item = arena_alloc(a, sizeof *item);
         hato__log__accept__item__init(item);
+        accept.items[i] = item;
+        if (f->items[i].withdrawn)
+            continue;
         item->queue = arena_text(a, f->items[i].queue, strlen(f->items[i].queue));
         item->has_message = item->has_create = true;
         item->create = f->items[i].create;
         item->message = moved_message(a, f->fetch.messages[i].message, f->items[i].provenance);
-        accept.items[i] = item;
         bytes += item->message.len;
     }
     accept.n_items = i;
@@ -260,31 +262,10 @@ static void pack_accept(struct forward *f)
     f->payload.len = len;
 }
 
-/* A body that is gone is damage, unless another leader brought the messages over while it was read and they are settled by now. */
-static bool settled_meanwhile(struct forward *f, int code)
+/* Packed, and on its way to who leads the target. */
+static void set_out(struct forward *f)
 {
     struct shard *s = f->source;
-    struct arena arena = {0};
-    struct outbox_item *items = NULL;
-    size_t count = 0;
-    bool is = code == ERR_NOT_FOUND &&
-              machine_outbox(s->machine, f->target, 0, 1, &arena, &items, &count, NULL) == ERR_OK &&
-              (count == 0 || items[0].sequence > f->first);
-    arena_close(&arena);
-    return is;
-}
-
-static void on_bodies(struct fetch *fetch, int code, const struct error *e)
-{
-    struct forward *f = CONTAINER_OF(fetch, struct forward, fetch);
-    struct shard *s = f->source;
-    if (code != ERR_OK || !s->leads) {
-        bool damaged = code != ERR_OK && s->leads && !settled_meanwhile(f, code);
-        end_round(f, true);
-        if (damaged)
-            shard_stop(s, e);
-        return;
-    }
     pack_accept(f);
     uint64_t node = s->env->leader(s->env->ctx, f->target);
     if (node == s->options.node) {
@@ -297,11 +278,47 @@ static void on_bodies(struct fetch *fetch, int code, const struct error *e)
     }
 }
 
-/* Bodies are fetched for one round only: a channel may hold many large messages. */
-static size_t as_many_as_fit(const struct outbox_item *items, size_t count)
+/* A body that is gone is damage, unless the message went while it was read: another leader brought it over and it is settled by now,
+ * or its queue was purged. */
+static bool gone_meanwhile(struct forward *f, int code)
+{
+    struct shard *s = f->source;
+    struct arena arena = {0};
+    struct outbox_item *items = NULL;
+    size_t count = 0;
+    bool is = code == ERR_NOT_FOUND && machine_outbox(s->machine, f->target, f->first - 1, f->fetch.count, &arena,
+                                                      &items, &count, NULL) == ERR_OK;
+    if (is && count == f->fetch.count && items[0].sequence == f->first) {
+        is = false;
+        for (size_t i = 0; i < count; i++)
+            is = is || items[i].withdrawn;
+    }
+    arena_close(&arena);
+    return is;
+}
+
+static void on_bodies(struct fetch *fetch, int code, const struct error *e)
+{
+    struct forward *f = CONTAINER_OF(fetch, struct forward, fetch);
+    struct shard *s = f->source;
+    if (code == ERR_OK && s->leads) {
+        set_out(f);
+        return;
+    }
+    bool damaged = code != ERR_OK && s->leads && !gone_meanwhile(f, code);
+    end_round(f, true);
+    if (damaged)
+        shard_stop(s, e);
+}
+
+/* What a round takes. Bodies are fetched for one round only: a channel may hold many large messages. What was withdrawn has none, and
+ * makes a round of its own. */
+static size_t one_round(const struct outbox_item *items, size_t count)
 {
     size_t n = 0;
-    for (size_t bytes = 0; n < count && (n == 0 || bytes + items[n].ref.len <= FORWARD_BYTES); n++)
+    for (size_t bytes = 0;
+         n < count && items[n].withdrawn == items[0].withdrawn && (n == 0 || bytes + items[n].ref.len <= FORWARD_BYTES);
+         n++)
         bytes += items[n].ref.len;
     return n;
 }
@@ -335,7 +352,11 @@ static void start(struct forward *f)
     f->busy = true;
     s->works_out++;
     f->first = f->items[0].sequence;
-    f->fetch = (struct fetch){.count = as_many_as_fit(f->items, count), .done = on_bodies};
+    f->fetch = (struct fetch){.count = one_round(f->items, count), .done = on_bodies};
+    if (f->items[0].withdrawn) {
+        set_out(f);
+        return;
+    }
     count = f->fetch.count;
     f->fetch.messages = memory_zero(count, sizeof *f->fetch.messages);
     for (size_t i = 0; i < count; i++)

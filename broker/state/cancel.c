@@ -16,7 +16,7 @@ static int cancel_one(struct machine *m, struct queue *q, uint64_t sequence, uin
         *out = ERR_NOT_FOUND;
         return ERR_OK;
     }
-    if ((c->leased & bit) != 0 && !lease_holds(c, bit)) {
+    if (((c->leased & bit) != 0 && !lease_holds(c, bit)) || (c->moving & bit) != 0) {
         *out = ERR_CONFLICT;
         return ERR_OK;
     }

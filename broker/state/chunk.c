@@ -139,10 +139,15 @@ int chunk_load_cold(struct machine *m, struct chunk *c, struct error *e)
 
 /* ---------------------------------------------------------------- where messages are */
 
+static bool in_no_state(const struct chunk *c, uint64_t bits)
+{
+    return (bits & ~c->live) == 0 && (bits & (c->ready | c->leased | c->delayed | c->moving)) == 0;
+}
+
 void chunk_make_ready(struct machine *m, struct chunk *c, uint64_t bits)
 {
     struct queue *q = c->queue;
-    ASSERT((bits & ~c->live) == 0 && (bits & (c->ready | c->leased | c->delayed)) == 0);
+    ASSERT(in_no_state(c, bits));
     if (bits == 0)
         return;
     if (c->state == CHUNK_OPEN && c->ready == 0) {
@@ -177,7 +182,7 @@ void chunk_take_ready(struct machine *m, struct chunk *c, uint64_t bits)
 
 void chunk_make_delayed(struct machine *m, struct chunk *c, uint64_t bits)
 {
-    ASSERT((bits & ~c->live) == 0 && (bits & (c->ready | c->leased | c->delayed)) == 0);
+    ASSERT(in_no_state(c, bits));
     c->delayed |= bits;
     c->queue->counts.delayed += chunk_bits_count(bits);
     c->queue->waiting += chunk_bits_count(bits);
@@ -203,9 +208,43 @@ void chunk_take_delayed(struct machine *m, struct chunk *c, uint64_t bits)
     chunk_mark(m, c);
 }
 
+void chunk_make_moving(struct machine *m, struct chunk *c, uint64_t bits)
+{
+    ASSERT(in_no_state(c, bits));
+    uint32_t n = chunk_bits_count(bits);
+    c->moving |= bits;
+    c->queue->counts.moving += n;
+    c->queue->moving += n;
+    if (c->queue->fifo) {
+        c->lane->moving += n;
+        lane_mark(m, c->lane, true);
+    }
+    c->touched = true;
+    chunk_mark(m, c);
+    pick_update(c->lane);
+}
+
+void chunk_take_moving(struct machine *m, struct chunk *c, uint64_t bits)
+{
+    ASSERT((bits & ~c->moving) == 0);
+    uint32_t n = chunk_bits_count(bits);
+    c->moving &= ~bits;
+    c->queue->counts.moving -= n;
+    c->queue->moving -= n;
+    c->touched = true;
+    chunk_mark(m, c);
+    if (!c->queue->fifo)
+        return;
+    c->lane->moving -= n;
+    lane_mark(m, c->lane, true);
+    pick_update(c->lane);
+    if (!lane_blocked(c->lane) && lane_has_ready(c->lane))
+        queue_announce(m, c->queue);
+}
+
 void chunk_remove(struct machine *m, struct chunk *c, uint64_t bits, bool dead)
 {
-    ASSERT((bits & ~c->live) == 0 && (bits & (c->ready | c->leased | c->delayed)) == 0);
+    ASSERT(in_no_state(c, bits));
     if (bits == 0)
         return;
     uint64_t bytes = chunk_bytes(c, bits);

@@ -78,8 +78,12 @@ void chunk_take_ready(struct machine *m, struct chunk *c, uint64_t bits);
 void chunk_make_delayed(struct machine *m, struct chunk *c, uint64_t bits);
 void chunk_take_delayed(struct machine *m, struct chunk *c, uint64_t bits);
 
-/* These leave the queue: they are live, and by now neither ready, leased nor delayed. `dead` tells whether their bodies may go as well
- * (they don't when they move to the outbox). */
+/* Into and out of `moving`, with its counts: on a FIFO queue the group waits meanwhile. The bits are live and in no state. */
+void chunk_make_moving(struct machine *m, struct chunk *c, uint64_t bits);
+void chunk_take_moving(struct machine *m, struct chunk *c, uint64_t bits);
+
+/* These leave the queue: they are live, and by now in no state. `dead` tells whether their bodies may go as well
+ * (they don't when a redrive puts them into the outbox). */
 void chunk_remove(struct machine *m, struct chunk *c, uint64_t bits, bool dead);
 
 /* Takes them from wherever they are (ready, delayed) and removes them. */
@@ -133,6 +137,6 @@ int chunk_live_refs(struct store *store, const struct store_snapshot *snapshot, 
                     uint64_t number, struct buffer *buffer, struct message_ref out[EXTENT_CHUNK_SLOTS], size_t *count,
                     struct error *e);
 
-enum { CHUNK_RECORD_VERSION = 1, CHUNK_TOUCH_VERSION = 1 };
+enum { CHUNK_RECORD_VERSION = 1, CHUNK_TOUCH_VERSION = 2 /* 1 has nothing moving */ };
 
 #endif

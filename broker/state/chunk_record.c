@@ -4,7 +4,7 @@
 /* How a set of bits is written: one byte for none, one bit or all, else nine. */
 enum { BITS_NONE = 64, BITS_RAW = 65 };
 
-enum { TOUCH_FRESH = 1, TOUCH_RECEIVES = 2 };
+enum { TOUCH_FRESH = 1, TOUCH_RECEIVES = 2, TOUCH_MOVING = 4 };
 
 static void put_bits(struct buffer *b, uint64_t bits)
 {
@@ -163,11 +163,14 @@ void chunk_touch_put(struct machine *m, const struct chunk *c, enum key_kind kin
 {
     struct key key = key_of2(m->options.shard, kind, c->queue->id, c->number);
     struct buffer *b = keys_begin(&m->keys, CHUNK_TOUCH_VERSION);
-    buffer_u8(b, (uint8_t)((c->state == CHUNK_FRESH ? TOUCH_FRESH : 0) | (c->touches != NULL ? TOUCH_RECEIVES : 0)));
+    buffer_u8(b, (uint8_t)((c->state == CHUNK_FRESH ? TOUCH_FRESH : 0) | (c->touches != NULL ? TOUCH_RECEIVES : 0) |
+                           (c->moving != 0 ? TOUCH_MOVING : 0)));
     put_bits(b, c->live);
     put_bits(b, c->ready);
     put_bits(b, c->delayed);
     put_bits(b, c->errors);
+    if (c->moving != 0)
+        put_bits(b, c->moving);
     buffer_varint(b, c->lease_count);
     for (uint32_t i = 0; i < c->lease_count; i++) {
         buffer_varint(b, c->leases[i].id);
@@ -201,7 +204,7 @@ static bool take_touches(struct chunk *c, struct cursor *v)
     return true;
 }
 
-/* Each live message is in one place: ready, delayed, or one lease. */
+/* Each live message is in one place: ready, delayed, moving, or one lease. */
 static bool consistent(const struct chunk *c)
 {
     uint64_t leased = 0;
@@ -210,8 +213,14 @@ static bool consistent(const struct chunk *c)
             return false;
         leased |= c->leases[i].bits;
     }
-    return leased == c->leased && c->live != 0 && (c->live & ~chunk_all(c->count)) == 0 && (c->ready & leased) == 0 &&
-           (c->ready & c->delayed) == 0 && (c->delayed & leased) == 0 && (c->ready | c->delayed | leased) == c->live;
+    const uint64_t places[] = {c->ready, c->delayed, c->moving, leased};
+    uint64_t all = 0;
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        if ((all & places[i]) != 0)
+            return false;
+        all |= places[i];
+    }
+    return leased == c->leased && c->live != 0 && (c->live & ~chunk_all(c->count)) == 0 && all == c->live;
 }
 
 int chunk_touch_read(struct chunk *c, struct bytes key, struct cursor *v, struct error *e)
@@ -221,6 +230,7 @@ int chunk_touch_read(struct chunk *c, struct bytes key, struct cursor *v, struct
     c->ready = take_bits(v);
     c->delayed = take_bits(v);
     c->errors = take_bits(v);
+    c->moving = (flags & TOUCH_MOVING) != 0 ? take_bits(v) : 0;
     uint64_t leases = cursor_varint(v);
     /* one running and one late lease a message at most */
     if (v->failed || leases > 2 * CHUNK_SLOTS || (c->live & ~chunk_all(c->count)) != 0)

@@ -63,6 +63,19 @@ void due_put(struct machine *m, struct chunk *c, uint64_t bits, uint64_t until_m
     queue_mark(m, c->queue);
 }
 
+void due_put_off(struct machine *m, struct chunk *c, uint64_t bits, uint64_t until_ms)
+{
+    if (bits == 0)
+        return;
+    if (!c->queue->fifo) {
+        due_put(m, c, bits, until_ms);
+        return;
+    }
+    if (c->state == CHUNK_COLD)
+        chunk_open(m, c);
+    lease_hold(m, c, until_ms, bits);
+}
+
 /* What halted and leased groups have ready is not about to be received: it may not keep others waiting, but for the memory it takes. */
 static bool due_full(const struct queue *q)
 {

@@ -7,6 +7,9 @@
 /* These wait until then: they are live and in no state. */
 void due_put(struct machine *m, struct chunk *c, uint64_t bits, uint64_t until_ms);
 
+/* Back to the queue at that time, in their place: likewise, or held, on a FIFO queue, whose group waits with them. */
+void due_put_off(struct machine *m, struct chunk *c, uint64_t bits, uint64_t until_ms);
+
 /* The due key of these; disjoint sets of one chunk never share one, so that none is ever read to be changed. */
 struct key due_key(const struct machine *m, const struct chunk *c, uint64_t bits, uint64_t at_ms);
 void due_key_put(struct machine *m, const struct chunk *c, uint64_t bits, uint64_t at_ms);

@@ -122,6 +122,7 @@ int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes
     struct moving moving = {
         .queue = destination,
         .create = redrive == 0, /* a dead letter is not lost because its queue is */
+        .kept = redrive == 0,
         .ref = {c->index, c->slots[slot].offset, c->slots[slot].len},
         .provenance = buffer_view(provenance),
         .from = c->queue->id,
@@ -135,10 +136,14 @@ int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes
         .group = lane_group(c->lane),
     };
     uint64_t sequence = outbox_put(m->outbox, &m->keys, target, &moving);
+    machine_effect_once(m, EFFECT_OUTBOX, 0, target, NULL);
+    if (moving.kept) {
+        chunk_make_moving(m, c, chunk_bit(slot));
+        return ERR_OK;
+    }
     extent_moving(m->extents, &m->keys, &moving.ref, target, sequence);
     chunk_remove(m, c, chunk_bit(slot), false);
     c->queue->counts.moving++;
-    machine_effect_once(m, EFFECT_OUTBOX, 0, target, NULL);
     return ERR_OK;
 }
 

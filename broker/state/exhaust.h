@@ -7,11 +7,11 @@
 /* Which of these have had as many receives as the queue allows, and something is to be done about it. */
 uint64_t exhaust_bits(const struct chunk *c, uint64_t bits);
 
-/* Does it. The bits are live and in no state; `*moved` are those that left the queue. */
+/* Does it. The bits are live and in no state; `*moved` are those that are on their way to the dead-letter queue then: in `moving`. */
 int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, struct error *e);
 
-/* A message leaves for another queue: into the outbox, with its provenance; it is in no state. A dead letter when
- * `redrive` is 0, else moved by that one. */
+/* A message sets out for another queue: into the outbox, with its provenance; it is in no state. A dead letter when `redrive` is 0,
+ * which its slot keeps until it has arrived; else that one moves it, and it leaves at once. */
 int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, uint64_t redrive,
                  struct error *e);
 

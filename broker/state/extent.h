@@ -1,8 +1,8 @@
 /* Extents: the shard's entries in stretches of 16 MiB of messages, each counting what is alive in it, so that it is
  * known which part of the log still holds live bodies, and when spilled ones can go.
  *
- * An *entry record* (key `e` index) lists the chunks an entry made, some of which may be gone; an item of the outbox
- * hangs a record of its own under its entry (key `e` index target sequence), since its message is in no chunk any more.
+ * An *entry record* (key `e` index) lists the chunks an entry made, some of which may be gone; an item of the outbox whose message is in
+ * no chunk any more hangs a record of its own under its entry (key `e` index target sequence).
  * An extent in which nothing lives is dropped with its entry records, the last one too: the next message begins a new one.
  *
  * Loop thread, except for spilling. Memory: about 40 bytes an extent. */

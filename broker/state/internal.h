@@ -78,12 +78,12 @@ struct lease {
 /* Where a chunk is in its life. In memory are all open ones, those of the entry being applied, and a few fresh ones. */
 enum chunk_state {
     CHUNK_FRESH, /* never received from, not delayed */
-    CHUNK_COLD,  /* all live messages wait for a due key */
+    CHUNK_COLD,  /* all live messages wait: for a due key, or for the other queue's answer */
     CHUNK_OPEN,  /* some are ready or leased: its touch record is loaded with the machine */
 };
 
-/* Up to 64 messages of one lane that came with one entry. live = ready + leased + delayed, which are disjoint; a fresh chunk's are all
- * ready. */
+/* Up to 64 messages of one lane that came with one entry. live = ready + leased + delayed + moving, which are disjoint; a fresh chunk's
+ * are all ready. */
 struct chunk {
     uint64_t number; /* in its queue; bit 0 is the class: 0 default lane and undelayed, 1 everything else */
     struct queue *queue;
@@ -95,6 +95,7 @@ struct chunk {
     uint64_t ready;
     uint64_t leased; /* by a receive or a hold: the union of leases' bits */
     uint64_t delayed;
+    uint64_t moving; /* dead letters that the other queue has not answered for: they leave when it has taken them */
     uint64_t errors; /* slots that have an error record */
     struct slot *slots;
     struct touch *touches; /* NULL before the first receive */
@@ -138,6 +139,7 @@ struct lane {
     uint32_t held;        /* messages in holds */
     uint64_t waiting;     /* FIFO: messages that a due key waits for; it is active as long as there are some */
     uint64_t last_due_ms; /* FIFO: while some wait, later ones are due no earlier, so that order is kept */
+    uint64_t moving;      /* FIFO: messages in `moving` of its chunks; it is active as long as there are some */
     uint64_t passed_by;   /* FIFO: the redrive that left a message of it because it was not free; 0: none did */
     uint32_t listed;      /* chunks in head and tail */
     uint32_t refs;        /* chunks in memory that point here */
@@ -217,6 +219,7 @@ struct queue {
     uint64_t open_ready;        /* open chunks with ready bits */
     uint64_t open_blocked;      /* those of them whose lane is blocked */
     uint64_t held;              /* messages in holds; part of counts.delayed */
+    uint64_t moving; /* messages in `moving` of chunks; part of counts.moving, beside those that redrives took */
     bool fifo;
     bool dirty;             /* in machine.dirty_queues */
     bool settings_dirty;    /* the settings record has to be written */

@@ -70,7 +70,7 @@ static void lane_free(struct machine *m, struct lane *l)
 
 static bool lane_active(const struct lane *l)
 {
-    return !list_empty(&l->open) || l->waiting > 0 || lane_has_fresh(l);
+    return !list_empty(&l->open) || l->waiting > 0 || l->moving > 0 || lane_has_fresh(l);
 }
 
 void lane_mark(struct machine *m, struct lane *l, bool changed)
@@ -99,6 +99,7 @@ void lane_record_put(struct machine *m, const struct lane *l)
     buffer_varint(b, l->waiting);
     buffer_varint(b, l->last_due_ms);
     buffer_varint(b, l->passed_by);
+    buffer_varint(b, l->moving);
     buffer_put(b, l->group, l->group_len);
     if (l->stored)
         keys_put(&m->keys, &key);
@@ -117,7 +118,9 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
     uint64_t turn = cursor_varint(&c);
     uint64_t waiting = cursor_varint(&c);
     uint64_t last_due_ms = cursor_varint(&c);
-    uint64_t passed_by = value.data[0] >= 3 ? cursor_varint(&c) : 0; /* the version it was written by */
+    uint8_t written_by = value.data[0]; /* this version */
+    uint64_t passed_by = written_by >= 3 ? cursor_varint(&c) : 0;
+    uint64_t moving = written_by >= 4 ? cursor_varint(&c) : 0;
     struct bytes group = cursor_take(&c, cursor_left(&c));
     if (c.failed || priority >= PRIORITIES || group.len > GROUP_BYTES_MAX || id == 0)
         return value_corrupt(key, "a field is out of bounds", e);
@@ -128,6 +131,7 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
     l->waiting = waiting;
     l->last_due_ms = last_due_ms;
     l->passed_by = passed_by;
+    l->moving = moving;
     l->halted_ms = halted_ms;
     l->stored = true;
     idmap_put(&q->lanes, id, l);

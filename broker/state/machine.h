@@ -183,7 +183,8 @@ struct peeked {
     uint64_t due_ms;    /* end of the lease or delay; 0 when ready */
     uint64_t halted_ms; /* its group halted at this message then; 0: it did not */
     uint32_t receive_count;
-    char state;             /* 'r' ready, 'f' in flight, 'd' delayed, 'h' would be ready but its group is halted */
+    char state; /* 'r' ready, 'f' in flight, 'd' delayed, 'h' would be ready but its group is halted, 'm' on its way to
+                             * the dead-letter queue */
     const char *last_error; /* "" when none; in the arena */
 };
 enum peek_which { PEEK_ALL, PEEK_READY, PEEK_IN_FLIGHT, PEEK_DELAYED, PEEK_HALTED_AT };
@@ -226,6 +227,7 @@ struct outbox_item {
     uint64_t sequence; /* in the channel to `target` */
     const char *queue; /* full name it is for */
     bool create;
+    bool withdrawn;          /* its queue was purged or deleted: its turn is forwarded, with nothing in it */
     struct message_ref ref;  /* the Message as it was */
     struct bytes provenance; /* an encoded `provenance` field to append to it */
 };

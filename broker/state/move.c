@@ -4,12 +4,16 @@
 #include "proto/client.pb-c.h"
 #include "state/chunk.h"
 #include "state/command.h"
+#include "state/due.h"
 #include "state/exhaust.h"
 #include "state/lane.h"
 #include "state/queue.h"
 #include "state/send.h"
 #include "state/unpack.h"
 #include "state/walk.h"
+
+/* A dead letter that was not taken is given out again after so long: who fails at it at once is not kept busy with it alone. */
+enum { REFUSED_WAIT_MS = 10 * 1000 };
 
 /* Of a dead-letter queue that is made anew: as long as that of one made by its name. */
 #define DEAD_LETTER_RETENTION_MS (14 * SETTINGS_DAY_MS)
@@ -70,6 +74,8 @@ static bool read_item(struct bytes raw, struct item *out)
 /* Returns the code that goes back through the channel. */
 static int take_item(struct machine *m, const struct item *item)
 {
+    if (item->queue.len == 0) /* withdrawn: only its turn came */
+        return ERR_OK;
     struct queue *q = queue_by_name(m, item->queue);
     struct message msg;
     bool made = false;
@@ -192,8 +198,8 @@ struct settled {
     uint16_t target;
 };
 
-/* What the other side did not take goes to the end of the queue it left, no younger than it was: like a message delayed until it
- * became available there, which is ready with the next entry, or expires then. */
+/* What a redrive moved and the other side did not take goes to the end of the queue it left, no younger than it was: like a message
+ * delayed until it became available there, which is ready with the next entry, or expires then. */
 static void take_back(struct machine *m, struct queue *q, const struct moving *item)
 {
     struct incoming in = {
@@ -208,11 +214,35 @@ static void take_back(struct machine *m, struct queue *q, const struct moving *i
         redrive_returned(m->redrives, &m->keys, q->id, item->redrive);
 }
 
+/* A dead letter leaves its slot when it was taken; else it stays there, as it was. */
+static int settle_kept(struct machine *m, struct queue *q, const struct moving *item, bool refused, struct error *e)
+{
+    struct chunk *c = NULL;
+    uint64_t bit = chunk_bit(item->from_sequence % CHUNK_SLOTS);
+    int code = chunk_load(m, q, item->from_sequence / CHUNK_SLOTS, &c, e);
+    if (code != ERR_OK || c == NULL) /* purged meanwhile */
+        return code;
+    if ((c->moving & bit) == 0)
+        return error_set(e, ERR_CORRUPT, "queue %s: message %llu has arrived elsewhere, but was not on its way",
+                         q->name, (unsigned long long)item->from_sequence);
+    chunk_take_moving(m, c, bit);
+    if (refused) {
+        due_put_off(m, c, bit, m->clock_ms + REFUSED_WAIT_MS);
+        return ERR_OK;
+    }
+    chunk_remove(m, c, bit, true);
+    q->counts.dead_lettered_total++;
+    return ERR_OK;
+}
+
 static int settled_one(void *ctx, const struct moving *item, bool refused, struct error *e)
 {
-    (void)e;
     struct settled *s = ctx;
     struct machine *m = s->m;
+    if (item->kept) {
+        struct queue *from = queue_by_id(m, item->from);
+        return from != NULL ? settle_kept(m, from, item, refused, e) : ERR_OK;
+    }
     extent_moved(m->extents, &m->keys, item->ref.index, s->target, item->sequence);
     extent_gone(m->extents, item->ref.index, 1, item->ref.len);
     struct queue *q = queue_by_id(m, item->from);
@@ -261,14 +291,14 @@ static void redrive_walk_open(void *ctx, uint64_t queue, uint64_t redrive, uint6
     walk_open(&r->walk, r->m, r->queue, from, end);
 }
 
-/* The ready ones. Of a FIFO group only those before the first that stays, and none once one has stayed, or is in flight or held: what
+/* The ready ones. Of a FIFO group only those before the first that stays, and none once one has stayed, or is in flight, held or dead: what
  * was passed over may be free in the next entry, and what lies behind it must not go before it. */
 static uint64_t free_to_move(const struct redriving *r, const struct chunk *c)
 {
     const struct lane *l = c->lane;
     if (!r->queue->fifo)
         return c->ready;
-    if (l->in_flight > 0 || l->held > 0 || l->passed_by == r->redrive)
+    if (l->in_flight > 0 || l->held > 0 || l->moving > 0 || l->passed_by == r->redrive)
         return 0;
     uint64_t stay = c->live & ~c->ready;
     return stay == 0 ? c->ready : c->ready & ((stay & -stay) - 1);

@@ -11,7 +11,9 @@
 #include "state/settings.h"
 #include "store/store.h"
 
-enum { VERSION = 1, ITEM_VERSION = 3 /* 1 ended before available_ms, 2 before redrive */ };
+enum { VERSION = 1, ITEM_VERSION = 4 /* 1 ended before available_ms, 2 before redrive; 3 kept none */ };
+
+enum { ITEM_CREATE = 1, ITEM_KEPT = 2 };
 
 /* To one target. */
 struct channel {
@@ -215,7 +217,7 @@ static struct bytes take_text(struct cursor *c)
 static void encode_item(struct buffer *v, const struct moving *m)
 {
     put_text(v, m->queue);
-    buffer_u8(v, m->create);
+    buffer_u8(v, (uint8_t)((m->create ? ITEM_CREATE : 0) | (m->kept ? ITEM_KEPT : 0)));
     buffer_varint(v, m->ref.index);
     buffer_varint(v, m->ref.offset);
     buffer_varint(v, m->ref.len);
@@ -236,7 +238,8 @@ static int decode_item(struct bytes key, struct cursor c, uint64_t sequence, str
     m->sequence = sequence;
     m->queue = take_text(&c);
     uint8_t flags = cursor_u8(&c);
-    m->create = flags & 1;
+    m->create = (flags & ITEM_CREATE) != 0;
+    m->kept = (flags & ITEM_KEPT) != 0;
     m->ref.index = cursor_varint(&c);
     m->ref.offset = (uint32_t)cursor_varint(&c);
     m->ref.len = (uint32_t)cursor_varint(&c);
@@ -330,25 +333,25 @@ int outbox_settle(struct outbox *o, struct keys *ks, uint16_t target, uint64_t u
     return code;
 }
 
-static int list_one(struct outbox *o, struct keys *ks, uint16_t target, uint64_t sequence, struct arena *arena,
-                    struct outbox_item *out, struct error *e)
+static int list_one(struct outbox *o, struct keys *ks, uint16_t target, uint64_t sequence, struct moving *m,
+                    struct arena *arena, struct outbox_item *out, struct error *e)
 {
     struct key k = key_of2(ks->shard, KEY_OUTBOX, target, sequence);
-    struct moving m = {0};
-    int code = get_item(o, ks, &k, sequence, &m, e);
+    int code = get_item(o, ks, &k, sequence, m, e);
     if (code != ERR_OK)
         return code;
     *out = (struct outbox_item){
         .sequence = sequence,
-        .queue = arena_text(arena, m.queue.data, m.queue.len),
-        .create = m.create,
-        .ref = m.ref,
-        .provenance = bytes_of(arena_copy(arena, m.provenance.data, m.provenance.len), m.provenance.len),
+        .queue = arena_text(arena, m->queue.data, m->queue.len),
+        .create = m->create,
+        .ref = m->ref,
+        .provenance = bytes_of(arena_copy(arena, m->provenance.data, m->provenance.len), m->provenance.len),
     };
     return ERR_OK;
 }
 
-int outbox_list(struct outbox *o, struct keys *ks, uint16_t target, uint64_t after, size_t max, struct arena *arena,
+int outbox_list(struct outbox *o, struct keys *ks, uint16_t target, uint64_t after, size_t max,
+                bool (*withdrawn)(const void *ctx, const struct moving *m), const void *ctx, struct arena *arena,
                 struct outbox_item **out, size_t *count, struct error *e)
 {
     *out = NULL;
@@ -363,8 +366,12 @@ int outbox_list(struct outbox *o, struct keys *ks, uint16_t target, uint64_t aft
     size_t wanted = to - from + 1 < max ? (size_t)(to - from + 1) : max;
     *out = arena_alloc(arena, wanted * sizeof **out);
     int code = ERR_OK;
-    for (; *count < wanted && code == ERR_OK; (*count)++)
-        code = list_one(o, ks, target, from + *count, arena, *out + *count, e);
+    for (; *count < wanted && code == ERR_OK; (*count)++) {
+        struct moving m = {0};
+        struct outbox_item *item = *out + *count;
+        code = list_one(o, ks, target, from + *count, &m, arena, item, e);
+        item->withdrawn = code == ERR_OK && withdrawn(ctx, &m);
+    }
     return code;
 }
 

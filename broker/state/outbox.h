@@ -4,7 +4,8 @@
  * The leader forwards at most OUTBOX_WINDOW items beyond what is settled, in order, again and again until Settled is
  * applied; the other side answers an item it has seen as it did the first time, so an item is neither lost nor doubled.
  *
- * An item still holds its message's body: the extent's counts go down when the item is settled, not when it is put.
+ * An item still holds its message's body: the extent's counts go down when the item is settled, not when it is put. One that its slot
+ * keeps (moving.kept) goes with it: when its queue was purged, nothing is left to forward but its turn in the channel.
  * Loop thread. Memory: some bytes a channel; items are in the store only. */
 #ifndef HATO_STATE_OUTBOX_H
 #define HATO_STATE_OUTBOX_H
@@ -32,9 +33,10 @@ struct moving {
     uint64_t sequence;       /* in the channel; given by outbox_put */
     struct bytes queue;      /* full name of the queue it is for */
     bool create;             /* make that queue anew when it is gone */
+    bool kept;               /* its slot keeps it: a dead letter, unless put by a build that did not keep them */
     struct message_ref ref;  /* its Message as it was */
     struct bytes provenance; /* an encoded `provenance` field to append to it; at most OUTBOX_PROVENANCE_MAX */
-    uint64_t from;           /* id of the queue it left, to which it returns when refused */
+    uint64_t from;           /* id of the queue it is from, to which it returns when refused */
     uint64_t from_sequence;  /* what it was there */
     uint64_t sent_ms;        /* to the queue it left */
     uint64_t available_ms;   /* when it could first be received there; 0: put by a build that did not keep it */
@@ -60,9 +62,10 @@ int outbox_settle(struct outbox *o, struct keys *ks, uint16_t target, uint64_t u
 /* Writes the heads that changed into the batch: at the end of an entry. */
 void outbox_write(struct outbox *o, struct keys *ks);
 
-/* As machine_outbox: items beyond `after` (settled ones are not there any more), at most `max`, none beyond the window.
- * */
-int outbox_list(struct outbox *o, struct keys *ks, uint16_t target, uint64_t after, size_t max, struct arena *arena,
+/* As machine_outbox: items beyond `after` (settled ones are not there any more), at most `max`, none beyond the window. `withdrawn`
+ * tells of which there is nothing left. */
+int outbox_list(struct outbox *o, struct keys *ks, uint16_t target, uint64_t after, size_t max,
+                bool (*withdrawn)(const void *ctx, const struct moving *m), const void *ctx, struct arena *arena,
                 struct outbox_item **out, size_t *count, struct error *e);
 size_t outbox_targets(const struct outbox *o, uint16_t *out, size_t max); /* with something to forward; ascending */
 uint64_t outbox_pending(const struct outbox *o);                          /* items not settled, all targets */

@@ -33,7 +33,7 @@ static struct keys *keys_of(const struct machine *m) /* reading uses its buffers
 /* State and time of a message; what a nack put off stands among the leases, with id 0 in `late`. */
 static void place(const struct chunk *c, uint64_t bit, struct peeked *p)
 {
-    p->state = (c->ready & bit) != 0 ? 'r' : 'd';
+    p->state = (c->ready & bit) != 0 ? 'r' : (c->moving & bit) != 0 ? 'm' : 'd';
     p->due_ms = (c->delayed & bit) != 0 ? c->due_ms : 0;
     for (uint32_t i = 0; i < c->lease_count; i++) {
         const struct lease *l = &c->leases[i];
@@ -49,7 +49,7 @@ static void place(const struct chunk *c, uint64_t bit, struct peeked *p)
 /* A halted group gives nothing; it halted at those of its messages that are used up. */
 static void place_halted(const struct chunk *c, uint64_t bit, struct peeked *p)
 {
-    if (halted_ms(c->lane) == 0 || p->state == 'f')
+    if (halted_ms(c->lane) == 0 || p->state == 'f' || p->state == 'm')
         return;
     if (c->queue != NULL && exhaust_bits(c, bit) != 0)
         p->halted_ms = c->lane->halted_ms;

@@ -200,7 +200,8 @@ static void forget_messages(struct queue *q)
 {
     struct queue_counts *c = &q->counts;
     c->ready = c->in_flight = c->delayed = c->bytes = c->halted_groups = 0;
-    q->waiting = q->held = q->open_ready = q->open_blocked = q->cold_fresh = 0;
+    c->moving -= q->moving; /* what redrives took has left */
+    q->waiting = q->held = q->moving = q->open_ready = q->open_blocked = q->cold_fresh = 0;
     q->due_from_ms = NEVER;
     for (int i = 0; i < 2; i++) {
         q->fresh_chunks[i] = 0;
@@ -212,7 +213,7 @@ static void forget_messages(struct queue *q)
 
 uint64_t queue_purge(struct machine *m, struct queue *q)
 {
-    uint64_t purged = q->counts.ready + q->counts.in_flight + q->counts.delayed;
+    uint64_t purged = q->counts.ready + q->counts.in_flight + q->counts.delayed + q->moving;
     bool lanes = idmap_count(&q->lanes) > 0;
     bool due = q->due_from_ms != NEVER; /* also when there is no message: those of cancelled ones may be left */
     finish_chunks(m, q);
@@ -297,6 +298,8 @@ static void put_counters(struct buffer *b, const struct queue *q)
         q->lane.last_due_ms,
         q->lane.halted_ms,
         q->lane.passed_by,
+        q->lane.moving,
+        q->moving,
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         buffer_varint(b, fields[i] + 1); /* NEVER is one byte so */
@@ -341,6 +344,10 @@ static void take_counters(struct cursor *v, struct queue *q)
         *fields[i] = cursor_varint(v) - 1;
     if (cursor_left(v) > 0) /* version 1 ends before it */
         q->lane.passed_by = cursor_varint(v) - 1;
+    if (cursor_left(v) > 0) { /* version 2 before these */
+        q->lane.moving = cursor_varint(v) - 1;
+        q->moving = cursor_varint(v) - 1;
+    }
 }
 
 static void put_record(struct machine *m, const struct queue *q)

@@ -89,7 +89,7 @@ struct stored send_store(struct machine *m, struct queue *q, const struct incomi
 int send_check_room(const struct queue *q, uint64_t bytes, struct error *e)
 {
     const Hato__QueueSettings *s = q->settings;
-    uint64_t messages = q->counts.ready + q->counts.in_flight + q->counts.delayed;
+    uint64_t messages = q->counts.ready + q->counts.in_flight + q->counts.delayed + q->moving;
     if (s->max_messages > 0 && messages >= s->max_messages)
         return error_field(e, ERR_LIMIT, "max_messages",
                            "the queue holds %llu messages, its max_messages is %llu: ack some, or raise it",

@@ -71,17 +71,6 @@ static void take_receive_back(struct chunk *c, uint64_t bits)
     }
 }
 
-/* Back to the queue, after a while: on a FIFO queue its group waits with it. */
-static void put_off(struct machine *m, struct chunk *c, uint64_t bits, uint64_t until_ms)
-{
-    if (bits == 0)
-        return;
-    if (c->queue->fifo)
-        lease_hold(m, c, until_ms, bits);
-    else
-        due_put(m, c, bits, until_ms);
-}
-
 static int perform_nack(struct machine *m, struct settling *s, struct error *e)
 {
     struct chunk *c = s->chunk;
@@ -97,7 +86,7 @@ static int perform_nack(struct machine *m, struct settling *s, struct error *e)
     uint64_t moved = 0;
     code = used_up != 0 ? exhaust(m, c, used_up, &moved, e) : ERR_OK;
     if (code == ERR_OK)
-        put_off(m, c, s->bits & ~moved, m->clock_ms + s->in.delay_ms);
+        due_put_off(m, c, s->bits & ~moved, m->clock_ms + s->in.delay_ms);
     return code;
 }
 

@@ -219,10 +219,17 @@ size_t machine_function_count(const struct machine *m)
     return m->catalog != NULL ? catalog_count(m->catalog) : 0;
 }
 
+/* What its slot kept went with it. */
+static bool withdrawn(const void *ctx, const struct moving *item)
+{
+    const struct queue *q = queue_by_id(ctx, item->from);
+    return item->kept && (q == NULL || item->from_sequence / CHUNK_SLOTS >> 1 < q->purged_below);
+}
+
 int machine_outbox(const struct machine *m, uint16_t target, uint64_t after, size_t max, struct arena *arena,
                    struct outbox_item **out, size_t *count, struct error *e)
 {
-    return outbox_list(m->outbox, keys_of(m), target, after, max, arena, out, count, e);
+    return outbox_list(m->outbox, keys_of(m), target, after, max, withdrawn, m, arena, out, count, e);
 }
 
 size_t machine_outbox_targets(const struct machine *m, uint16_t *out, size_t max)

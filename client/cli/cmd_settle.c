@@ -140,7 +140,8 @@ static const char *told(const struct run *r, int code)
     if (cancels(r) && code == HATO_INVALID)
         return "not a message id; give it as hato send or hato peek printed it";
     if (cancels(r) && code == HATO_CONFLICT)
-        return "in flight: somebody received it; who has the receipt can ack it";
+        return "in flight: somebody received it, and who has the receipt can ack it; or moving to the dead-letter "
+               "queue";
     return hato_code_text(code);
 }
 

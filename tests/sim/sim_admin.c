@@ -138,6 +138,20 @@ static void set(struct sim_admin *a, struct shard *s, int queue, uint64_t id)
     act(a, s, queue, 0, COMMAND_QUEUE_SET, &c.base);
 }
 
+/* A dead-letter queue that is full gives back what it is brought. */
+static void limit(struct sim_admin *a, struct shard *s, int queue, uint64_t id, bool full)
+{
+    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
+    settings.has_max_messages = true;
+    settings.max_messages = full;
+    Hato__Log__QueueSet c = HATO__LOG__QUEUE_SET__INIT;
+    c.has_queue = true;
+    c.queue = id;
+    c.settings = &settings;
+    a->model->limits[queue]++;
+    act(a, s, queue, 0, COMMAND_QUEUE_SET, &c.base);
+}
+
 static void resume(struct sim_admin *a, struct shard *s, int queue, uint64_t id)
 {
     unsigned group = 1 + (unsigned)random_below(&a->random, SIM_GROUPS);
@@ -158,8 +172,10 @@ static void do_something(struct sim_admin *a)
     if (!sim_route_find(&a->route, queue, &s, &q))
         return;
     uint64_t dice = random_below(&a->random, 12);
-    if (sim_queues[queue].is_dead && dice > 0)
+    if (sim_queues[queue].is_dead && dice > 4)
         redrive(a, s, queue, q.id);
+    else if (sim_queues[queue].is_dead && dice > 0)
+        limit(a, s, queue, q.id, dice > 2);
     else if (dice < 3)
         empty(a, s, queue, q.id);
     else
@@ -172,6 +188,14 @@ static void resume_one(struct sim_admin *a, int queue)
     struct queue_view q;
     if (sim_route_find(&a->route, queue, &s, &q) && q.counts.halted_groups > 0)
         resume(a, s, queue, q.id);
+}
+
+static void lift(struct sim_admin *a, int queue)
+{
+    struct shard *s;
+    struct queue_view q;
+    if (sim_route_find(&a->route, queue, &s, &q) && q.settings->max_messages > 0)
+        limit(a, s, queue, q.id, false);
 }
 
 /* ---------------------------------------------------------------- the whole */
@@ -200,6 +224,9 @@ void sim_admin_step(struct sim_admin *a, bool calm)
     for (int i = 0; i < SIM_QUEUES; i++)
         if (sim_queues[i].halts && random_below(&a->random, calm ? 10 : RESUME_ONE_IN) == 0)
             resume_one(a, i);
+    for (int i = 0; i < SIM_QUEUES && calm; i++)
+        if (sim_queues[i].is_dead && random_below(&a->random, 10) == 0)
+            lift(a, i);
 }
 
 bool sim_admin_idle(const struct sim_admin *a)

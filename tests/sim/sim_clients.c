@@ -131,6 +131,10 @@ static void create_queue(struct sim_clients *c, struct shard *s, int queue)
     settings.max_receives = q->max_receives;
     if (q->dead >= 0)
         settings.dead_letter_queue = (char *)(uintptr_t)sim_queues[q->dead].name;
+    bool full = q->is_dead && chance(c, 4); /* soon, until all is calm */
+    settings.has_max_messages = full;
+    settings.max_messages = 1;
+    c->model->limits[queue] += full;
     settings.has_on_exhausted = q->halts;
     settings.on_exhausted = HATO__ON_EXHAUSTED__HALT_GROUP;
     settings.has_deduplication_window_ms = true;

@@ -49,6 +49,13 @@ static bool may_have_moved(const struct sim_model *m, const struct sim_message *
     return m->queues[x->at].dead >= 0 && (x->maybe_moved || x->count + (m->lost[x->at] - x->lost) >= most);
 }
 
+/* Not taken by its dead-letter queue it stays, and is received more often than allowed. */
+static bool may_be_refused(const struct sim_model *m, int queue)
+{
+    int dead = m->queues[queue].dead;
+    return dead >= 0 && m->limits[dead] > 0;
+}
+
 static bool may_come_back(const struct sim_model *m, const struct sim_message *x)
 {
     int dead = m->queues[x->queue].dead;
@@ -148,6 +155,19 @@ static void check_order(struct sim_model *m, const struct sim_delivery *d, const
             d->message, d->sequence, x->group, (size_t)(y - m->messages), place->sequence);
 }
 
+/* It was received before, and did not leave: nothing behind it was received since. */
+static void check_behind(struct sim_model *m, const struct sim_delivery *d, uint64_t before_ms,
+                         const struct sim_message *y)
+{
+    const struct sim_place *place = sim_place(y);
+    if (before_ms != 0 && place->queue == d->queue_id && place->sequence > d->sequence && y->lease != d->lease &&
+        y->leased_ms > before_ms)
+        sim_violate(m,
+                    "FIFO: message %zu (sequence %" PRIu64 ") came at %" PRIu64 ", between two leases of message %u "
+                    "(sequence %" PRIu64 ", since %" PRIu64 ")",
+                    (size_t)(y - m->messages), place->sequence, y->leased_ms, d->message, d->sequence, before_ms);
+}
+
 static bool may_be_resumed(const struct sim_model *m, const struct sim_message *x)
 {
     const struct sim_group *g = &m->groups[x->at][x->group];
@@ -164,13 +184,17 @@ static void check_halt(struct sim_model *m, const struct sim_delivery *d, const 
                     d->message, d->at_ms, (size_t)(y - m->messages), y->leased_ms);
 }
 
-static void check_group(struct sim_model *m, const struct sim_delivery *d)
+/* `before_ms`: its lease before this one began then, in the same place; 0: it had none there. */
+static void check_group(struct sim_model *m, const struct sim_delivery *d, uint64_t before_ms)
 {
     const struct sim_message *x = &m->messages[d->message];
     for (size_t i = 0; i < m->count; i++) {
         const struct sim_message *y = &m->messages[i];
-        if (y == x || y->queue != x->queue || y->at != x->at || y->group != x->group || y->state != SIM_STORED ||
-            sim_place(y)->sequence == 0 || may_be_gone(y))
+        if (y == x || y->queue != x->queue || y->at != x->at || y->group != x->group || sim_place(y)->sequence == 0 ||
+            y->confused)
+            continue;
+        check_behind(m, d, before_ms, y);
+        if (y->state != SIM_STORED || may_be_gone(y))
             continue;
         check_order(m, d, y);
         check_halt(m, d, y);
@@ -238,7 +262,7 @@ static void check_lease(struct sim_model *m, const struct sim_message *x, const 
     if (d->count <= x->count && x->changing == 0 && !(halts && may_be_resumed(m, x)))
         sim_violate(m, "message %u is delivered with receive count %u after %u", d->message, d->count, x->count);
     uint32_t most = m->queues[d->queue].max_receives;
-    if (most > 0 && d->count > most)
+    if (most > 0 && d->count > most && !may_be_refused(m, d->queue))
         sim_violate(m, "message %u is delivered for the %uth time, at most %u are allowed", d->message, d->count, most);
 }
 
@@ -257,7 +281,7 @@ static void take(struct sim_model *m, struct sim_message *x, const struct sim_de
     x->lease = d->lease;
     x->leased_ms = d->at_ms;
     x->lease_until_ms = d->until_ms;
-    x->maybe_moved = most > 0 && d->count == most;
+    x->maybe_moved = most > 0 && d->count >= most;
 }
 
 void sim_delivered(struct sim_model *m, const struct sim_delivery *d)
@@ -294,10 +318,11 @@ void sim_delivered(struct sim_model *m, const struct sim_delivery *d)
                     d->queue, d->sequence);
     if (d->queue != x->at || (known->sequence != 0 && compared > 0))
         arrive(m, x, d);
+    uint64_t before_ms = compared == 0 ? x->leased_ms : 0;
     check_lease(m, x, d); /* not before: another shard has a clock of its own */
     take(m, x, d, compared);
     if (m->queues[d->queue].fifo)
-        check_group(m, d);
+        check_group(m, d, before_ms);
 }
 
 /* ---------------------------------------------------------------- settling */

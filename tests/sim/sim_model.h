@@ -75,6 +75,7 @@ struct sim_model {
         [SIM_QUEUES]; /* leads of its shard that are over, consumers that were closed: each may have lost one receive of a message on its way */
     uint32_t redrives[SIM_QUEUES];  /* begun */
     uint32_t deletions[SIM_QUEUES]; /* begun */
+    uint32_t limits[SIM_QUEUES];    /* of a dead-letter queue, so that it may have refused some */
     struct sim_group groups[SIM_QUEUES][SIM_GROUPS + 1];
     uint64_t stored, acked, dead, deliveries, redriven, merged, purged, deleted, resumed;
     char violation[400]; /* the first one; "" while all promises hold */

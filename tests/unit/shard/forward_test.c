@@ -4,7 +4,8 @@
 
 enum { HERE = 1, AWAY = 2, WAITING_TICKS = 50, ENOUGH_TICKS = 50 };
 
-static const char Q[] = "000000000000:us-east-1:q", DEAD[] = "000000000000:us-east-1:dead";
+static const char Q[] = "000000000000:us-east-1:q", OTHER[] = "000000000000:us-east-1:other",
+                  DEAD[] = "000000000000:us-east-1:dead";
 
 static uint64_t target_at = HERE;
 static struct blob *on_the_wire;
@@ -80,11 +81,61 @@ START_TEST(a_dead_letter_waits_while_sends_are_refused)
 }
 END_TEST
 
+START_TEST(what_was_purged_on_its_way_does_not_arrive)
+{
+    open_wired(_i == 0 ? HERE : AWAY);
+    uint64_t queue = make_queue_that_gives_up(Q, DEAD);
+    send_one(queue);
+    shard_accept_sends(shard, false);
+    receive_one(queue);
+    nack_last(queue);
+    run_ticks(WAITING_TICKS);
+    purge(queue);
+    ck_assert_uint_eq(counts_of(Q).moving, 0);
+    shard_accept_sends(shard, true);
+    send_one(queue);
+    receive_one(queue);
+    nack_last(queue);
+    run_ticks(ENOUGH_TICKS);
+    uint16_t target;
+    ck_assert_uint_eq(machine_outbox_targets(shard_machine(shard), &target, 1), 0);
+    ck_assert_uint_eq(counts_of(DEAD).ready, 1);
+    close_shard();
+}
+END_TEST
+
+/* Its body is read in vain then, which is no damage. */
+START_TEST(a_purge_may_come_while_a_dead_letter_is_read)
+{
+    enum { NOBODY = 0 };
+    open_wired(NOBODY);
+    uint64_t queue = make_queue_that_gives_up(Q, DEAD), other = make_queue(OTHER);
+    send_one(queue);
+    receive_one(queue);
+    nack_last(queue);
+    ck_assert_uint_eq(counts_of(Q).moving, 1);
+    ck_assert_uint_eq(work_count, 1);
+    purge(queue);
+    outgrow_the_log(other, 1);
+    run_works(0);
+    ck_assert_str_eq(shard_problem(shard), "");
+    target_at = HERE;
+    run_ticks(ENOUGH_TICKS);
+    uint16_t target;
+    ck_assert_uint_eq(machine_outbox_targets(shard_machine(shard), &target, 1), 0);
+    ck_assert_uint_eq(counts_of(DEAD).ready, 0);
+    ck_assert_str_eq(shard_problem(shard), "");
+    close_shard();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("forward");
     TCase *t = tcase_create("forward");
     tcase_add_loop_test(t, a_dead_letter_waits_while_sends_are_refused, 0, 2);
+    tcase_add_loop_test(t, what_was_purged_on_its_way_does_not_arrive, 0, 2);
+    tcase_add_test(t, a_purge_may_come_while_a_dead_letter_is_read);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -65,7 +65,7 @@ START_TEST(a_nack_with_delay_holds_its_whole_group)
 }
 END_TEST
 
-START_TEST(a_group_whose_head_left_for_the_dead_letter_queue_is_announced)
+START_TEST(a_group_whose_head_arrived_in_the_dead_letter_queue_is_announced)
 {
     rig_create(&rig, RIG_NAME("dead.fifo"), NULL);
     Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
@@ -77,6 +77,8 @@ START_TEST(a_group_whose_head_left_for_the_dead_letter_queue_is_announced)
     rig_receive_one(&rig, queue, 1000);
     rig_advance(&rig, 1000);
     ck_assert_uint_eq(rig_counts(&rig, queue).moving, 1);
+    rig_receive_none(&rig, queue);
+    rig_forward(&rig);
     ck_assert(rig_has_effect(&rig, EFFECT_READY, queue));
     struct received got = rig_receive_one(&rig, queue, 1000);
     rig_expect_body(&rig, got.ref, "1");
@@ -272,7 +274,7 @@ int main(void)
         a_group_with_a_batch_in_flight_waits_while_others_go_on,
         a_failed_message_comes_before_the_later_ones_of_its_group,
         a_nack_with_delay_holds_its_whole_group,
-        a_group_whose_head_left_for_the_dead_letter_queue_is_announced,
+        a_group_whose_head_arrived_in_the_dead_letter_queue_is_announced,
         all_of_a_group_is_available_however_it_was_sent,
         a_late_receipt_is_stale_at_once,
         a_delayed_message_does_not_let_later_ones_of_its_group_pass,

@@ -31,6 +31,7 @@ struct config {
     bool priorities;
     bool halt;
     bool dead_letters;
+    bool full; /* the dead-letter queue takes none */
     uint64_t max_messages;
     uint32_t max_in_flight;
     uint32_t max_receives;
@@ -52,7 +53,7 @@ struct model {
     struct id ids[IDS];
     bool halted[GROUPS];
     uint64_t waiting_due[GROUPS]; /* FIFO: last due time of a group with delayed messages */
-    uint64_t moved;               /* into the dead-letter queue */
+    uint64_t moved;               /* into the dead-letter queue, or on the way */
     uint64_t expired, acked, received, sent;
 };
 
@@ -94,7 +95,7 @@ static bool blocked(const struct model *m, unsigned group)
         return false;
     for (size_t i = m->first; i < m->count; i++) {
         const struct message *g = &m->messages[i];
-        if (g->group == group && (g->state == LEASED || g->state == HELD))
+        if (g->group == group && (g->state == LEASED || g->state == HELD || g->state == MOVING))
             return true;
     }
     return m->halted[group];
@@ -163,6 +164,26 @@ static void end_entry(struct model *m)
         m->first++;
 }
 
+/* All dead letters on their way arrive, or come back: no time goes by. */
+static void forward(struct model *m)
+{
+    const uint64_t wait_ms = 10000;
+    uint16_t target;
+    if (machine_outbox_targets(m->rig.m, &target, 1) == 0)
+        return; /* and no entry */
+    rig_forward(&m->rig);
+    tick(m);
+    for (size_t i = m->first; i < m->count; i++) {
+        struct message *g = &m->messages[i];
+        if (g->state != MOVING)
+            continue;
+        g->state = !m->config.full ? DEAD : m->config.fifo ? HELD : DELAYED;
+        g->until_ms = m->rig.now_ms + wait_ms;
+        m->moved -= m->config.full;
+    }
+    end_entry(m);
+}
+
 /* ---------------------------------------------------------------- sends */
 
 static bool fifo_waits(const struct model *m, unsigned group)
@@ -184,7 +205,7 @@ static void expect_sent(struct model *m, const struct rig_message *in, unsigned 
         return;
     }
     for (size_t i = m->first; i < m->count; i++)
-        live += m->messages[i].state != DEAD && m->messages[i].state != MOVING;
+        live += m->messages[i].state != DEAD;
     if (m->config.max_messages > 0 && live >= m->config.max_messages) {
         ck_assert_int_eq(got->code, ERR_LIMIT);
         ck_assert_str_eq(got->field, "max_messages");
@@ -389,9 +410,9 @@ static int expect_extend(struct model *m, const struct settling *s, struct entry
 static int expect_cancel(struct model *m, uint64_t sequence)
 {
     struct message *g = find(m, sequence);
-    if (g == NULL || g->state == DEAD || g->state == MOVING)
+    if (g == NULL || g->state == DEAD)
         return ERR_NOT_FOUND;
-    if (g->state == LEASED)
+    if (g->state == LEASED || g->state == MOVING)
         return ERR_CONFLICT;
     g->state = DEAD;
     return ERR_OK;

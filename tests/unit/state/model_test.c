@@ -131,8 +131,9 @@ static void check_purge(struct model *m, const struct reply *r)
 {
     uint64_t n = 0;
     for (size_t i = m->first; i < m->count; i++) {
-        if (m->messages[i].state == DEAD || m->messages[i].state == MOVING)
+        if (m->messages[i].state == DEAD)
             continue;
+        m->moved -= m->messages[i].state == MOVING;
         m->messages[i].state = DEAD;
         n++;
     }
@@ -209,7 +210,7 @@ static void check_counts(const struct model *m)
     for (size_t i = m->first; i < m->count && oldest == 0; i++)
         if (m->messages[i].state == READY || m->messages[i].state == LEASED)
             oldest = m->messages[i].sent_ms;
-    if (c.delayed == 0)
+    if (c.delayed + c.moving == 0)
         ck_assert_uint_eq(machine_queue_oldest_ms(m->rig.m, m->queue), oldest);
 }
 
@@ -259,7 +260,12 @@ static void open_model(struct model *m, struct config config, uint64_t seed)
         s.on_exhausted = HATO__ON_EXHAUSTED__HALT_GROUP;
     }
     const char *dead = config.fifo ? RIG_NAME("dead.fifo") : RIG_NAME("dead");
-    m->dead_queue = rig_create(&m->rig, dead, NULL);
+    Hato__QueueSettings of_dead = HATO__QUEUE_SETTINGS__INIT;
+    of_dead.has_max_messages = 1;
+    of_dead.max_messages = config.full;
+    m->dead_queue = rig_create(&m->rig, dead, &of_dead);
+    if (config.full)
+        rig_send(&m->rig, m->dead_queue, (struct rig_message){.body = "full"});
     if (config.dead_letters)
         s.dead_letter_queue = (char *)(uintptr_t)dead;
     m->queue = rig_create(&m->rig, config.fifo ? RIG_NAME("jobs.fifo") : RIG_NAME("jobs"), &s);
@@ -267,9 +273,10 @@ static void open_model(struct model *m, struct config config, uint64_t seed)
 
 static void check_end(struct model *m)
 {
-    rig_forward(&m->rig);
+    forward(m);
+    check_counts(m);
     ck_assert_uint_eq(rig_counts(&m->rig, m->queue).moving, 0);
-    ck_assert_uint_eq(rig_counts(&m->rig, m->dead_queue).ready, m->moved);
+    ck_assert_uint_eq(rig_counts(&m->rig, m->dead_queue).ready, m->moved + m->config.full);
     rig_purge(&m->rig, m->queue);
     tick(m); /* the last entry may have changed the retention */
     check_purge(m, rig_reply(&m->rig));
@@ -288,6 +295,8 @@ static void run(struct config config, uint64_t seed, int entries)
     open_model(m, config, seed);
     for (int i = 0; i < entries; i++) {
         one_entry(m);
+        if (below(m, 10) == 0)
+            forward(m);
         if (below(m, 60) == 0)
             rig_flush(&m->rig);
         if (below(m, 100) == 0)
@@ -307,8 +316,10 @@ static const struct config configs[] = {
     {.max_in_flight = 1000, .priorities = true},
     {.max_in_flight = 15, .max_messages = 100},
     {.max_in_flight = 1000, .max_receives = 3, .dead_letters = true},
+    {.max_in_flight = 1000, .max_receives = 2, .dead_letters = true, .full = true},
     {.max_in_flight = 1000, .fifo = true},
     {.max_in_flight = 1000, .fifo = true, .max_receives = 2, .dead_letters = true},
+    {.max_in_flight = 1000, .fifo = true, .max_receives = 2, .dead_letters = true, .full = true, .max_messages = 300},
     {.max_in_flight = 1000, .fifo = true, .max_receives = 3, .halt = true, .max_messages = 300},
 };
 

@@ -514,11 +514,13 @@ RIG void rig_forward(struct rig *r)
         a.items = arena_alloc(&arena, count * sizeof *a.items);
         for (size_t i = 0; i < count; i++) {
             struct buffer raw = {0};
+            a.items[i] = arena_alloc(&arena, sizeof **a.items);
+            hato__log__accept__item__init(a.items[i]);
+            if (items[i].withdrawn)
+                continue;
             const struct buffer *from = &r->entries[items[i].ref.index - 1].payload;
             buffer_put(&raw, from->data + items[i].ref.offset, items[i].ref.len);
             buffer_put(&raw, items[i].provenance.data, items[i].provenance.len);
-            a.items[i] = arena_alloc(&arena, sizeof **a.items);
-            hato__log__accept__item__init(a.items[i]);
             a.items[i]->queue = (char *)(uintptr_t)items[i].queue;
             a.items[i]->has_message = a.items[i]->has_create = 1;
             a.items[i]->message.data = arena_copy(&arena, raw.data, raw.len);
