@@ -7,19 +7,8 @@
 #include "base/memory.h"
 #include "base/wire.h"
 #include "proto/command.pb-c.h"
+#include "sim/sim_queues.h"
 #include "sim/sim_route.h"
-
-#define NAME(x) "000000000000:us-east-1:" x
-
-const struct sim_queue sim_queues[SIM_QUEUES] = {
-    {.name = NAME("jobs"), .dead = 1, .max_receives = 3},
-    {.name = NAME("jobs-dead"), .dead = -1, .is_dead = true},
-    {.name = NAME("orders.fifo"), .fifo = true, .dead = 3, .max_receives = 4, .groups = true},
-    {.name = NAME("orders-dead.fifo"), .fifo = true, .dead = -1, .is_dead = true},
-    {.name = NAME("later"), .dead = -1, .delays = true},
-    {.name = NAME("tenants"), .dead = 1, .max_receives = 5, .groups = true, .priorities = true, .delays = true},
-    {.name = NAME("steps.fifo"), .fifo = true, .dead = -1, .max_receives = 3, .groups = true, .halts = true},
-};
 
 enum {
     PRODUCERS = 6,
@@ -83,12 +72,6 @@ struct settle {
     struct shard *at;
 };
 
-struct create {
-    struct command command;
-    struct sim_clients *clients;
-    int queue;
-};
-
 struct sim_clients {
     struct sim_cluster *cluster;
     struct sim_model *model;
@@ -97,7 +80,7 @@ struct sim_clients {
     struct producer producers[PRODUCERS];
     struct taker takers[CONSUMERS];
     uint64_t send_one_in; /* of a producer's steps */
-    bool creating[SIM_QUEUES];
+    struct sim_maker maker;
     uint32_t closed[SIM_QUEUES]; /* consumers, with a receive under way: its lease may end before it is given back */
     size_t settling;
     bool calm;
@@ -106,65 +89,6 @@ struct sim_clients {
 static bool chance(struct sim_clients *c, uint64_t one_in)
 {
     return random_below(&c->random, one_in) == 0;
-}
-
-/* ---------------------------------------------------------------- queues */
-
-static void on_created(struct command *command, const struct reply *reply)
-{
-    struct create *x = CONTAINER_OF(command, struct create, command);
-    x->clients->creating[x->queue] = false;
-    bool fine = reply->code == ERR_OK || reply->code == ERR_EXISTS || error_retryable(reply->code);
-    if (!fine)
-        sim_violate(x->clients->model, "creating queue %d: %s %s", x->queue, error_code_name(reply->code),
-                    reply->message);
-    memory_free(x);
-}
-
-static void create_queue(struct sim_clients *c, struct shard *s, int queue)
-{
-    const struct sim_queue *q = &sim_queues[queue];
-    Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
-    settings.has_kind = true;
-    settings.kind = q->fifo ? HATO__QUEUE_KIND__FIFO : HATO__QUEUE_KIND__STANDARD;
-    settings.has_max_receives = q->max_receives > 0;
-    settings.max_receives = q->max_receives;
-    if (q->dead >= 0)
-        settings.dead_letter_queue = (char *)(uintptr_t)sim_queues[q->dead].name;
-    bool full = q->is_dead && chance(c, 4); /* soon, until all is calm */
-    settings.has_max_messages = full;
-    settings.max_messages = 1;
-    c->model->limits[queue] += full;
-    settings.has_on_exhausted = q->halts;
-    settings.on_exhausted = HATO__ON_EXHAUSTED__HALT_GROUP;
-    settings.has_deduplication_window_ms = true;
-    settings.deduplication_window_ms = SIM_DEDUPLICATION_WINDOW_MS;
-    settings.has_content_deduplication = true;
-    settings.content_deduplication = q->fifo;
-    Hato__Log__QueueCreate create = HATO__LOG__QUEUE_CREATE__INIT;
-    create.name = (char *)(uintptr_t)q->name;
-    create.settings = &settings;
-    uint8_t payload[1024];
-    ASSERT(hato__log__queue_create__get_packed_size(&create) <= sizeof payload);
-    size_t len = hato__log__queue_create__pack(&create, payload);
-    struct create *x = memory_zero(1, sizeof *x);
-    x->command.done = on_created;
-    x->clients = c;
-    x->queue = queue;
-    if (shard_command(s, &x->command, COMMAND_QUEUE_CREATE, bytes_of(payload, len), NULL) == ERR_OK)
-        c->creating[queue] = true;
-    else
-        memory_free(x);
-}
-
-static void make_queues(struct sim_clients *c)
-{
-    for (int i = 0; i < SIM_QUEUES; i++) {
-        struct queue_view q;
-        struct shard *s;
-        if (!c->creating[i] && !sim_route_find(&c->route, i, &s, &q) && s != NULL)
-            create_queue(c, s, i);
-    }
 }
 
 /* ---------------------------------------------------------------- producers */
@@ -537,6 +461,7 @@ struct sim_clients *sim_clients_create(struct sim_cluster *cluster, struct sim_m
     c->send_one_in = send_one_in[random_below(&c->random, 3)];
     const struct sim_route route = {.cluster = cluster, .random = &c->random};
     c->route = route;
+    c->maker = (struct sim_maker){.model = model, .route = &c->route};
     for (int i = 0; i < PRODUCERS; i++) {
         c->producers[i].clients = c;
         c->producers[i].route = route;
@@ -563,7 +488,7 @@ void sim_clients_step(struct sim_clients *c, bool calm)
     c->calm = calm;
     for (int i = 0; i < SIM_QUEUES; i++)
         c->model->lost[i] = (uint32_t)sim_cluster_lost(c->cluster, sim_route_shard(i)) + c->closed[i];
-    make_queues(c);
+    sim_make_queues(&c->maker);
     for (int i = 0; i < PRODUCERS; i++)
         produce(c, &c->producers[i]);
     for (int i = 0; i < CONSUMERS; i++) {
