@@ -42,6 +42,16 @@ static size_t on_header(char *line, size_t one, size_t len, void *ctx)
     return len;
 }
 
+/* Called with a connection chosen, kept or new, before the request leaves on it. When a kept one is dead, libcurl sends the request on
+ * another: on all that it has kept, one after another, unless it is told to make a new one. A new one that dies it takes for an end. */
+static int on_connected(void *ctx, char *ip, char *local_ip, int port, int local_port)
+{
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    struct exchange *x = ctx;
+    curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L);
+    return CURL_PREREQFUNC_OK;
+}
+
 /* What is the same for every request. */
 static CURL *handle_create(const struct transport *t)
 {
@@ -59,6 +69,7 @@ static CURL *handle_create(const struct transport *t)
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
     if (t->ca != NULL)
         curl_easy_setopt(easy, CURLOPT_CAINFO, t->ca);
     connection_setup_easy(easy);
@@ -159,6 +170,8 @@ void transport_send(struct transport *t, struct exchange *x)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, x);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->error);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
     x->error[0] = '\0';

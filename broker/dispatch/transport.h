@@ -1,7 +1,9 @@
 /* HTTP requests on a libuv loop: the one home of libcurl's transfers.
  *
  * Connections are kept and used again, up to TRANSPORT_IDLE_MAX idle ones. HTTP/1.1; redirects are not followed,
- * proxies of the environment not used. Every address is shown to the policy before it is connected to.
+ * proxies of the environment not used. Every address is shown to the policy before it is connected to. A request whose kept connection
+ * dies before a byte of the answer, which the endpoint may have closed before it came, is sent once more, on a new connection: an
+ * exchange reaches the endpoint twice at most.
  *
  * Threads: the loop's only. `done` of an exchange is called exactly once, never from transport_send, and not at all
  * after transport_cancel. */

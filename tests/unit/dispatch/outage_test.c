@@ -69,6 +69,44 @@ START_TEST(an_endpoint_that_does_not_speak_tls_costs_no_receive)
 }
 END_TEST
 
+enum { KEPT = 4 }; /* connections: as many requests as the window begins with */
+
+/* All but the body "kill" are answered, when there are KEPT of them, each on a connection of its own. */
+static void keep_connections_and_reset_them(struct web_server *s, struct web_request *r)
+{
+    struct fixture *f = fixture_of(s);
+    if (r->body.len == 4 && memcmp(r->body.data, "kill", 4) == 0) {
+        f->number++;
+        web_reset(r->connection);
+        return;
+    }
+    if (s->at_once < KEPT)
+        return;
+    for (struct list_link *at = list_first(&s->connections); at != NULL; at = list_next(&s->connections, at))
+        answer_in_a_while(CONTAINER_OF(at, struct web_connection, link));
+}
+
+/* libcurl alone would go through all connections it has kept. */
+START_TEST(what_breaks_its_connection_reaches_the_endpoint_at_most_once_more_and_on_a_new_one)
+{
+    struct fixture f;
+    fixture_open(&f, keep_connections_and_reset_them);
+    f.function.format = HATO__FORMAT__RAW;
+    fixture_start(&f);
+    fixture_fill(&f, KEPT, "");
+    RUN_UNTIL(&f, f.source->acked == KEPT);
+    ck_assert_uint_eq(f.web.accepted, KEPT);
+    fake_put(f.source, QUEUE, "", "kill");
+    dispatcher_wake(f.d, QUEUE);
+    for (uint32_t attempts = 1; attempts <= 3; attempts++) {
+        RUN_UNTIL(&f, f.source->messages[KEPT].returns == attempts);
+        ck_assert_uint_le(f.number, 2 * attempts);
+        ck_assert_uint_eq(f.web.accepted, KEPT + attempts);
+    }
+    fixture_close(&f);
+}
+END_TEST
+
 /* Listens, accepts nobody, and has no room to wait: to connect to it takes for ever. */
 static int open_black_hole(int waiting[2], char *url, size_t size)
 {
@@ -148,6 +186,7 @@ static void add(TCase *c)
     tcase_add_test(c, a_name_that_does_not_exist_costs_no_receive);
     tcase_add_test(c, an_endpoint_that_does_not_speak_tls_costs_no_receive);
     tcase_add_test(c, an_endpoint_that_does_not_take_the_connection_costs_no_receive);
+    tcase_add_test(c, what_breaks_its_connection_reaches_the_endpoint_at_most_once_more_and_on_a_new_one);
     tcase_add_test(c, private_addresses_are_not_connected_to_unless_allowed);
 }
 
