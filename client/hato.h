@@ -480,7 +480,8 @@ struct hato_counts {
     uint64_t sent_total;     /* these since the queue was created */
     uint64_t received_total; /* also those that did not count for their message, as of an endpoint that was down */
     uint64_t acked_total;
-    uint64_t dead_lettered_total; /* of its messages, that arrived in its dead-letter queue */
+    uint64_t dead_lettered_total;        /* of its messages, that arrived in its dead-letter queue */
+    uint64_t dead_letters_refused_total; /* times that its dead-letter queue took none: it is full */
     uint64_t expired_total;
 };
 

@@ -13,7 +13,7 @@
 enum {
     METRICS_QUEUES_MAX = 2000,
     METRICS_FUNCTIONS_MAX = 1000, /* pairs of a function and a loop */
-    QUEUE_FAMILIES = 12,
+    QUEUE_FAMILIES = 13,
     SLICE_COST = 4000, /* of one look: a queue that is passed over costs 1, some 0.1 us */
     LISTED_COST = 100,
 };
@@ -49,6 +49,7 @@ static const struct family queue_families[QUEUE_FAMILIES] = {
     {"hato_queue_received_total", "counter", "Receives, redeliveries included."},
     {"hato_queue_acked_total", "counter", "Messages acked."},
     {"hato_queue_dead_lettered_total", "counter", "Messages that arrived in the dead-letter queue."},
+    {"hato_queue_dead_letters_refused_total", "counter", "Times that the dead-letter queue took none: it is full."},
     {"hato_queue_expired_total", "counter", "Messages dropped at the end of their retention."},
     {"hato_queue_moving", "gauge", "Messages on their way to another queue."},
     {"hato_queue_halted_groups", "gauge", "Groups of a FIFO queue that are halted at a message."},
@@ -102,10 +103,19 @@ static void put_counts(struct metrics *m, const struct machine *machine, const s
     const struct queue_counts *c = &q->counts;
     uint64_t age = oldest != 0 && m->now_ms > oldest ? m->now_ms - oldest : 0;
     const double values[QUEUE_FAMILIES] = {
-        (double)c->ready,          (double)c->in_flight,   (double)c->delayed,
-        (double)c->bytes,          (double)age / 1000,     (double)c->sent_total,
-        (double)c->received_total, (double)c->acked_total, (double)c->dead_lettered_total,
-        (double)c->expired_total,  (double)c->moving,      (double)c->halted_groups,
+        (double)c->ready,
+        (double)c->in_flight,
+        (double)c->delayed,
+        (double)c->bytes,
+        (double)age / 1000,
+        (double)c->sent_total,
+        (double)c->received_total,
+        (double)c->acked_total,
+        (double)c->dead_lettered_total,
+        (double)c->dead_letters_refused_total,
+        (double)c->expired_total,
+        (double)c->moving,
+        (double)c->halted_groups,
     };
     for (int i = 0; i < QUEUE_FAMILIES; i++)
         buffer_printf(&m->queues[i], "%s{%s} %.17g\n", queue_families[i].name, labels, values[i]);

@@ -78,6 +78,7 @@ static Hato__QueueCounts *counts_of(struct arena *a, const struct queue_counts *
     out->received_total = c->received_total;
     out->acked_total = c->acked_total;
     out->dead_lettered_total = c->dead_lettered_total;
+    out->dead_letters_refused_total = c->dead_letters_refused_total;
     out->expired_total = c->expired_total;
     return out;
 }

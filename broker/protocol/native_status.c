@@ -23,6 +23,7 @@ static bool add_counts(void *ctx, const struct queue_view *q)
     t->received_total += c->received_total;
     t->acked_total += c->acked_total;
     t->dead_lettered_total += c->dead_lettered_total;
+    t->dead_letters_refused_total += c->dead_letters_refused_total;
     t->expired_total += c->expired_total;
     return true;
 }

@@ -138,7 +138,7 @@ int machine_write(struct machine *m, struct error *e);
 
 struct queue_counts {
     uint64_t ready, in_flight, delayed, moving, bytes, halted_groups;
-    uint64_t sent_total, received_total, acked_total, dead_lettered_total, expired_total;
+    uint64_t sent_total, received_total, acked_total, dead_lettered_total, dead_letters_refused_total, expired_total;
 };
 
 /* A queue as seen from outside. Pointers are the machine's, valid until the next apply. */

@@ -227,6 +227,7 @@ static int settle_kept(struct machine *m, struct queue *q, const struct moving *
                          q->name, (unsigned long long)item->from_sequence);
     chunk_take_moving(m, c, bit);
     if (refused) {
+        q->counts.dead_letters_refused_total++;
         due_put_off(m, c, bit, m->clock_ms + REFUSED_WAIT_MS);
         return ERR_OK;
     }

@@ -300,6 +300,7 @@ static void put_counters(struct buffer *b, const struct queue *q)
         q->lane.passed_by,
         q->lane.moving,
         q->moving,
+        c->dead_letters_refused_total,
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         buffer_varint(b, fields[i] + 1); /* NEVER is one byte so */
@@ -347,6 +348,7 @@ static void take_counters(struct cursor *v, struct queue *q)
     if (cursor_left(v) > 0) { /* version 2 before these */
         q->lane.moving = cursor_varint(v) - 1;
         q->moving = cursor_varint(v) - 1;
+        c->dead_letters_refused_total = cursor_varint(v) - 1;
     }
 }
 

@@ -23,6 +23,7 @@ void view_counts_json(struct json *j, const struct hato_counts *c)
     json_number(j, "received_total", c->received_total);
     json_number(j, "acked_total", c->acked_total);
     json_number(j, "dead_lettered_total", c->dead_lettered_total);
+    json_number(j, "dead_letters_refused_total", c->dead_letters_refused_total);
     json_number(j, "expired_total", c->expired_total);
 }
 
@@ -163,6 +164,8 @@ static void counts_lines(const struct hato_counts *c)
     line_count("received", c->received_total);
     line_count("acked", c->acked_total);
     line_count("dead-lettered", c->dead_lettered_total);
+    if (c->dead_letters_refused_total > 0)
+        line_count("dead letters refused", c->dead_letters_refused_total);
     line_count("expired", c->expired_total);
 }
 

@@ -253,6 +253,7 @@ static struct hato_counts decode_counts(const Hato__QueueCounts *in)
         .received_total = in->received_total,
         .acked_total = in->acked_total,
         .dead_lettered_total = in->dead_lettered_total,
+        .dead_letters_refused_total = in->dead_letters_refused_total,
         .expired_total = in->expired_total,
     };
 }

@@ -39,7 +39,7 @@ MESSAGES = {
     "QueueCounts": {1: ("ready", "int"), 2: ("in_flight", "int"), 3: ("delayed", "int"), 4: ("bytes", "int"),
                     5: ("oldest_sent_ms", "int"), 6: ("moving", "int"), 7: ("halted_groups", "int"), 8: ("sent_total", "int"),
                     9: ("received_total", "int"), 10: ("acked_total", "int"), 11: ("dead_lettered_total", "int"),
-                    12: ("expired_total", "int")},
+                    12: ("expired_total", "int"), 13: ("dead_letters_refused_total", "int")},
     "Bucket": {1: ("upper_ms", "int"), 2: ("count", "int")},
     "Histogram": {1: ("buckets", "*Bucket"), 2: ("count", "int"), 3: ("sum_ms", "int")},
     "GroupWeight": {1: ("group", "text"), 2: ("weight", "int")},

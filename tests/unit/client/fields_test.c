@@ -23,6 +23,7 @@ static void echo_queue(struct double_peer *p, uint64_t id, const char *name, Hat
     counts.acked_total = 10;
     counts.dead_lettered_total = 11;
     counts.expired_total = 12;
+    counts.dead_letters_refused_total = 13;
     Hato__Histogram__Bucket bucket = HATO__HISTOGRAM__BUCKET__INIT;
     bucket.upper_ms = 100;
     bucket.count = 4;
@@ -263,7 +264,7 @@ START_TEST(a_queue_with_all_its_settings_and_counts)
     ck_assert_str_eq(q->name, "jobs");
     ck_assert_str_eq(q->arn, "arn:aws:sqs:us-east-1:000000000000:jobs");
     ck_assert_uint_eq(q->shard, 5);
-    const struct hato_counts expected = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    const struct hato_counts expected = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 12};
     ck_assert_int_eq(memcmp(&q->counts, &expected, sizeof expected), 0);
     ck_assert_uint_eq(q->created_ms, 1000);
     ck_assert_uint_eq(q->modified_ms, 2000);

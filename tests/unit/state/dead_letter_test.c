@@ -131,6 +131,7 @@ START_TEST(refused_it_keeps_its_id_and_receives)
         rig_forward(&rig);
         begin_again();
         ck_assert_uint_eq(rig_counts(&rig, standard).dead_lettered_total, 0);
+        ck_assert_uint_eq(rig_counts(&rig, standard).dead_letters_refused_total, round);
         rig_advance(&rig, WAIT_MS - 1);
         rig_receive_none(&rig, standard);
         rig_advance(&rig, 1);
