@@ -246,7 +246,7 @@ const char *short_name(const char *full)
     return colon != NULL ? colon + 1 : full;
 }
 
-bool op_find_queue(struct op *op, const char *name, struct queue_view *out)
+bool op_find_queue_of(struct op *op, const char *name, const char *field, struct queue_view *out)
 {
     if (!shard_leads(op->shard)) {
         struct error e = {0};
@@ -256,7 +256,12 @@ bool op_find_queue(struct op *op, const char *name, struct queue_view *out)
     }
     if (machine_queue_find(shard_machine(op->shard), name, out))
         return true;
-    op_fail(op, ERR_NOT_FOUND, "queue", "there is no queue '%s'; create it first (hato queue create %s)",
+    op_fail(op, ERR_NOT_FOUND, field, "there is no queue '%s'; create it first (hato queue create %s)",
             short_name(name), short_name(name));
     return false;
+}
+
+bool op_find_queue(struct op *op, const char *name, struct queue_view *out)
+{
+    return op_find_queue_of(op, name, "queue", out);
 }

@@ -89,7 +89,7 @@ static void destination_at(struct op *op, struct shard *s)
     struct redriving *x = op->extra;
     struct queue_view q;
     (void)s;
-    op_find_queue(op, x->destination, &q);
+    op_find_queue_of(op, x->destination, "destination", &q);
     op_return(op);
 }
 

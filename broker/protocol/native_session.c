@@ -179,7 +179,9 @@ static size_t on_data(struct stream *stream, struct bytes in)
         struct bytes frame = cursor_take(&head, len);
         c = head;
         if (!native_dispatch(s, frame)) {
-            refuse_connection(s, ERR_PROTOCOL, "a frame is not a Request of proto/client.proto with an id above 0");
+            refuse_connection(
+                s, ERR_PROTOCOL,
+                "a frame is not a Request of proto/client.proto with an id above 0 and at most 1,000 fields");
             return in.len;
         }
     }

@@ -146,6 +146,8 @@ const char *op_function_name(struct op *op, const char *name, const char *field)
 
 /* The queue on this shard; false and op->error (ERR_NOT_FOUND) when there is none, or the shard does not lead. */
 bool op_find_queue(struct op *op, const char *full_name, struct queue_view *out);
+/* The same of one that another field of the request names. */
+bool op_find_queue_of(struct op *op, const char *full_name, const char *field, struct queue_view *out);
 
 /* The part of a full name that its owner knows it by. */
 const char *short_name(const char *full_name);

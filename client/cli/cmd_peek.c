@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include "cli/view.h"
@@ -27,9 +28,31 @@ static const struct option peek_options[] = {
     {0},
 };
 
-static void add_row(struct table *t, const struct hato_peeked *p)
+/* Why it is where it is: what a receiver said of it last, here or where it came from; "" when nobody did, and it never moved. */
+static void tell_why(const struct hato_peeked *p, char *out, size_t size)
 {
-    char age[TEXT_MAX], due[TEXT_MAX], body[200];
+    char all[512];
+    const struct hato_provenance *moved = p->message.provenance;
+    const char *error = p->last_error[0] == '\0' && moved != NULL ? moved->last_error : p->last_error;
+    if (moved != NULL)
+        snprintf(all, sizeof all, "%s in %s%s%s", moved->reason, moved->source_queue, error[0] != '\0' ? ": " : "",
+                 error);
+    else
+        snprintf(all, sizeof all, "%s", error);
+    text_line(all, strlen(all), 70, out, size);
+}
+
+static bool any_why(const struct hato_reply *reply)
+{
+    for (size_t i = 0; i < reply->peeked_count; i++)
+        if (reply->peeked[i].last_error[0] != '\0' || reply->peeked[i].message.provenance != NULL)
+            return true;
+    return false;
+}
+
+static void add_row(struct table *t, const struct hato_peeked *p, bool why)
+{
+    char age[TEXT_MAX], due[TEXT_MAX], body[200], told[300];
     uint64_t now = text_now_ms();
     text_line(p->message.body, p->message.body_len, 50, body, sizeof body);
     table_cell(t, "%s", p->message_id);
@@ -37,6 +60,10 @@ static void add_row(struct table *t, const struct hato_peeked *p)
     table_cell(t, "%s", text_age(p->sent_ms, now, age));
     table_cell(t, "%u", p->receive_count);
     table_cell(t, "%s", text_age(p->due_ms, now, due));
+    if (why) {
+        tell_why(p, told, sizeof told);
+        table_cell(t, "%s", told);
+    }
     table_cell(t, "%s", body);
 }
 
@@ -73,9 +100,11 @@ static void print_page(struct run *r, struct json *j, const struct hato_reply *r
     struct table t;
     bool halted = v->options.which == HATO_PEEK_HALTED_AT;
     bool tabular = !r->globals.json && !v->full && reply->peeked_count > 0;
+    bool why = any_why(reply);
     if (tabular)
-        table_open(&t,
-                   halted ? "GROUP|MESSAGE|>HALTED|>RECEIVES|LAST ERROR" : "MESSAGE|STATE|>SENT|>RECEIVES|>DUE|BODY");
+        table_open(&t, halted ? "GROUP|MESSAGE|>HALTED|>RECEIVES|LAST ERROR"
+                       : why  ? "MESSAGE|STATE|>SENT|>RECEIVES|>DUE|WHY|BODY"
+                              : "MESSAGE|STATE|>SENT|>RECEIVES|>DUE|BODY");
     for (size_t i = 0; i < reply->peeked_count; i++) {
         if (r->globals.json)
             view_peeked_json(j, &reply->peeked[i]);
@@ -84,7 +113,7 @@ static void print_page(struct run *r, struct json *j, const struct hato_reply *r
         else if (halted)
             add_halted_row(&t, &reply->peeked[i]);
         else
-            add_row(&t, &reply->peeked[i]);
+            add_row(&t, &reply->peeked[i], why);
     }
     if (tabular)
         table_print(&t);
@@ -96,7 +125,10 @@ static enum exit_code peek(struct run *r)
     struct hato_peek_options options = v->options;
     struct json j = {0};
     char after[256] = "";
+    struct progress progress;
+    uint64_t pages = 0;
     enum exit_code code;
+    progress_open(&progress, "looking: page", 0);
     if (r->globals.json)
         json_list(&j, NULL);
     /* A page may be empty: the broker looks at so many messages at once, and may have found none that is asked for. */
@@ -105,12 +137,19 @@ static enum exit_code peek(struct run *r)
             command_wait(r, hato_peek(r->client, r->arguments.items[0], &options, NULL, NULL), &code);
         if (reply == NULL)
             break;
-        print_page(r, &j, reply);
+        pages++;
+        if (reply->peeked_count == 0) {
+            progress_at(&progress, pages, 0);
+        } else {
+            progress_close(&progress);
+            print_page(r, &j, reply);
+        }
         snprintf(after, sizeof after, "%s", reply->next);
         options.after = after;
         more = after[0] != '\0' && (v->all || reply->peeked_count == 0);
         hato_reply_destroy(reply);
     }
+    progress_close(&progress);
     if (r->globals.json && code == EXIT_DONE) {
         json_list_end(&j);
         json_print(&j);

@@ -161,6 +161,7 @@ static void add_row(struct table *t, const struct hato_queue *q)
     table_cell(t, "%s", text_count(q->counts.ready, text));
     table_cell(t, "%s", text_count(q->counts.in_flight, text));
     table_cell(t, "%s", text_count(q->counts.delayed, text));
+    table_cell(t, "%s", text_count(q->counts.moving, text));
     table_cell(t, "%s", human_size_text(q->counts.bytes, text));
     table_cell(t, "%s", text_age(q->counts.oldest_sent_ms, text_now_ms(), text));
     table_cell(t, "%s", q->settings.function != NULL ? q->settings.function : "");
@@ -187,7 +188,7 @@ static enum exit_code list(struct run *r)
         }
         struct table t;
         if (tabular)
-            table_open(&t, "QUEUE|>READY|>IN FLIGHT|>DELAYED|>SIZE|>OLDEST|FUNCTION");
+            table_open(&t, "QUEUE|>READY|>IN FLIGHT|>DELAYED|>MOVING|>SIZE|>OLDEST|FUNCTION");
         for (size_t i = 0; i < reply->queue_count; i++) {
             if (r->globals.json && v->names)
                 json_text(&j, NULL, reply->queues[i].name);

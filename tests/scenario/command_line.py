@@ -46,7 +46,7 @@ def queues(s, b):
     shown = {line.strip() for line in b.hato("queue", "show", "halting.fifo").splitlines()}
     s.check("show tells after how many receives a group halts", any(re.fullmatch("max receives +3", line) for line in shown), shown)
     b.hato("queue", "delete", "halting.fifo", "--yes")
-    s.contains("for people there is a table", b.hato("queue", "list"), "READY  IN FLIGHT  DELAYED")
+    s.contains("for people there is a table", b.hato("queue", "list"), "READY  IN FLIGHT  DELAYED  MOVING")
     s.equal("--names is a name a line, with --json a list of them", (b.hato("queue", "list", "--names"),
             b.json("queue", "list", "--names")), ("jobs\njobs-dead\n", ["jobs", "jobs-dead"]))
 
@@ -118,6 +118,10 @@ def redrives(s, b):
     s.equal("a dead letter says where it comes from and why",
             (dead["provenance"]["reason"], dead["provenance"]["attempts"], dead["last_error"]), ("max-receives", 2, "boom"))
     s.equal("by the name that commands take", dead["provenance"]["source_queue"], "jobs")
+    s.contains("people are told too", b.hato("peek", "jobs-dead"), "max-receives in jobs: boom")
+    done = b.run("redrive", "jobs-dead", "--to", "nowhere", "--json")
+    s.equal("a queue that is not there can't be redriven to", (done.returncode, error_of(done)["code"], error_of(done)["field"]),
+            (REFUSED, "not_found", "destination"))
     moved = b.json("redrive", "jobs-dead", "--reason", "boom")
     s.equal("redrive moves it back and waits for its end", (moved["state"], moved["moved"], moved["skipped"]),
             ("completed", 1, 0))

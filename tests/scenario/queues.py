@@ -229,6 +229,28 @@ def dead_letters(s, c):
     s.equal("or elsewhere", bodies(c.receive("elsewhere", 10, wait_ms=60000)), [b"x"])
 
 
+def full_dead_letter_queue(s, c):
+    make(c, "full-dead.fifo", max_messages=1)
+    q = make(c, "full.fifo", dead_letter_queue="full-dead.fifo", max_receives=1)
+    c.call("send", queue="full-dead.fifo", messages=[{"body": b"full", "group": "g"}])
+    c.call("send", queue=q, messages=[{"body": body, "group": "g"} for body in (b"1", b"2")])
+    first, = c.receive(q)
+    c.call("nack", queue=q, receipts=[first["receipt"]], error="out of paper")
+    s.wait_for("the refusal", lambda: c.counts(q)["dead_letters_refused_total"] == 1)
+    there = c.call("peek", queue=q)["messages"]
+    s.equal("what a full dead-letter queue refuses stays where it was, and its group waits",
+            [(one["message_id"] == first["message_id"], one["state"], one["receive_count"]) for one in there],
+            [(True, "delayed", 1), (False, "ready", 0)])
+    again, = c.receive(q, 1, wait_ms=60000)
+    s.equal("after a while it is given out again, the first of its group",
+            (again["message_id"], again["receive_count"]), (first["message_id"], 2))
+    c.call("queue_set", name="full-dead.fifo", settings={"max_messages": 0})
+    c.call("nack", queue=q, receipts=[again["receipt"]], error="out of paper")
+    second, = c.receive(q, 1, wait_ms=60000)
+    s.equal("it goes when there is room, and then the next is served",
+            (bodies([second]), c.counts(q)["dead_lettered_total"], c.counts("full-dead.fifo")["ready"]), ([b"2"], 1, 2))
+
+
 def lost_dead_letter_queue(s, c, b):
     q = make(c, "careful", dead_letter_queue="careless", max_receives=1)
     s.equal("naming a dead-letter queue makes it", c.counts("careless")["ready"], 0)
@@ -324,7 +346,7 @@ with scenario() as scene:
     broker = scene.broker()
     with native.Connection(broker.port) as client:
         for part in (delays, visibility, order, deduplication, priorities, fairness, retention, limits, purge, long_errors, dead_letters,
-                     slow_redrive, halted_groups, many_queues):
+                     full_dead_letter_queue, slow_redrive, halted_groups, many_queues):
             part(scene, client)
         for part in (lost_dead_letter_queue, long_polls, streams, accounts):
             part(scene, client, broker)
