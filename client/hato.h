@@ -265,7 +265,7 @@ struct hato_sent {
     struct hato_error error; /* HATO_OK: it is stored, durably */
     const char *message_id;
     uint64_t sequence; /* as hato_delivery's */
-    bool duplicate;    /* stored by an earlier send; the id is that one's */
+    bool duplicate; /* stored by an earlier send; id and sequence are that one's, or "" and 0 when they are forgotten */
 };
 
 /* Sends `count` messages (1 to 1,000) to a queue: reply->sent[0 to count-1]. reply->error is the first message's that was

@@ -115,10 +115,12 @@ static void put_result(struct op *op, Hato__SendResult *out, uint64_t queue, con
         out->error->field = arena_text(&op->arena, r->field, strlen(r->field));
         return;
     }
+    out->duplicate = r->duplicate;
+    out->sequence = r->sequence;
+    if (r->sequence == 0) /* what its producer called settled: nobody remembers it */
+        return;
     out->message_id = arena_alloc(&op->arena, IDENTITY_MESSAGE_ID_LEN + 1);
     identity_message_id(out->message_id, queue, r->sequence);
-    out->sequence = r->sequence;
-    out->duplicate = r->duplicate;
 }
 
 /* `stored` are the results of x->send.count messages. */

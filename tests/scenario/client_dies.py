@@ -67,6 +67,11 @@ def broker_dies_between_commit_and_reply(s, b):
             s.check(f"{count} numbered from {first} are refused, with the limits",
                     refusal is not None and refusal.code == native.INVALID and "1 to 9223372036854775807" in refusal.message,
                     refusal)
+        c.call("send", queue="crash", messages=[{"body": b"x"}] * 2, producer=102, sequence=1)
+        c.call("send", queue="crash", messages=[{"body": b"x"}], producer=102, sequence=3, settled_below=3)
+        late = c.call("send", queue="crash", messages=[{"body": b"x"}], producer=102, sequence=2)["results"][0]
+        s.equal("what its producer called settled is a duplicate of which nothing is remembered",
+                (late["duplicate"], late["message_id"], late["sequence"]), (True, "", 0))
         s.equal("the last number can be used", c.code("send", queue="crash", messages=[{"body": b"x"}], producer=101,
                                                       sequence=2**63 - 1, settled_below=2**63 - 1), native.OK)
 
