@@ -263,8 +263,10 @@ static int check_complete(struct recovery *r, struct error *e)
             return error_set(
                 e, ERR_CORRUPT,
                 "%s: entries %" PRIu64 " to %" PRIu64
-                " of group %zu are missing: they were in a segment file before it that is gone; " SEGMENT_ADVICE,
-                r->files.files.at[0]->file->path, g->face.first, r->absent[i], i);
+                " of group %zu are missing: a segment file before it is gone, or the end of %s, which said that they "
+                "are not needed; " SEGMENT_ADVICE,
+                r->files.files.at[0]->file->path, g->face.first, r->absent[i], i,
+                r->files.files.at[r->files.started - 1]->file->path);
         r->log->summary.entries += g->face.last + 1 - g->face.first;
     }
     return ERR_OK;

@@ -214,6 +214,49 @@ START_TEST(a_lost_write_in_front_of_a_surviving_one_is_a_torn_tail_while_neither
 }
 END_TEST
 
+static int open_without_end(const struct fixture *f, const char *path, uint64_t from, struct error *e)
+{
+    static const uint8_t zeros[SEGMENT];
+    struct fixture *g = memory_zero(1, sizeof *g);
+    g->disk = sim_disk_copy(f->disk);
+    g->options = f->options;
+    g->options.disk = sim_disk_table(g->disk);
+    sim_disk_poke(g->disk, path, from, zeros, SEGMENT - from);
+    *e = (struct error){0};
+    int code = fixture_try_open(g, e);
+    fixture_destroy(g);
+    return code;
+}
+
+/* The end of the last file says which entries are not needed, and the file that held them is gone. */
+START_TEST(an_end_that_was_wiped_out_is_named)
+{
+    struct fixture *f = fixture_create(0);
+    fixture_open(f);
+    while (log_bytes(f->log) < 3 * SEGMENT) {
+        fixture_append(f, 0, 1, 1, 3000);
+        fixture_settle(f);
+    }
+    fixture_compact(f, 0, f->models[0].last - 1);
+    fixture_settle(f);
+    fixture_kill(f);
+    size_t refused = 0;
+    for (uint64_t sequence = 1; sequence < 10; sequence++) {
+        char path[64];
+        segment_path_of(sequence, path);
+        for (uint64_t from = SEGMENT_HEADER + BLOCK; from < SEGMENT && sim_disk_exists(f->disk, path); from += BLOCK) {
+            struct error e;
+            if (open_without_end(f, path, from, &e) == ERR_OK || strstr(e.message, "not needed") == NULL)
+                continue;
+            expect_refusal(ERR_CORRUPT, &e, path);
+            refused++;
+        }
+    }
+    ck_assert_uint_gt(refused, 0);
+    fixture_destroy(f);
+}
+END_TEST
+
 START_TEST(a_missing_file_is_named)
 {
     struct fixture *f = fixture_create(0);
@@ -359,6 +402,7 @@ int main(void)
     tcase_add_test(t, a_durable_block_of_zeros_is_refused);
     tcase_add_test(t, an_unsynced_batch_cut_at_any_byte_is_dropped_and_the_rest_kept);
     tcase_add_test(t, a_lost_write_in_front_of_a_surviving_one_is_a_torn_tail_while_neither_was_synced);
+    tcase_add_test(t, an_end_that_was_wiped_out_is_named);
     tcase_add_test(t, a_missing_file_is_named);
     tcase_add_test(t, two_files_exchanged_are_refused);
     tcase_add_test(t, a_refused_log_is_left_as_it_was);
