@@ -666,7 +666,8 @@ HATO_API struct hato_call *hato_function_delete(struct hato_client *client, cons
 HATO_API struct hato_call *hato_function_list(struct hato_client *client, const struct hato_list_options *options,
                                               hato_done_cb done, void *user);
 
-/* Pushes a queue's messages to a function, or changes how. `settings` may be NULL. Pause and resume are `paused`. */
+/* Pushes a queue's messages to a function, or changes how. `settings` may be NULL. Pause and resume are `paused`, which stays when another
+ * function is bound. */
 HATO_API struct hato_call *hato_bind(struct hato_client *client, const char *queue, const char *function,
                                      const struct hato_binding_settings *settings, hato_done_cb done, void *user);
 HATO_API struct hato_call *hato_unbind(struct hato_client *client, const char *queue, hato_done_cb done, void *user);

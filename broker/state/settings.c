@@ -196,13 +196,15 @@ static int merge_weights(struct draft *d, const Hato__QueueSettings *given, stru
     return ERR_OK;
 }
 
-/* A binding begins anew when the function changes, and goes with it. */
+/* A binding begins anew when the function changes, and goes with it; but a queue that is paused goes on only when told to. */
 static int merge_binding(struct draft *d, const Hato__QueueSettings *given, struct error *e)
 {
     char *function = given->binding_function;
     if (function != NULL && strcmp(function, d->queue.binding_function) != 0) {
         d->queue.binding_function = function;
+        bool paused = d->binding.paused && d->queue.binding != NULL;
         settings_fields_default(BINDING_FIELDS, BINDING_COUNT, &d->binding);
+        d->binding.paused = paused;
     }
     bool bound = d->queue.binding_function[0] != '\0';
     d->queue.binding = bound ? &d->binding : NULL;

@@ -228,11 +228,15 @@ START_TEST(a_binding_comes_changes_and_goes_with_its_function)
     hato__queue_settings__init(&g);
     g.binding_function = (char[]){FUNCTION "-2"};
     queue_settings *other = merged(STANDARD, paused, &g);
-    ck_assert(!other->binding->paused);
+    ck_assert(other->binding->paused);
     ck_assert_uint_eq(other->binding->batch_size, 10);
     g.binding_function = (char[]){""};
     queue_settings *unbound = merged(STANDARD, other, &g);
     ck_assert_ptr_null(unbound->binding);
+    g.binding_function = (char[]){FUNCTION};
+    queue_settings *again = merged(STANDARD, unbound, &g);
+    ck_assert(!again->binding->paused);
+    settings_queue_free(again);
     ck_assert_str_eq(unbound->binding_function, "");
     g.binding_function = (char[]){"resize"};
     refused(STANDARD, &g, "binding_function", "account");
