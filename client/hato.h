@@ -455,7 +455,9 @@ struct hato_queue_settings {
     uint64_t receive_wait_ms;   /* of a receive that names none; 0 to 1 hour; default 0 */
     const char *dead_letter;    /* queue; "" removes it; one that is not there is made along, with the defaults and a
                                    retention of 14 days, and so by a dead letter that finds it deleted */
-    uint32_t max_receives; /* 1 to 1,000,000; default 10; counts where there is a dead-letter queue or groups halt */
+    /* 1 to 1,000,000; default 10; counts where there is a dead-letter queue or groups halt. Asked when a receive ends: what had more of them
+     * already when it was lowered, or was refused by a full dead-letter queue, is given out once more. */
+    uint32_t max_receives;
     enum hato_exhausted on_exhausted;
     bool content_deduplication;       /* SHA-256 of the body where no deduplication id is given */
     uint64_t deduplication_window_ms; /* 1 s to 7 days; default 5 minutes */

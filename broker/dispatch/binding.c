@@ -64,6 +64,7 @@ void binding_change(struct binding *b, const struct dispatcher_binding *given)
     const Hato__BindingSettings *s = given->binding;
     b->batch_size = s != NULL && s->has_batch_size && s->batch_size > 0 ? s->batch_size : BINDING_BATCH;
     b->window_ms = s != NULL && s->has_window_ms ? s->window_ms : 0;
+    b->origin.content_deduplication = given->content_deduplication;
     b->max_concurrency =
         s != NULL && s->has_max_concurrency && s->max_concurrency > 0 ? s->max_concurrency : BINDING_CONCURRENCY;
     bool paused = s != NULL && s->has_paused && s->paused;

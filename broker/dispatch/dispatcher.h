@@ -63,6 +63,7 @@ struct dispatcher_binding {
     const char *queue_name; /* full: "account:region:name" */
     const char *queue_arn;  /* "arn:aws:sqs:region:account:name" */
     bool fifo;
+    bool content_deduplication;
     const struct Hato__BindingSettings *binding;   /* NULL: the defaults */
     const char *function;                          /* full name */
     const struct Hato__FunctionSettings *settings; /* NULL: not known yet; nothing is leased before

@@ -19,6 +19,7 @@ struct origin {
     const char *region;
     const char *account;
     bool fifo;
+    bool content_deduplication; /* a message without a deduplication id has that of its body */
 };
 
 /* A request in the making; its memory is used again for the next. */

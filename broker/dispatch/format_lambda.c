@@ -64,7 +64,27 @@ static void put_dead_letter_source(struct buffer *out, const Hato__Provenance *p
     buffer_close(&arn);
 }
 
-static void put_system_attributes(struct buffer *out, const struct origin *origin, const struct message *m)
+static void put_deduplication_id(struct crypto *crypto, struct buffer *out, const struct origin *origin,
+                                 const Hato__Message *content)
+{
+    bool given = content->deduplication_id[0] != '\0';
+    if (!given && !origin->content_deduplication)
+        return;
+    json_put_raw(out, ",\"MessageDeduplicationId\":");
+    if (given) {
+        json_put_text(out, content->deduplication_id);
+        return;
+    }
+    uint8_t hash[CRYPTO_SHA256];
+    struct bytes body = bytes_of(content->body.data, content->body.len);
+    crypto_sha256(crypto, &body, 1, hash);
+    json_put_raw(out, "\"");
+    crypto_hex(out, bytes_of(hash, sizeof hash));
+    json_put_raw(out, "\"");
+}
+
+static void put_system_attributes(struct crypto *crypto, struct buffer *out, const struct origin *origin,
+                                  const struct message *m)
 {
     const Hato__Message *content = m->content;
     json_put_raw(out, ",\"attributes\":{\"ApproximateReceiveCount\":");
@@ -81,10 +101,7 @@ static void put_system_attributes(struct buffer *out, const struct origin *origi
         json_put_raw(out, ",\"MessageGroupId\":");
         json_put_text(out, content->group);
     }
-    if (content->deduplication_id[0] != '\0') {
-        json_put_raw(out, ",\"MessageDeduplicationId\":");
-        json_put_text(out, content->deduplication_id);
-    }
+    put_deduplication_id(crypto, out, origin, content);
     put_trace(out, m);
     if (content->provenance != NULL)
         put_dead_letter_source(out, content->provenance);
@@ -147,7 +164,7 @@ static void put_record(struct crypto *crypto, const struct origin *origin, const
     json_put_raw(out, ",\"receiptHandle\":");
     json_put_base64(out, m->source->receipt);
     put_body(out, body);
-    put_system_attributes(out, origin, m);
+    put_system_attributes(crypto, out, origin, m);
     put_attributes(out, m);
     uint8_t md5[CRYPTO_MD5];
     crypto_md5(crypto, &body, 1, md5);

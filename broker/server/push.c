@@ -375,6 +375,7 @@ void push_queue_changed(struct push_seat *p, struct shard *s, uint64_t queue)
         .queue_name = q.name,
         .queue_arn = arn,
         .fifo = identity_is_fifo(bytes_text(q.name)),
+        .content_deduplication = q.settings->content_deduplication,
         .binding = q.settings->binding,
         .function = function,
         .settings = f != NULL ? f->settings : NULL,

@@ -172,6 +172,16 @@ START_TEST(a_lambda_event_of_a_fifo_queue_has_group_and_sequence)
     check_member(a, "MessageGroupId", "g");
     check_member(a, "MessageDeduplicationId", "d");
     json_decref(root);
+    content.deduplication_id = loose("");
+    content.body.data = (uint8_t *)loose("hato");
+    content.body.len = 4;
+    a = system_attributes(&root);
+    check_member(a, "MessageDeduplicationId", NULL);
+    json_decref(root);
+    origin.content_deduplication = true;
+    a = system_attributes(&root);
+    check_member(a, "MessageDeduplicationId", "2e1adffac68c77ee2a052d257cda9693ef349b282d261156f3e4f9399cf29ef0");
+    json_decref(root);
 }
 END_TEST
 
