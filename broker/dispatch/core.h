@@ -39,6 +39,7 @@ struct dispatcher {
     struct list kept;      /* jobs for the next requests */
     uint32_t leases;       /* asked for */
     uint32_t reserved;     /* requests they will need */
+    uint64_t asked;        /* bytes that they may bring at most */
     uint64_t held;         /* bytes of messages and requests */
     bool draining;
     bool closing;

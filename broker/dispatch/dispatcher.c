@@ -50,7 +50,7 @@ void dispatcher_soon(struct dispatcher *d)
 uint32_t dispatcher_room(struct dispatcher *d)
 {
     uint64_t used = list_count(&d->jobs) + d->reserved;
-    uint64_t bytes = d->held + (uint64_t)d->leases * DISPATCHER_LEASE_BYTES_MAX;
+    uint64_t bytes = d->held + d->asked;
     return used < d->requests_max && bytes < d->memory_max ? (uint32_t)(d->requests_max - used) : 0;
 }
 

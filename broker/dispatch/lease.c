@@ -37,24 +37,32 @@ void lease_ask(struct binding *b, const struct binding_ask *ask, bool probe)
     l->take = ask->messages;
     l->request = (struct source_lease){.queue = b->queue,
                                        .max_messages = probe ? probe_looks_at(l->endpoint, l->take) : l->take,
-                                       .max_bytes = DISPATCHER_LEASE_BYTES_MAX,
+                                       .max_bytes = probe ? probe_bytes(l->endpoint) : DISPATCHER_LEASE_BYTES_MAX,
                                        .visibility_ms = visibility_of(d, l->endpoint),
                                        .done = on_done};
     reserve(l, ask->requests);
     b->asked += l->request.max_messages;
     d->leases++;
+    d->asked += l->request.max_bytes;
     d->ops->lease(d->ctx, &l->request);
+}
+
+static void release(struct lease *l)
+{
+    struct dispatcher *d = l->endpoint->dispatcher;
+    if (l->batch != NULL)
+        d->ops->release(d->ctx, l->batch);
+    l->batch = NULL;
+    d->held -= l->bytes;
+    l->bytes = 0;
 }
 
 void lease_unref(struct lease *l)
 {
     if (--l->refs > 0)
         return;
-    struct dispatcher *d = l->endpoint->dispatcher;
-    if (l->batch != NULL)
-        d->ops->release(d->ctx, l->batch);
-    d->held -= l->bytes;
-    memory_free(l->chosen);
+    release(l);
+    arena_close(&l->chosen);
     binding_unref(l->binding);
     endpoint_unref(l->endpoint);
     memory_free(l);
@@ -116,6 +124,36 @@ static void give_back(struct lease *l, bool all)
     memory_free(tokens);
 }
 
+static void hold(struct lease *l, const struct source_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        l->bytes += messages[i].message.len;
+    l->endpoint->dispatcher->held += l->bytes;
+}
+
+/* What is sent of what came. */
+static void choose(struct lease *l)
+{
+    bool known = l->endpoint->suspects.count > 0;
+    l->messages = l->batch->messages;
+    l->count = (uint32_t)l->batch->count;
+    if (l->probe && (known || l->count > l->take))
+        probe_choose(l);
+    else if (known && l->endpoint->target != NULL && !l->endpoint->target->format->single)
+        l->count = probe_alike(l);
+}
+
+/* All but what is sent. */
+static void let_go(struct lease *l)
+{
+    if (l->count < l->batch->count)
+        give_back(l, false);
+    if (l->messages == l->batch->messages)
+        return;
+    release(l);
+    hold(l, l->messages, l->count);
+}
+
 static void start_jobs(struct lease *l)
 {
     uint32_t count = l->count;
@@ -130,17 +168,13 @@ static void on_done(struct source_lease *request, int code, struct source_batch 
     struct dispatcher *d = l->endpoint->dispatcher;
     ASSERT(batch == NULL || (batch->count >= 1 && batch->count <= request->max_messages));
     l->batch = batch;
+    d->asked -= request->max_bytes;
     if (batch != NULL) {
-        l->messages = batch->messages;
-        l->count = (uint32_t)batch->count;
-        if (batch->count > l->take)
-            probe_choose(l);
+        hold(l, batch->messages, batch->count);
+        choose(l);
     }
     l->binding->asked -= request->max_messages;
     reserve(l, -(int64_t)l->reserved);
-    for (size_t i = 0; batch != NULL && i < batch->count; i++)
-        l->bytes += batch->messages[i].message.len;
-    d->held += l->bytes;
     look_again(l, code);
     bool wanted = batch != NULL && still_wanted(l);
     if (l->probe && !wanted)
@@ -148,12 +182,12 @@ static void on_done(struct source_lease *request, int code, struct source_batch 
     uint32_t used = wanted ? requests_of(l) : 0;
     endpoint_give_tokens(l->endpoint, l->reserved - used);
     endpoint_give_permits(l->endpoint, l->reserved - used);
-    if (wanted && l->count < batch->count)
-        give_back(l, false);
-    if (wanted)
+    if (wanted) {
+        let_go(l);
         start_jobs(l);
-    else if (batch != NULL)
+    } else if (batch != NULL) {
         give_back(l, true);
+    }
     endpoint_mark(l->endpoint);
     dispatcher_freed(d);
     lease_unref(l);

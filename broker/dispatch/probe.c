@@ -23,6 +23,33 @@ uint32_t probe_looks_at(const struct endpoint *e, uint32_t take)
     return take + (e->suspects.count < past ? e->suspects.count : past);
 }
 
+uint32_t probe_bytes(const struct endpoint *e)
+{
+    return e->suspects.count > 0 ? PROBE_BYTES_MAX : DISPATCHER_LEASE_BYTES_MAX;
+}
+
+static uint64_t tried(const struct lease *l, const struct source_message *m)
+{
+    return suspects_tried(&l->endpoint->suspects, l->binding->queue, m->token.sequence);
+}
+
+/* How many may be sent with this one. */
+static uint32_t most_with(const struct lease *l, const struct source_message *m)
+{
+    uint32_t next = suspects_next(&l->endpoint->suspects, l->binding->queue, m->token.sequence);
+    return next > 0 && next < l->take ? next : l->take;
+}
+
+uint32_t probe_alike(const struct lease *l)
+{
+    const struct source_message *all = l->batch->messages;
+    uint64_t first = tried(l, &all[0]);
+    uint32_t most = most_with(l, &all[0]), count = 1;
+    while (count < l->batch->count && count < most && tried(l, &all[count]) == first)
+        count++;
+    return count;
+}
+
 static int compare_places(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
@@ -49,26 +76,47 @@ static void keep_order(struct candidate *all, uint32_t count, struct arena *aren
     }
 }
 
+/* Of the sorted ones. */
+static uint32_t count_sent(const struct lease *l, const struct candidate *all, uint32_t count)
+{
+    uint32_t most = most_with(l, all[0].message), sent = 0;
+    uint64_t bytes = 0;
+    while (sent < count && sent < most && all[sent].tried == all[0].tried) {
+        bytes += all[sent].message->message.len;
+        if (sent > 0 && bytes > DISPATCHER_LEASE_BYTES_MAX)
+            break;
+        sent++;
+    }
+    return sent;
+}
+
+static struct source_message copy_of(struct arena *arena, const struct source_message *m)
+{
+    struct source_message copy = *m;
+    copy.message = bytes_of(arena_copy(arena, m->message.data, m->message.len), m->message.len);
+    copy.receipt = bytes_of(arena_copy(arena, m->receipt.data, m->receipt.len), m->receipt.len);
+    copy.id = arena_text(arena, m->id, strlen(m->id));
+    return copy;
+}
+
 void probe_choose(struct lease *l)
 {
     struct arena arena = {0};
-    uint32_t count = (uint32_t)l->batch->count, sent = 0;
+    uint32_t count = (uint32_t)l->batch->count;
     struct candidate *all = memory_zero(count, sizeof *all);
     for (uint32_t i = 0; i < count; i++) {
         const struct source_message *m = &l->batch->messages[i];
-        uint64_t tried = suspects_tried(&l->endpoint->suspects, l->binding->queue, m->token.sequence);
-        all[i] = (struct candidate){.message = m, .tried = tried, .place = i};
+        all[i] = (struct candidate){.message = m, .tried = tried(l, m), .place = i};
     }
     if (l->binding->origin.fifo)
         keep_order(all, count, &arena);
     qsort(all, count, sizeof *all, compare_tries);
-    while (sent < count && sent < l->take && (all[sent].tried == 0 || all[0].tried > 0))
-        sent++;
+    uint32_t sent = count_sent(l, all, count);
     qsort(all, sent, sizeof *all, compare_places);
-    l->chosen = memory_alloc(sent * sizeof *l->chosen);
+    struct source_message *chosen = arena_alloc(&l->chosen, sent * sizeof *chosen);
     for (uint32_t i = 0; i < sent; i++)
-        l->chosen[i] = *all[i].message;
-    l->messages = l->chosen;
+        chosen[i] = copy_of(&l->chosen, all[i].message);
+    l->messages = chosen;
     l->count = sent;
     arena_close(&arena);
     memory_free(all);

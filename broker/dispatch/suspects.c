@@ -41,27 +41,41 @@ static bool others_silent(const struct suspects *s, const struct suspect *one)
     return false;
 }
 
+/* True: for longer than an outage may last. */
+static bool alone_too_long(const struct suspects *s, struct suspect *one)
+{
+    uint64_t gap = one->alone_at_ms > 0 ? s->now_ms - one->alone_at_ms : 0;
+    one->alone_ms += gap < SUSPECTS_GAP_MS ? gap : SUSPECTS_GAP_MS;
+    one->alone_at_ms = s->now_ms;
+    return one->alone_ms > SUSPECTS_ALONE_MS;
+}
+
 static bool is_guilty(const struct suspects *s, struct suspect *one, uint64_t answers, enum suspect_sign sign)
 {
     bool others_answered = answers > one->answers;
+    bool alone = s->together <= 1;
+    if (alone && alone_too_long(s, one))
+        return true;
     switch (sign) {
     case SUSPECT_BROKEN:
-        return others_answered;
+        return others_answered && alone;
     case SUSPECT_TIMED_OUT:
         one->timeouts += !others_silent(s, one);
-        return one->timeouts > SUSPECTS_TIMEOUTS || others_answered;
+        return one->timeouts > SUSPECTS_TIMEOUTS || (others_answered && alone);
     case SUSPECT_GATEWAY:
         break;
     }
     if (!others_answered)
         return false;
     one->answers = answers;
-    return ++one->gateways > SUSPECTS_GATEWAYS;
+    return ++one->gateways > SUSPECTS_GATEWAYS && alone;
 }
 
-void suspects_request(struct suspects *s)
+void suspects_request(struct suspects *s, uint32_t together, uint64_t now_ms)
 {
     s->request++;
+    s->together = together;
+    s->now_ms = now_ms;
 }
 
 bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers,
@@ -79,6 +93,7 @@ bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint
     }
     one->guilty |= is_guilty(s, one, answers, sign);
     one->last = s->request;
+    one->together = s->together;
     return one->guilty;
 }
 
@@ -86,6 +101,14 @@ uint64_t suspects_tried(struct suspects *s, uint64_t queue, uint64_t sequence)
 {
     const struct suspect *one = find(s, queue, sequence);
     return one != NULL ? one->last : 0;
+}
+
+uint32_t suspects_next(struct suspects *s, uint64_t queue, uint64_t sequence)
+{
+    const struct suspect *one = find(s, queue, sequence);
+    if (one == NULL)
+        return 0;
+    return one->together > 1 ? one->together / 2 : 1;
 }
 
 bool suspects_guilty(struct suspects *s, uint64_t queue, uint64_t sequence)

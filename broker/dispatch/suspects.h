@@ -13,6 +13,13 @@
  * messages of no fault; so its word counts only where others were answered since the last time that it counted, and
  * makes guilty after SUSPECTS_GATEWAYS times. While nobody is answered it never does.
  *
+ * What came to nothing with others is not guilty by what others were answered: any of them may be. It is tried with half as many the
+ * next time, until it was alone.
+ *
+ * Where none of that tells a message from an outage, time does: after SUSPECTS_ALONE_MS of being tried alone, and nothing but silence, a
+ * message is guilty, too. So one that stands in front of its group stops it for that long at most; and an outage of an hour in
+ * which connections break, or a proxy says that it got no answer, costs no receive.
+ *
  * Only the last SUSPECTS_MAX are known; a forgotten one is a suspect anew. Pure. */
 #ifndef HATO_DISPATCH_SUSPECTS_H
 #define HATO_DISPATCH_SUSPECTS_H
@@ -20,7 +27,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SUSPECTS_MAX = 256, SUSPECTS_TIMEOUTS = 3, SUSPECTS_GATEWAYS = 3 };
+enum {
+    SUSPECTS_MAX = 256,
+    SUSPECTS_TIMEOUTS = 3,
+    SUSPECTS_GATEWAYS = 3,
+    SUSPECTS_ALONE_MS =
+        2 * 3600 * 1000, /* clearly beyond the hour that an endpoint may be down without a receive counted */
+    SUSPECTS_GAP_MS = 10 * 60 * 1000 /* more between two tries (its queue was paused) counts as that much of it */
+};
 
 enum suspect_sign {
     SUSPECT_BROKEN,    /* the connection ended without a whole answer */
@@ -31,9 +45,12 @@ enum suspect_sign {
 struct suspect {
     uint64_t queue;
     uint64_t sequence;
-    uint64_t answers; /* of the endpoint, when it was suspected first, or a gateway's word counted last */
-    uint64_t since;   /* the request that it was suspected for first */
-    uint64_t last;    /* and last */
+    uint64_t answers;     /* of the endpoint, when it was suspected first, or a gateway's word counted last */
+    uint64_t since;       /* the request that it was suspected for first */
+    uint64_t last;        /* and last */
+    uint32_t together;    /* messages of that one */
+    uint64_t alone_at_ms; /* when it last came to nothing alone; 0: not yet */
+    uint64_t alone_ms;    /* and for how long it has */
     uint32_t timeouts;
     uint32_t gateways; /* words that counted */
     bool known;
@@ -44,14 +61,16 @@ struct suspect {
 struct suspects {
     struct suspect *list;
     uint32_t next;
-    uint32_t count;   /* known ones */
-    uint64_t request; /* number of the last one that came to nothing */
+    uint32_t count;    /* known ones */
+    uint64_t request;  /* number of the last one that came to nothing */
+    uint32_t together; /* messages of it */
+    uint64_t now_ms;   /* when it did */
 };
 
 void suspects_close(struct suspects *s);
 
-/* A request came to nothing: the calls of suspects_silent that follow are of its messages. */
-void suspects_request(struct suspects *s);
+/* A request of so many messages came to nothing, now (monotonic): the calls of suspects_silent that follow are of its messages. */
+void suspects_request(struct suspects *s, uint32_t together, uint64_t now_ms);
 
 /* The message got no answer while the endpoint's count of answers went from `before` to `answers`. True: it is the message's
  * fault. */
@@ -60,6 +79,9 @@ bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint
 
 /* The number of the request that last came to nothing with this message; 0: it is not known. */
 uint64_t suspects_tried(struct suspects *s, uint64_t queue, uint64_t sequence);
+
+/* How many messages the next request with this one may have: half as many as the last, at least one. 0: it is not known. */
+uint32_t suspects_next(struct suspects *s, uint64_t queue, uint64_t sequence);
 
 /* It was its fault that it got no answer. */
 bool suspects_guilty(struct suspects *s, uint64_t queue, uint64_t sequence);

@@ -42,7 +42,7 @@ END_TEST
 
 static bool times_out(uint64_t sequence)
 {
-    suspects_request(&known);
+    suspects_request(&known, 1, 0);
     return suspects_silent(&known, 1, sequence, 5, 5, SUSPECT_TIMED_OUT);
 }
 
@@ -51,7 +51,7 @@ START_TEST(who_is_alone_and_times_out_again_and_again_is_guilty_in_the_end)
     ck_assert(!times_out(2)); /* before */
     for (int i = 0; i < SUSPECTS_TIMEOUTS; i++) {
         ck_assert(!times_out(1));
-        suspects_request(&known);
+        suspects_request(&known, 1, 0);
         ck_assert(!suspects_silent(&known, 1, 1, 5, 5, SUSPECT_BROKEN));
     }
     ck_assert(times_out(1));
@@ -66,7 +66,7 @@ START_TEST(while_an_endpoint_hangs_for_all_nobody_is_guilty)
     for (int round = 0; round < 1000; round++)
         for (uint64_t m = 1; m <= 3; m++)
             ck_assert(!times_out(m));
-    suspects_request(&known);
+    suspects_request(&known, 1, 0);
     ck_assert(suspects_silent(&known, 1, 1, 6, 6, SUSPECT_TIMED_OUT)); /* others are answered again */
 }
 END_TEST
@@ -74,7 +74,7 @@ END_TEST
 START_TEST(those_that_always_time_out_together_are_no_comparison)
 {
     for (int i = 0; i <= SUSPECTS_TIMEOUTS; i++) {
-        suspects_request(&known);
+        suspects_request(&known, 10, 0);
         for (uint64_t m = 1; m <= 10; m++)
             ck_assert(suspects_silent(&known, 1, m, 5, 5, SUSPECT_TIMED_OUT) == (i == SUSPECTS_TIMEOUTS));
     }
@@ -101,6 +101,53 @@ START_TEST(who_has_the_gateway_s_word_again_and_again_while_others_are_answered_
     ck_assert(suspects_silent(&known, 1, 1, 10, 10, SUSPECT_GATEWAY));
     suspects_clear(&known, 1, 1);
     ck_assert(!suspects_silent(&known, 1, 1, 10, 11, SUSPECT_GATEWAY));
+}
+END_TEST
+
+START_TEST(what_came_to_nothing_with_others_is_guilty_only_by_itself)
+{
+    enum suspect_sign sign = _i == 0 ? SUSPECT_BROKEN : SUSPECT_TIMED_OUT;
+    uint32_t together = 10;
+    for (uint64_t answers = 5; together > 1; answers++) {
+        suspects_request(&known, together, 0);
+        for (uint64_t m = 1; m <= together; m++)
+            ck_assert(!suspects_silent(&known, 1, m, 4, answers, sign));
+        ck_assert_uint_eq(suspects_next(&known, 1, 1), together / 2);
+        together /= 2;
+    }
+    suspects_request(&known, 1, 0);
+    ck_assert(suspects_silent(&known, 1, 1, 9, 9, sign));
+    ck_assert(!suspects_guilty(&known, 1, 2));
+    ck_assert_uint_eq(suspects_next(&known, 1, 1), 1);
+    ck_assert_uint_eq(suspects_next(&known, 1, 99), 0);
+}
+END_TEST
+
+enum { BEGIN_MS = 1000, STEP_MS = 5000 };
+
+START_TEST(who_is_alone_without_an_answer_for_too_long_is_guilty_though_nobody_is_answered)
+{
+    enum suspect_sign sign = _i == 0 ? SUSPECT_BROKEN : SUSPECT_GATEWAY;
+    for (uint64_t ms = 0; ms <= SUSPECTS_ALONE_MS; ms += STEP_MS) {
+        suspects_request(&known, 1, BEGIN_MS + ms);
+        ck_assert(!suspects_silent(&known, 1, 1, 5, 5, sign));
+    }
+    suspects_request(&known, 1, BEGIN_MS + SUSPECTS_ALONE_MS + STEP_MS);
+    ck_assert(!suspects_silent(&known, 1, 2, 5, 5, sign));
+    ck_assert(suspects_silent(&known, 1, 1, 5, 5, sign));
+}
+END_TEST
+
+START_TEST(time_with_others_or_without_a_try_is_not_time_alone)
+{
+    for (uint64_t ms = 0; ms <= 2 * SUSPECTS_ALONE_MS; ms += STEP_MS) {
+        suspects_request(&known, 2, BEGIN_MS + ms);
+        ck_assert(!suspects_silent(&known, 1, 1, 5, 5, SUSPECT_BROKEN));
+    }
+    for (uint64_t i = 0; i <= SUSPECTS_ALONE_MS / SUSPECTS_GAP_MS; i++) {
+        suspects_request(&known, 1, BEGIN_MS + (2 + i) * 2 * SUSPECTS_ALONE_MS);
+        ck_assert(!suspects_silent(&known, 1, 1, 5, 5, SUSPECT_BROKEN));
+    }
 }
 END_TEST
 
@@ -138,6 +185,9 @@ int main(void)
     tcase_add_test(c, those_that_always_time_out_together_are_no_comparison);
     tcase_add_test(c, while_nobody_is_answered_a_gateway_s_word_makes_nobody_guilty);
     tcase_add_test(c, who_has_the_gateway_s_word_again_and_again_while_others_are_answered_is_guilty);
+    tcase_add_loop_test(c, what_came_to_nothing_with_others_is_guilty_only_by_itself, 0, 2);
+    tcase_add_loop_test(c, who_is_alone_without_an_answer_for_too_long_is_guilty_though_nobody_is_answered, 0, 2);
+    tcase_add_test(c, time_with_others_or_without_a_try_is_not_time_alone);
     tcase_add_test(c, an_answer_clears_the_suspicion);
     tcase_add_test(c, only_so_many_are_remembered);
     suite_add_tcase(s, c);
