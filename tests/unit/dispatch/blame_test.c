@@ -167,8 +167,7 @@ START_TEST(many_large_messages_that_the_function_can_not_bear_hold_nobody_up)
     fixture_open(&f, bear_small_ones);
     fixture_clock(&f);
     f.function.format = HATO__FORMAT__RAW;
-    f.function.retry_min_ms = 100; /* or they would always be first */
-    f.function.retry_max_ms = 1000;
+    f.function.retry_min_ms = f.function.retry_max_ms = HOUR_MS; /* or they would always be first */
     char *body = malloc(SIZE + 1);
     memset(body, 'x', SIZE);
     body[SIZE] = '\0';
