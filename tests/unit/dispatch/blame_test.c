@@ -95,7 +95,7 @@ START_TEST(of_a_batch_that_gets_no_answer_the_good_ones_are_delivered_and_only_t
     f.number = company->manner;
     f.body = company->bad;
     fixture_batch(&f, 10);
-    fixture_timeout(&f, company->manner == HANGS ? 100 : 10000);
+    fixture_timeout(&f, company->manner == HANGS ? 300 : 10000);
     for (uint32_t i = 0; i < 10; i++) {
         char text[16];
         snprintf(text, sizeof text, "%u", i);
