@@ -522,7 +522,7 @@ HATO_API struct hato_call *hato_queue_delete(struct hato_client *client, const c
                                              void *user);
 
 /* Deletes all messages: reply->purged. Of those that move to a dead-letter queue one that is being handed over just then may still
- * arrive; what a redrive took has left already. */
+ * arrive; what a redrive took of a standard queue has left already. */
 HATO_API struct hato_call *hato_queue_purge(struct hato_client *client, const char *name, hato_done_cb done,
                                             void *user);
 
@@ -563,8 +563,8 @@ struct hato_redrive {
     uint64_t ended_ms;
 };
 
-/* What is in flight or delayed stays, and on a FIFO queue the rest of its group with it, so that the group's order is kept: start
- * another redrive when it is free again.
+/* What is in flight or delayed stays, and what is refused where it is to go; on a FIFO queue the rest of its group with it, so that the
+ * group's order is kept: start another redrive when it is free again. It is "running" until all that moves has arrived or is back.
  * reply->redrives: the one started or cancelled; of list the newest first, at most 10. `options` may be NULL. */
 HATO_API struct hato_call *hato_redrive_start(struct hato_client *client, const char *queue,
                                               const struct hato_redrive_options *options, hato_done_cb done,

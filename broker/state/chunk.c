@@ -236,6 +236,8 @@ void chunk_take_moving(struct machine *m, struct chunk *c, uint64_t bits)
     if (!c->queue->fifo)
         return;
     c->lane->moving -= n;
+    if (c->lane->moving == 0)
+        c->lane->turned_back = false;
     lane_mark(m, c->lane, true);
     pick_update(c->lane);
     if (!lane_blocked(c->lane) && lane_has_ready(c->lane))

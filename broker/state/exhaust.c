@@ -122,7 +122,7 @@ int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes
     struct moving moving = {
         .queue = destination,
         .create = redrive == 0, /* a dead letter is not lost because its queue is */
-        .kept = redrive == 0,
+        .kept = redrive == 0 || c->queue->fifo,
         .ref = {c->index, c->slots[slot].offset, c->slots[slot].len},
         .provenance = buffer_view(provenance),
         .from = c->queue->id,

@@ -95,7 +95,7 @@ struct chunk {
     uint64_t ready;
     uint64_t leased; /* by a receive or a hold: the union of leases' bits */
     uint64_t delayed;
-    uint64_t moving; /* dead letters that the other queue has not answered for: they leave when it has taken them */
+    uint64_t moving; /* those that another queue has not answered for: they leave when it has taken them */
     uint64_t errors; /* slots that have an error record */
     struct slot *slots;
     struct touch *touches; /* NULL before the first receive */
@@ -147,6 +147,7 @@ struct lane {
     uint32_t place;       /* in its priority's heap plus one; 0: not eligible */
     uint8_t priority;
     uint64_t halted_ms; /* since when it is halted; 0: it is not */
+    bool turned_back;   /* FIFO: one that moved was refused: those that still move are withdrawn */
     bool disk;
     bool stored;  /* the store has its record */
     bool dirty;   /* in machine.dirty_lanes */

@@ -100,6 +100,7 @@ void lane_record_put(struct machine *m, const struct lane *l)
     buffer_varint(b, l->last_due_ms);
     buffer_varint(b, l->passed_by);
     buffer_varint(b, l->moving);
+    buffer_u8(b, l->turned_back);
     buffer_put(b, l->group, l->group_len);
     if (l->stored)
         keys_put(&m->keys, &key);
@@ -121,6 +122,7 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
     uint8_t written_by = value.data[0]; /* this version */
     uint64_t passed_by = written_by >= 3 ? cursor_varint(&c) : 0;
     uint64_t moving = written_by >= 4 ? cursor_varint(&c) : 0;
+    bool turned_back = written_by >= 5 && cursor_u8(&c) != 0;
     struct bytes group = cursor_take(&c, cursor_left(&c));
     if (c.failed || priority >= PRIORITIES || group.len > GROUP_BYTES_MAX || id == 0)
         return value_corrupt(key, "a field is out of bounds", e);
@@ -132,6 +134,7 @@ int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct byte
     l->last_due_ms = last_due_ms;
     l->passed_by = passed_by;
     l->moving = moving;
+    l->turned_back = turned_back;
     l->halted_ms = halted_ms;
     l->stored = true;
     idmap_put(&q->lanes, id, l);

@@ -27,7 +27,7 @@ static inline bool lane_has_ready(const struct lane *l)
     return tree_count(&l->ready) > 0 || lane_has_fresh(l);
 }
 
-/* On a FIFO queue one batch is in flight a group, and what is on its way to the dead-letter queue may come back. */
+/* On a FIFO queue one batch is in flight a group, and what is on its way to another queue may come back. */
 static inline bool lane_blocked(const struct lane *l)
 {
     return l->halted_ms != 0 || (l->queue->fifo && (l->in_flight > 0 || l->held > 0 || l->moving > 0));
@@ -53,7 +53,7 @@ void lane_trim(struct machine *m);
 
 void lane_record_put(struct machine *m, const struct lane *l);
 int lane_record_read(struct queue *q, uint64_t id, struct bytes key, struct bytes value, struct error *e);
-enum { LANE_RECORD_VERSION = 4 };
+enum { LANE_RECORD_VERSION = 5 };
 
 /* Frees all lanes of a queue and what their lists hold; the queue is going away or is emptied. */
 void lane_free_all(struct machine *m, struct queue *q);

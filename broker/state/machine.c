@@ -314,6 +314,7 @@ static int finish(struct machine *m, struct error *e)
         queue_finish(m, q);
     }
     outbox_write(m->outbox, &m->keys);
+    redrive_write(m->redrives, &m->keys);
     int code = producer_write(m->producers, &m->keys, e);
     return code == ERR_OK ? extent_write(m->extents, &m->keys, e) : code;
 }

@@ -12,7 +12,8 @@
 #include "state/unpack.h"
 #include "state/walk.h"
 
-/* A dead letter that was not taken is given out again after so long: who fails at it at once is not kept busy with it alone. */
+/* A dead letter that was not taken is given out again after so long: who fails at it at once is not kept busy with it alone. A redrive
+ * of a FIFO queue goes on after so long: what was refused is open in memory. */
 enum { REFUSED_WAIT_MS = 10 * 1000 };
 
 /* Of a dead-letter queue that is made anew: as long as that of one made by its name. */
@@ -21,7 +22,7 @@ enum { REFUSED_WAIT_MS = 10 * 1000 };
 /* ---------------------------------------------------------------- why a message is here */
 
 /* Keeps what a message's provenance says as its error record, for redrives and peeks. `raw` holds the provenance field. For one
- * that is back where it was, `back` says where it had come from before. */
+ * that came back, `back` says where it had come from before. */
 static void keep_provenance(struct machine *m, struct queue *q, struct stored s, struct bytes raw,
                             const struct moving *back)
 {
@@ -75,7 +76,7 @@ static bool read_item(struct bytes raw, struct item *out)
 static int take_item(struct machine *m, const struct item *item)
 {
     if (item->queue.len == 0) /* withdrawn: only its turn came */
-        return ERR_OK;
+        return ERR_NOT_FOUND;
     struct queue *q = queue_by_name(m, item->queue);
     struct message msg;
     bool made = false;
@@ -109,12 +110,49 @@ static int take_item(struct machine *m, const struct item *item)
     return ERR_OK;
 }
 
-static int accept_one(struct machine *m, uint16_t source, uint64_t sequence, const struct item *item, uint8_t *answer)
+/* FIFO groups of which an item of this Accept was refused: what follows of them is refused as well, or it would come before it. Behind
+ * this Accept the source sees to it (lane.turned_back): it sends nothing before it knows the answers. */
+struct refused_groups {
+    struct map groups; /* to `all` */
+    struct arena *arena;
+};
+
+/* Queue and group. Empty where order is nobody's business. */
+static struct bytes group_key(struct arena *a, const struct item *item)
+{
+    struct message msg;
+    if (!identity_is_fifo(item->queue) || !message_scan(item->message, &msg))
+        return bytes_of(NULL, 0);
+    uint8_t *key = arena_alloc(a, item->queue.len + 1 + msg.group.len);
+    memcpy(key, item->queue.data, item->queue.len);
+    key[item->queue.len] = 0;
+    if (msg.group.len > 0)
+        memcpy(key + item->queue.len + 1, msg.group.data, msg.group.len);
+    return bytes_of(key, item->queue.len + 1 + msg.group.len);
+}
+
+static bool refused_before(const struct refused_groups *r, const struct item *item)
+{
+    if (map_count(&r->groups) == 0)
+        return false;
+    struct bytes key = group_key(r->arena, item);
+    return key.len > 0 && map_find(&r->groups, key) != NULL;
+}
+
+static void note_refused(struct refused_groups *r, const struct item *item)
+{
+    struct bytes key = group_key(r->arena, item);
+    if (key.len > 0)
+        map_put(&r->groups, key, r);
+}
+
+static int accept_one(struct machine *m, uint16_t source, uint64_t sequence, const struct item *item,
+                      struct refused_groups *refused, uint8_t *answer)
 {
     int code = ERR_OK;
     switch (inbox_look(m->outbox, source, sequence, &code)) {
     case INBOX_NEW:
-        code = take_item(m, item);
+        code = refused_before(refused, item) ? ERR_LIMIT : take_item(m, item);
         inbox_answer(m->outbox, source, sequence, code);
         break;
     case INBOX_SEEN:
@@ -122,6 +160,8 @@ static int accept_one(struct machine *m, uint16_t source, uint64_t sequence, con
     case INBOX_GAP:
         return ERR_CONFLICT;
     }
+    if (code != ERR_OK)
+        note_refused(refused, item);
     *answer = (uint8_t)code;
     return ERR_OK;
 }
@@ -180,15 +220,17 @@ int command_accept(struct machine *m, const struct entry_command *c, struct repl
         return error_set(e, ERR_CORRUPT, "a committed Accept is malformed");
     r->accepted = arena_alloc(&m->out->arena, a.count);
     r->count = a.count;
-    for (uint32_t i = 0; i < a.count; i++) {
-        if (accept_one(m, (uint16_t)a.source, a.first + i, &items[i], &r->accepted[i]) == ERR_OK)
-            continue;
-        r->count = 0;
-        return reply_refuse(m, r, ERR_CONFLICT, "first",
-                            "items before %llu are missing: begin with the first not settled",
-                            (unsigned long long)(a.first + i));
-    }
-    return ERR_OK;
+    struct refused_groups refused = {.groups = {.seed = m->secret}, .arena = &m->out->arena};
+    uint32_t i = 0;
+    while (i < a.count &&
+           accept_one(m, (uint16_t)a.source, a.first + i, &items[i], &refused, &r->accepted[i]) == ERR_OK)
+        i++;
+    map_close(&refused.groups);
+    if (i == a.count)
+        return ERR_OK;
+    r->count = 0;
+    return reply_refuse(m, r, ERR_CONFLICT, "first", "items before %llu are missing: begin with the first not settled",
+                        (unsigned long long)(a.first + i));
 }
 
 /* ---------------------------------------------------------------- Settled */
@@ -198,7 +240,7 @@ struct settled {
     uint16_t target;
 };
 
-/* What a redrive moved and the other side did not take goes to the end of the queue it left, no younger than it was: like a message
+/* What a redrive took out and the other side did not take goes to the end of the queue it left, no younger than it was: like a message
  * delayed until it became available there, which is ready with the next entry, or expires then. */
 static void take_back(struct machine *m, struct queue *q, const struct moving *item)
 {
@@ -210,11 +252,35 @@ static void take_back(struct machine *m, struct queue *q, const struct moving *i
         .due_ms = item->available_ms != 0 ? item->available_ms : m->clock_ms,
     };
     keep_provenance(m, q, send_store(m, q, &in, 0), item->provenance, item);
-    if (item->redrive != 0)
-        redrive_returned(m->redrives, &m->keys, q->id, item->redrive);
 }
 
-/* A dead letter leaves its slot when it was taken; else it stays there, as it was. */
+/* What lies behind it in its group and is on its way already has to come back, too. */
+static void turn_group_back(struct machine *m, struct lane *l, uint64_t redrive)
+{
+    l->turned_back = l->moving > 0;
+    if (redrive != 0)
+        l->passed_by = redrive;
+    lane_mark(m, l, true);
+}
+
+/* It stays in its slot, as it was. */
+static void stay_there(struct machine *m, struct chunk *c, uint64_t bit, uint64_t redrive)
+{
+    struct queue *q = c->queue;
+    if (q->fifo)
+        turn_group_back(m, c->lane, redrive);
+    if (redrive == 0) {
+        q->counts.dead_letters_refused_total++;
+        due_put_off(m, c, bit, m->clock_ms + REFUSED_WAIT_MS);
+        return;
+    }
+    if (c->state == CHUNK_COLD)
+        chunk_open(m, c);
+    chunk_make_ready(m, c, bit);
+    redrive_put_off(m->redrives, q->id, redrive, m->clock_ms + REFUSED_WAIT_MS);
+}
+
+/* What its slot kept leaves it when it was taken. */
 static int settle_kept(struct machine *m, struct queue *q, const struct moving *item, bool refused, struct error *e)
 {
     struct chunk *c = NULL;
@@ -227,28 +293,17 @@ static int settle_kept(struct machine *m, struct queue *q, const struct moving *
                          q->name, (unsigned long long)item->from_sequence);
     chunk_take_moving(m, c, bit);
     if (refused) {
-        q->counts.dead_letters_refused_total++;
-        due_put_off(m, c, bit, m->clock_ms + REFUSED_WAIT_MS);
+        stay_there(m, c, bit, item->redrive);
         return ERR_OK;
     }
     chunk_remove(m, c, bit, true);
-    q->counts.dead_lettered_total++;
+    if (item->redrive == 0)
+        q->counts.dead_lettered_total++;
     return ERR_OK;
 }
 
-static int settled_one(void *ctx, const struct moving *item, bool refused, struct error *e)
+static void settle_taken(struct machine *m, struct queue *q, const struct moving *item, bool refused)
 {
-    struct settled *s = ctx;
-    struct machine *m = s->m;
-    if (item->kept) {
-        struct queue *from = queue_by_id(m, item->from);
-        return from != NULL ? settle_kept(m, from, item, refused, e) : ERR_OK;
-    }
-    extent_moved(m->extents, &m->keys, item->ref.index, s->target, item->sequence);
-    extent_gone(m->extents, item->ref.index, 1, item->ref.len);
-    struct queue *q = queue_by_id(m, item->from);
-    if (q == NULL)
-        return ERR_OK;
     queue_mark(m, q);
     if (q->counts.moving > 0)
         q->counts.moving--;
@@ -256,7 +311,27 @@ static int settled_one(void *ctx, const struct moving *item, bool refused, struc
         take_back(m, q, item);
     else if (item->redrive == 0)
         q->counts.dead_lettered_total++;
-    return ERR_OK;
+}
+
+static int settled_one(void *ctx, const struct moving *item, bool refused, struct error *e)
+{
+    struct settled *s = ctx;
+    struct machine *m = s->m;
+    if (!item->kept) {
+        extent_moved(m->extents, &m->keys, item->ref.index, s->target, item->sequence);
+        extent_gone(m->extents, item->ref.index, 1, item->ref.len);
+    }
+    struct queue *q = queue_by_id(m, item->from);
+    if (q == NULL)
+        return ERR_OK;
+    int code = ERR_OK;
+    if (item->kept)
+        code = settle_kept(m, q, item, refused, e);
+    else
+        settle_taken(m, q, item, refused);
+    if (item->redrive != 0)
+        redrive_settled(m->redrives, q->id, item->redrive, refused, m->clock_ms);
+    return code;
 }
 
 int command_settled(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
@@ -292,27 +367,26 @@ static void redrive_walk_open(void *ctx, uint64_t queue, uint64_t redrive, uint6
     walk_open(&r->walk, r->m, r->queue, from, end);
 }
 
-/* The ready ones. Of a FIFO group only those before the first that stays, and none once one has stayed, or is in flight, held or dead: what
- * was passed over may be free in the next entry, and what lies behind it must not go before it. */
+/* The ready ones. Of a FIFO group none when one has stayed, or is in flight or held: what was passed over may be free in the next entry,
+ * and what lies behind it must not go before it. */
 static uint64_t free_to_move(const struct redriving *r, const struct chunk *c)
 {
     const struct lane *l = c->lane;
-    if (!r->queue->fifo)
-        return c->ready;
-    if (l->in_flight > 0 || l->held > 0 || l->moving > 0 || l->passed_by == r->redrive)
+    if (r->queue->fifo && (l->in_flight > 0 || l->held > 0 || l->passed_by == r->redrive))
         return 0;
-    uint64_t stay = c->live & ~c->ready;
-    return stay == 0 ? c->ready : c->ready & ((stay & -stay) - 1);
+    return c->ready;
 }
 
-static void redrive_stay(void *ctx)
+static bool redrive_stay(void *ctx)
 {
     const struct redriving *r = ctx;
     struct lane *l = r->chunk->lane;
-    if (!r->queue->fifo || l->passed_by == r->redrive)
-        return;
+    if (!r->queue->fifo)
+        return false;
+    if (l->passed_by != r->redrive)
+        lane_mark(r->m, l, true);
     l->passed_by = r->redrive;
-    lane_mark(r->m, l, true);
+    return true;
 }
 
 static int redrive_walk_next(void *ctx, bool *found, uint64_t *number, uint64_t *live, uint64_t *free, struct error *e)
@@ -340,6 +414,21 @@ static int redrive_walk_close(void *ctx, struct error *e)
     return walk_close(&r->walk, e);
 }
 
+/* A message that stays in its slot meanwhile is in an open chunk. The default lane's are opened in order, so all are. */
+static int open_up_to(struct machine *m, struct chunk *c, struct error *e)
+{
+    while (c->state == CHUNK_FRESH) {
+        struct chunk *first;
+        int code = lane_first_fresh(m, c->lane, &first, e);
+        if (code != ERR_OK)
+            return code;
+        ASSERT(first != NULL && first->number <= c->number);
+        lane_unlist(m, first);
+        chunk_open(m, first);
+    }
+    return ERR_OK;
+}
+
 static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, uint64_t redrive,
                         struct error *e)
 {
@@ -353,6 +442,10 @@ static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct byt
     unsigned slot = (unsigned)(sequence % CHUNK_SLOTS);
     int code = chunk_load(m, q, sequence / CHUNK_SLOTS, &c, e);
     if (code != ERR_OK || c == NULL || (c->ready & chunk_bit(slot)) == 0)
+        return code;
+    if (q->fifo)
+        code = open_up_to(m, c, e);
+    if (code != ERR_OK)
         return code;
     chunk_take_ready(m, c, chunk_bit(slot));
     code = exhaust_move(m, c, slot, destination, redrive, e);
@@ -388,7 +481,7 @@ int command_redrive_start(struct machine *m, const struct entry_command *c, stru
     struct bytes destination = bytes_text(in->destination != NULL ? in->destination : "");
     struct bytes reason = bytes_text(in->reason != NULL ? in->reason : "");
     uint64_t total = q->counts.ready + q->counts.in_flight + q->counts.delayed;
-    if (redrive_start(m->redrives, &m->keys, q->id, bytes_text(q->name), destination, reason, in->rate,
+    if (redrive_start(m->redrives, q->id, bytes_text(q->name), destination, reason, in->rate,
                       q->next_number << 1, total, m->clock_ms, m->seed, &id, &why) != ERR_OK)
         return reply_error(m, r, &why);
     r->redrive_id = arena_text(&m->out->arena, id, strlen(id));
@@ -406,7 +499,7 @@ int command_redrive_cancel(struct machine *m, const struct entry_command *c, str
         return reply_refuse(m, r, ERR_NOT_FOUND, "queue", "there is no such queue");
     struct error why;
     struct bytes id = bytes_text(in->id != NULL ? in->id : "");
-    if (redrive_cancel(m->redrives, &m->keys, in->queue, id, m->clock_ms, &why) != ERR_OK)
+    if (redrive_cancel(m->redrives, in->queue, id, m->clock_ms, &why) != ERR_OK)
         return reply_error(m, r, &why);
     return ERR_OK;
 }

@@ -301,6 +301,7 @@ static void put_counters(struct buffer *b, const struct queue *q)
         q->lane.moving,
         q->moving,
         c->dead_letters_refused_total,
+        q->lane.turned_back,
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         buffer_varint(b, fields[i] + 1); /* NEVER is one byte so */
@@ -350,6 +351,8 @@ static void take_counters(struct cursor *v, struct queue *q)
         q->moving = cursor_varint(v) - 1;
         c->dead_letters_refused_total = cursor_varint(v) - 1;
     }
+    if (cursor_left(v) > 0) /* version 3 before it */
+        q->lane.turned_back = cursor_varint(v) - 1 != 0;
 }
 
 static void put_record(struct machine *m, const struct queue *q)

@@ -29,7 +29,7 @@ uint64_t queue_next_number(struct queue *q, unsigned chunk_class);
 /* Where the first queue with a name not less than this is in machine.ordered. */
 size_t queue_place(const struct machine *m, const char *name);
 
-enum { QUEUE_RECORD_VERSION = 3, QUEUE_SETTINGS_VERSION = 1 };
+enum { QUEUE_RECORD_VERSION = 4, QUEUE_SETTINGS_VERSION = 1 };
 
 /* From the settings record: a queue that is found by name and id, without its counters; queue_read_record gives those. */
 int queue_read_settings(struct machine *m, uint64_t id, struct bytes key, struct bytes value, struct queue **out,

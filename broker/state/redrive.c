@@ -31,9 +31,10 @@ struct redrive {
     uint64_t total;
     uint64_t started_ms;
     uint64_t ended_ms;
-    uint64_t cursor;  /* next sequence to look at */
-    uint64_t end;     /* first chunk not looked at */
-    uint64_t next_us; /* the next message not before this */
+    uint64_t cursor;     /* next sequence to look at */
+    uint64_t end;        /* first chunk not looked at */
+    uint64_t next_us;    /* the next message not before this */
+    uint64_t on_the_way; /* of those moved: not settled */
 };
 
 /* A queue's, newest last. */
@@ -46,11 +47,18 @@ struct history {
 struct redrives {
     struct tree by_queue;
     struct tree running; /* those whose newest one runs, in an order that is the same everywhere */
+    struct tree changed; /* those to be written */
 };
 
 static struct redrive *newest(const struct history *h)
 {
     return h->redrives[h->count - 1];
+}
+
+/* Has it looked at all? Then it only waits for what is on its way. */
+static bool has_seen_all(const struct redrive *d)
+{
+    return d->cursor / SLOTS >= d->end;
 }
 
 static void destroy(struct redrive *d)
@@ -81,7 +89,7 @@ static void put_record(struct buffer *v, struct redrive *d)
     r.destination = d->destination;
     r.reason = d->reason;
     r.has_rate = r.has_state = r.has_moved = r.has_skipped = r.has_total = r.has_started_ms = true;
-    r.has_ended_ms = r.has_cursor = r.has_end = r.has_next_us = true;
+    r.has_ended_ms = r.has_cursor = r.has_end = r.has_next_us = r.has_on_the_way = true;
     r.rate = d->rate;
     r.state = d->state;
     r.moved = d->moved;
@@ -92,6 +100,7 @@ static void put_record(struct buffer *v, struct redrive *d)
     r.cursor = d->cursor;
     r.end = d->end;
     r.next_us = d->next_us;
+    r.on_the_way = d->on_the_way;
     size_t len = hato__log__redrive_record__get_packed_size(&r);
     buffer_varint(v, len);
     v->len += hato__log__redrive_record__pack(&r, buffer_reserve(v, len));
@@ -124,8 +133,14 @@ static struct redrive *take_record(struct bytes b)
     d->cursor = r->cursor;
     d->end = r->end;
     d->next_us = r->next_us;
+    d->on_the_way = r->on_the_way;
     hato__log__redrive_record__free_unpacked(r, NULL);
     return d;
+}
+
+static void mark(struct redrives *r, struct history *h)
+{
+    tree_put(&r->changed, h->queue, h);
 }
 
 static void write_history(struct keys *ks, const struct history *h)
@@ -136,6 +151,16 @@ static void write_history(struct keys *ks, const struct history *h)
     for (size_t i = 0; i < h->count; i++)
         put_record(v, h->redrives[i]);
     keys_put(ks, &k);
+}
+
+void redrive_write(struct redrives *r, struct keys *ks)
+{
+    uint64_t queue = 0;
+    const struct history *h;
+    while ((h = tree_first(&r->changed, &queue)) != NULL) {
+        write_history(ks, h);
+        tree_remove(&r->changed, queue);
+    }
 }
 
 static int take_history(struct history *h, struct bytes key, struct cursor *c, struct error *e)
@@ -202,6 +227,7 @@ void redrive_close(struct redrives *r)
         destroy_history(h);
     tree_close(&r->by_queue);
     tree_close(&r->running);
+    tree_close(&r->changed);
     memory_free(r);
 }
 
@@ -269,9 +295,9 @@ static uint64_t number_of(const struct redrive *d)
     return strtoull(d->id, NULL, 16);
 }
 
-int redrive_start(struct redrives *r, struct keys *ks, uint64_t queue, struct bytes queue_name,
-                  struct bytes destination, struct bytes reason, double rate, uint64_t end, uint64_t total,
-                  uint64_t now_ms, uint64_t seed, const char **id, struct error *e)
+int redrive_start(struct redrives *r, uint64_t queue, struct bytes queue_name, struct bytes destination,
+                  struct bytes reason, double rate, uint64_t end, uint64_t total, uint64_t now_ms, uint64_t seed,
+                  const char **id, struct error *e)
 {
     int code = check(queue_name, destination, reason, rate, e);
     if (code != ERR_OK)
@@ -292,7 +318,7 @@ int redrive_start(struct redrives *r, struct keys *ks, uint64_t queue, struct by
     struct history *h = history_of(r, queue);
     append(h, d);
     tree_put(&r->running, queue, h);
-    write_history(ks, h);
+    mark(r, h);
     *id = d->id;
     return ERR_OK;
 }
@@ -312,10 +338,9 @@ static const struct redrive *find(const struct history *h, struct bytes id)
     return NULL;
 }
 
-int redrive_cancel(struct redrives *r, struct keys *ks, uint64_t queue, struct bytes id, uint64_t now_ms,
-                   struct error *e)
+int redrive_cancel(struct redrives *r, uint64_t queue, struct bytes id, uint64_t now_ms, struct error *e)
 {
-    const struct history *h = tree_find(&r->by_queue, queue);
+    struct history *h = tree_find(&r->by_queue, queue);
     const struct redrive *running = tree_find(&r->running, queue) != NULL ? newest(h) : NULL;
     const struct redrive *meant = id.len == 0 ? running : find(h, id);
     if (meant == NULL)
@@ -325,27 +350,54 @@ int redrive_cancel(struct redrives *r, struct keys *ks, uint64_t queue, struct b
     if (meant != running)
         return error_field(e, ERR_CONFLICT, "id", "redrive %s is over already", meant->id);
     finish(r, h, CANCELLED, now_ms);
-    write_history(ks, h);
+    mark(r, h);
     return ERR_OK;
 }
 
-void redrive_returned(struct redrives *r, struct keys *ks, uint64_t queue, uint64_t redrive)
+static struct redrive *by_number(const struct history *h, uint64_t number)
+{
+    for (size_t i = 0; h != NULL && i < h->count; i++)
+        if (number_of(h->redrives[i]) == number)
+            return h->redrives[i];
+    return NULL;
+}
+
+static void finish_if_over(struct redrives *r, const struct history *h, const struct redrive *d, uint64_t now_ms)
+{
+    if (d->state == RUNNING && has_seen_all(d) && d->on_the_way == 0)
+        finish(r, h, COMPLETED, now_ms);
+}
+
+void redrive_settled(struct redrives *r, uint64_t queue, uint64_t redrive, bool refused, uint64_t now_ms)
 {
     struct history *h = tree_find(&r->by_queue, queue);
-    for (size_t i = 0; h != NULL && i < h->count; i++) {
-        struct redrive *d = h->redrives[i];
-        if (number_of(d) != redrive || d->moved == 0)
-            continue;
+    struct redrive *d = by_number(h, redrive);
+    if (d == NULL)
+        return;
+    if (d->on_the_way > 0) /* a build that did not count it may have put the item */
+        d->on_the_way--;
+    if (refused && d->moved > 0) {
         d->moved--;
         d->skipped++;
-        write_history(ks, h);
-        return;
     }
+    finish_if_over(r, h, d, now_ms);
+    mark(r, h);
+}
+
+void redrive_put_off(struct redrives *r, uint64_t queue, uint64_t redrive, uint64_t until_ms)
+{
+    struct history *h = tree_find(&r->by_queue, queue);
+    struct redrive *d = by_number(h, redrive);
+    if (d == NULL || d->next_us >= until_ms * 1000)
+        return;
+    d->next_us = until_ms * 1000;
+    mark(r, h);
 }
 
 void redrive_clear(struct redrives *r, struct keys *ks, uint64_t queue)
 {
     tree_remove(&r->running, queue);
+    tree_remove(&r->changed, queue);
     struct history *h = tree_remove(&r->by_queue, queue);
     if (h == NULL)
         return;
@@ -411,22 +463,27 @@ static int destination_of(const struct step *s, uint64_t sequence, struct bytes 
     return ERR_OK;
 }
 
-static int take_message(struct step *s, uint64_t sequence, bool is_free, struct error *e)
+static void leave_message(struct step *s, uint64_t sequence)
+{
+    s->redrive->cursor = sequence + 1;
+    s->redrive->skipped++;
+}
+
+static int take_message(struct step *s, uint64_t sequence, struct error *e)
 {
     char name[IDENTITY_NAME_MAX];
     struct bytes to = {0};
-    int code = is_free ? destination_of(s, sequence, &to, e) : ERR_OK;
-    if (!is_free)
-        s->ops->stay(s->ops->ctx);
+    int code = destination_of(s, sequence, &to, e);
     if (code != ERR_OK)
         return code;
-    s->redrive->cursor = sequence + 1;
     if (to.len == 0 || to.len > sizeof name) {
-        s->redrive->skipped++;
+        leave_message(s, sequence);
         return ERR_OK;
     }
+    s->redrive->cursor = sequence + 1;
     memcpy(name, to.data, to.len); /* it is in a buffer that the move may use */
     s->redrive->moved++;
+    s->redrive->on_the_way++;
     s->moved++;
     s->may--;
     return s->ops->move(s->ops->ctx, s->queue, sequence, bytes_of(name, to.len), number_of(s->redrive), e);
@@ -446,7 +503,13 @@ static int take_chunk(struct step *s, uint64_t chunk, uint64_t live, uint64_t fr
         if (sequence < s->redrive->cursor)
             continue;
         s->steps--;
-        int code = take_message(s, sequence, free_bits >> slot & 1, e);
+        if ((free_bits >> slot & 1) == 0) {
+            leave_message(s, sequence);
+            if (s->ops->stay(s->ops->ctx))
+                free_bits = 0;
+            continue;
+        }
+        int code = take_message(s, sequence, e);
         if (code != ERR_OK)
             return code;
     }
@@ -502,7 +565,7 @@ static uint64_t allowed(const struct redrive *d, uint64_t now_us, const struct o
     return by_rate + 1.0 < (double)most ? (uint64_t)by_rate + 1 : most;
 }
 
-static int step_one(struct redrives *r, struct keys *ks, const struct history *h, uint64_t now_ms, uint64_t may,
+static int step_one(struct redrives *r, struct keys *ks, struct history *h, uint64_t now_ms, uint64_t may,
                     uint32_t steps, const struct redrive_ops *ops, struct error *e)
 {
     struct redrive *d = newest(h);
@@ -514,27 +577,32 @@ static int step_one(struct redrives *r, struct keys *ks, const struct history *h
     if (d->rate > 0.0 && s.moved > 0)
         d->next_us = account_from(d, now_ms * 1000) + (uint64_t)((double)s.moved * (double)SECOND_US / d->rate);
     if (over)
-        finish(r, h, COMPLETED, now_ms);
-    write_history(ks, h);
+        d->cursor = d->end * SLOTS;
+    finish_if_over(r, h, d, now_ms);
+    mark(r, h);
     return ERR_OK;
+}
+
+static bool is_due(const struct redrive *d, uint64_t now_ms)
+{
+    return d->next_us <= now_ms * 1000 && !has_seen_all(d);
 }
 
 /* Those whose turn it is: of the due ones, in a circle, the first that are not before a place that changes with `turn`. */
 static size_t choose(const struct redrives *r, uint64_t now_ms, uint64_t turn,
-                     const struct history *out[REDRIVE_SIDE_BY_SIDE])
+                     struct history *out[REDRIVE_SIDE_BY_SIDE])
 {
     size_t due = 0;
     uint64_t queue = 0;
     for (const struct history *h = tree_first(&r->running, &queue); h != NULL;
          h = tree_after(&r->running, queue, &queue))
-        due += newest(h)->next_us <= now_ms * 1000;
+        due += is_due(newest(h), now_ms);
     if (due == 0)
         return 0;
     size_t first = (size_t)(bytes_hash(bytes_of(&turn, sizeof turn), 0) % due);
     size_t at = 0;
-    for (const struct history *h = tree_first(&r->running, &queue); h != NULL;
-         h = tree_after(&r->running, queue, &queue)) {
-        if (newest(h)->next_us > now_ms * 1000)
+    for (struct history *h = tree_first(&r->running, &queue); h != NULL; h = tree_after(&r->running, queue, &queue)) {
+        if (!is_due(newest(h), now_ms))
             continue;
         size_t place = (at++ + due - first) % due;
         if (place < REDRIVE_SIDE_BY_SIDE)
@@ -546,7 +614,7 @@ static size_t choose(const struct redrives *r, uint64_t now_ms, uint64_t turn,
 int redrive_step(struct redrives *r, struct keys *ks, struct outbox *o, uint64_t now_ms, uint64_t turn,
                  const struct redrive_ops *ops, struct error *e)
 {
-    const struct history *chosen[REDRIVE_SIDE_BY_SIDE];
+    struct history *chosen[REDRIVE_SIDE_BY_SIDE];
     size_t count = choose(r, now_ms, turn, chosen);
     int code = ERR_OK;
     for (size_t i = 0; i < count && code == ERR_OK; i++) {
@@ -566,7 +634,8 @@ uint64_t redrive_next_due_ms(const struct redrives *r, const struct outbox *o)
     for (const struct history *h = tree_first(&r->running, &queue); h != NULL;
          h = tree_after(&r->running, queue, &queue)) {
         uint64_t at = (newest(h)->next_us + 999) / 1000;
-        due = at < due ? at : due;
+        if (at < due && !has_seen_all(newest(h)))
+            due = at;
     }
     return due;
 }

@@ -219,11 +219,17 @@ size_t machine_function_count(const struct machine *m)
     return m->catalog != NULL ? catalog_count(m->catalog) : 0;
 }
 
-/* What its slot kept went with it. */
+/* What its slot kept went with it, or goes back because one before it in its group did. */
 static bool withdrawn(const void *ctx, const struct moving *item)
 {
-    const struct queue *q = queue_by_id(ctx, item->from);
-    return item->kept && (q == NULL || item->from_sequence / CHUNK_SLOTS >> 1 < q->purged_below);
+    const struct machine *m = ctx;
+    const struct queue *q = queue_by_id(m, item->from);
+    if (!item->kept)
+        return false;
+    if (q == NULL || item->from_sequence / CHUNK_SLOTS >> 1 < q->purged_below)
+        return true;
+    const struct lane *l = q->fifo ? lane_find(m, q, 0, item->group) : NULL;
+    return l != NULL && l->turned_back;
 }
 
 int machine_outbox(const struct machine *m, uint16_t target, uint64_t after, size_t max, struct arena *arena,

@@ -127,8 +127,8 @@ END_TEST
 
 START_TEST(no_answer_in_time_ends_with_four)
 {
-    ck_assert_int_eq(RUN("ping", "--deadline", "50ms"), EXIT_UNKNOWN);
-    ck_assert_ptr_nonnull(strstr(err, "no answer within 50 ms"));
+    ck_assert_int_eq(RUN("ping", "--deadline", "2s"), EXIT_UNKNOWN);
+    ck_assert_ptr_nonnull(strstr(err, "no answer within 2000 ms"));
 }
 END_TEST
 
@@ -249,15 +249,15 @@ END_TEST
 /* --wait is the queue's, which may be an hour. */
 START_TEST(a_receive_ends_at_its_deadline_when_the_broker_is_gone)
 {
-    ck_assert_int_eq(RUN("receive", "killed", "--deadline", "10ms"), EXIT_UNKNOWN);
-    ck_assert_ptr_nonnull(strstr(err, "within 10 ms"));
+    ck_assert_int_eq(RUN("receive", "killed", "--deadline", "2s"), EXIT_UNKNOWN);
+    ck_assert_ptr_nonnull(strstr(err, "within 2000 ms"));
 }
 END_TEST
 
 START_TEST(a_receive_ends_when_the_broker_keeps_silent_for_longer_than_its_deadline)
 {
-    ck_assert_int_eq(RUN("receive", "silent", "--deadline", "10ms"), EXIT_UNKNOWN);
-    ck_assert_ptr_nonnull(strstr(err, "within 10 ms"));
+    ck_assert_int_eq(RUN("receive", "silent", "--deadline", "2s"), EXIT_UNKNOWN);
+    ck_assert_ptr_nonnull(strstr(err, "within 2000 ms"));
 }
 END_TEST
 

@@ -220,6 +220,50 @@ START_TEST(a_deleted_queue_takes_it_along)
 }
 END_TEST
 
+/* The first of a batch that used up its receives is refused for its size; the queue has room for the others. */
+static void one_batch(size_t rounds_of)
+{
+    char large[2000];
+    memset(large, 'x', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.has_max_bytes = 1;
+    s.max_bytes = 1500;
+    rig_set(&rig, by_name(RIG_NAME("dead.fifo")), &s);
+    send(fifo, large);
+    send(fifo, "2");
+    send(fifo, "3");
+    rig_receive(&rig, fifo, 10, 1000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 3);
+    rig_advance(&rig, 1000);
+    ck_assert_uint_eq(rig_counts(&rig, fifo).moving, 3);
+    while (rig_counts(&rig, fifo).moving > 0) {
+        begin_again();
+        rig_forward_some(&rig, 1, rounds_of);
+    }
+    begin_again();
+    ck_assert_uint_eq(rig_counts(&rig, by_name(RIG_NAME("dead.fifo"))).ready, 0);
+    ck_assert_uint_eq(rig_counts(&rig, fifo).dead_lettered_total, 0);
+    rig_advance(&rig, WAIT_MS);
+    const struct received *got = rig_receive(&rig, fifo, 10, 1000);
+    ck_assert_uint_eq(rig_reply(&rig)->count, 3);
+    rig_expect_body(&rig, got[0].ref, large);
+    rig_expect_body(&rig, got[1].ref, "2");
+    rig_expect_body(&rig, got[2].ref, "3");
+}
+
+START_TEST(none_of_a_group_overtakes_a_refused_one_that_came_with_it)
+{
+    one_batch(100);
+}
+END_TEST
+
+START_TEST(none_of_a_group_overtakes_a_refused_one_that_came_before_it)
+{
+    one_batch(1);
+}
+END_TEST
+
 START_TEST(a_redrive_leaves_a_group_that_waits_for_one)
 {
     fill(RIG_NAME("dead.fifo"), true);
@@ -250,6 +294,8 @@ int main(void)
         on_its_way_it_is_seen_and_counts_but_is_in_nobody_s_hands,
         a_purge_takes_what_is_on_its_way,
         a_deleted_queue_takes_it_along,
+        none_of_a_group_overtakes_a_refused_one_that_came_with_it,
+        none_of_a_group_overtakes_a_refused_one_that_came_before_it,
         a_redrive_leaves_a_group_that_waits_for_one,
     };
     return rig_main("state/dead_letter", tests, sizeof tests / sizeof tests[0], setup, teardown);

@@ -192,6 +192,7 @@ static struct redrive_view run_redrive(void)
     struct redrive_view v;
     do {
         rig_advance(&rig, 1);
+        rig_forward(&rig);
         rig_flush(&rig);
         rig_load_again(&rig);
         ck_assert_uint_eq(machine_redrives(rig.m, queue, &v, 1), 1);

@@ -452,7 +452,7 @@ START_TEST(an_applied_record_of_the_first_version_is_understood)
 END_TEST
 
 /* Version 1 ends before the redrive that passed the default lane by, version 2 before what moves, of that lane and of all, and what was
- * refused. */
+ * refused, version 3 before whether that lane's were turned back. */
 static void read_record_of(uint8_t version, size_t fields_less)
 {
     rig_send_many(&rig, queue, NULL, 3);
@@ -462,7 +462,7 @@ static void read_record_of(uint8_t version, size_t fields_less)
     struct buffer old = {0};
     struct cursor c;
     ck_assert_int_eq(store_get(rig.store, STORE_STATE, key_view(&k), &now, NULL), ERR_OK);
-    ck_assert_int_eq(value_open(key_view(&k), buffer_view(&now), 3, &c, NULL), ERR_OK);
+    ck_assert_int_eq(value_open(key_view(&k), buffer_view(&now), 4, &c, NULL), ERR_OK);
     value_begin(&old, version);
     buffer_put(&old, c.at, cursor_left(&c) - fields_less);
     value_seal(&old, key_view(&k));
@@ -478,8 +478,9 @@ static void read_record_of(uint8_t version, size_t fields_less)
 
 START_TEST(a_queue_record_of_an_earlier_version_is_understood)
 {
-    read_record_of(1, 4);
-    read_record_of(2, 3);
+    read_record_of(1, 5);
+    read_record_of(2, 4);
+    read_record_of(3, 1);
 }
 END_TEST
 

@@ -19,6 +19,7 @@ struct rig {
     uint64_t held[CHUNKS];
     uint64_t moved;
     uint64_t stayed;
+    bool order; /* a message that stays keeps those behind it in its chunk */
     uint64_t last;
     char destination[200];
     bool going; /* over chunks, from `at` to before `end` */
@@ -56,11 +57,12 @@ static int next_chunk(void *ctx, bool *found, uint64_t *chunk, uint64_t *live, u
     return ERR_OK;
 }
 
-static void stay(void *ctx)
+static bool stay(void *ctx)
 {
     struct rig *rig = ctx;
     ck_assert_uint_ne(rig->held[rig->at - 1], 0);
     rig->stayed++;
+    return rig->order;
 }
 
 static int close_chunks(void *ctx, struct error *e)
@@ -111,6 +113,7 @@ static void reopen(struct rig *rig)
 {
     struct error e = {0};
     outbox_write(rig->o, &rig->k.keys);
+    redrive_write(rig->r, &rig->k.keys);
     redrive_close(rig->r);
     outbox_close(rig->o);
     keyspace_reopen(&rig->k);
@@ -121,7 +124,7 @@ static void reopen(struct rig *rig)
 static int start(struct rig *rig, const char *destination, const char *reason, double rate, struct error *e)
 {
     const char *id = NULL;
-    int code = redrive_start(rig->r, &rig->k.keys, QUEUE, bytes_text(NAME), bytes_text(destination), bytes_text(reason),
+    int code = redrive_start(rig->r, QUEUE, bytes_text(NAME), bytes_text(destination), bytes_text(reason),
                              rate, CHUNKS, 1234, rig->now, rig->now * 31, &id, e);
     if (code == ERR_OK)
         ck_assert_uint_eq(strlen(id), REDRIVE_ID_LEN);
@@ -135,23 +138,29 @@ static void step(struct rig *rig)
         .ctx = rig, .open = open_chunks, .next = next_chunk, .stay = stay, .close = close_chunks, .move = move};
     ck_assert_msg(redrive_step(rig->r, &rig->k.keys, rig->o, rig->now, rig->turn++, &ops, &e) == ERR_OK, "%s",
                   e.message);
+    redrive_write(rig->r, &rig->k.keys);
     keyspace_commit(&rig->k);
 }
 
-static int any(void *ctx, const struct moving *m, bool refused, struct error *e)
+static int settled(void *ctx, const struct moving *m, bool refused, struct error *e)
 {
-    (void)ctx;
-    (void)m;
-    (void)refused;
+    const struct rig *rig = ctx;
     (void)e;
+    redrive_settled(rig->r, m->from, m->redrive, refused, rig->now);
     return ERR_OK;
+}
+
+static void settle(struct rig *rig, uint64_t upto, const uint64_t *refused, size_t refused_count)
+{
+    ck_assert_int_eq(outbox_settle(rig->o, &rig->k.keys, 1, upto, refused, refused_count, settled, rig, NULL), ERR_OK);
+    outbox_write(rig->o, &rig->k.keys);
+    redrive_write(rig->r, &rig->k.keys);
+    keyspace_commit(&rig->k);
 }
 
 static void settle_all(struct rig *rig)
 {
-    ck_assert_int_eq(outbox_settle(rig->o, &rig->k.keys, 1, UINT64_MAX, NULL, 0, any, NULL, NULL), ERR_OK);
-    outbox_write(rig->o, &rig->k.keys);
-    keyspace_commit(&rig->k);
+    settle(rig, UINT64_MAX, NULL, 0);
 }
 
 static struct redrive_view newest(const struct rig *rig)
@@ -175,6 +184,16 @@ START_TEST(all_messages_move_in_order_and_then_it_is_over)
     reopen(&rig);
     step(&rig);
     ck_assert_uint_eq(rig.moved, 20 * SLOTS);
+    ck_assert_uint_eq(redrive_next_due_ms(rig.r, rig.o), UINT64_MAX);
+    step(&rig);
+    settle(&rig, 20 * SLOTS - 1, NULL, 0);
+    reopen(&rig);
+    ck_assert_int_eq(newest(&rig).state, 0);
+    ck_assert_uint_eq(newest(&rig).ended_ms, 0);
+    ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_CONFLICT);
+    rig.now += 500;
+    settle_all(&rig);
+    reopen(&rig);
     struct redrive_view v = newest(&rig);
     ck_assert_int_eq(v.state, 1);
     ck_assert_uint_eq(v.moved, 20 * SLOTS);
@@ -198,10 +217,26 @@ START_TEST(what_is_leased_or_came_after_the_start_is_left_and_counted_once)
         step(&rig);
         reopen(&rig);
     }
+    settle_all(&rig);
     struct redrive_view v = newest(&rig);
     ck_assert_int_eq(v.state, 1);
     ck_assert_uint_eq(v.moved, 20 * 56);
     ck_assert_uint_eq(v.skipped, 20 * 8);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(what_stays_may_keep_the_rest_of_its_chunk)
+{
+    struct rig rig;
+    rig_open(&rig, 3);
+    rig.order = true;
+    rig.held[1] = 1 << 5 | 1 << 9;
+    ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK);
+    step(&rig);
+    settle_all(&rig);
+    ck_assert_uint_eq(newest(&rig).moved, 2 * SLOTS + 5);
+    ck_assert_uint_eq(newest(&rig).skipped, SLOTS - 5);
     rig_close(&rig);
 }
 END_TEST
@@ -226,6 +261,7 @@ START_TEST(only_messages_with_the_reason_move_each_to_its_source)
     ck_assert_uint_eq(rig.moved, 2);
     ck_assert_str_eq(rig.destination, OTHER);
     ck_assert_uint_eq(rig.last, 70);
+    settle_all(&rig);
     struct redrive_view v = newest(&rig);
     ck_assert_int_eq(v.state, 1);
     ck_assert_uint_eq(v.skipped, 126);
@@ -313,21 +349,21 @@ START_TEST(one_runs_at_a_time_and_a_cancelled_one_stops)
     struct rig rig;
     struct error e = {0};
     rig_open(&rig, CHUNKS);
-    ck_assert_int_eq(redrive_cancel(rig.r, &rig.k.keys, QUEUE, bytes_text(""), rig.now, &e), ERR_NOT_FOUND);
+    ck_assert_int_eq(redrive_cancel(rig.r, QUEUE, bytes_text(""), rig.now, &e), ERR_NOT_FOUND);
     ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK);
     ck_assert_int_eq(start(&rig, OTHER, "", 0.0, &e), ERR_CONFLICT);
     step(&rig);
     char id[REDRIVE_ID_LEN + 1];
     snprintf(id, sizeof id, "%s", newest(&rig).id);
-    ck_assert_int_eq(redrive_cancel(rig.r, &rig.k.keys, QUEUE, bytes_text("no such"), rig.now, &e), ERR_NOT_FOUND);
-    ck_assert_int_eq(redrive_cancel(rig.r, &rig.k.keys, QUEUE, bytes_text(id), rig.now + 5, &e), ERR_OK);
+    ck_assert_int_eq(redrive_cancel(rig.r, QUEUE, bytes_text("no such"), rig.now, &e), ERR_NOT_FOUND);
+    ck_assert_int_eq(redrive_cancel(rig.r, QUEUE, bytes_text(id), rig.now + 5, &e), ERR_OK);
     reopen(&rig);
     uint64_t before = rig.moved;
     step(&rig);
     ck_assert_uint_eq(rig.moved, before);
     ck_assert_int_eq(newest(&rig).state, 2);
     ck_assert_uint_eq(newest(&rig).ended_ms, rig.now + 5);
-    ck_assert_int_eq(redrive_cancel(rig.r, &rig.k.keys, QUEUE, bytes_text(id), rig.now, &e), ERR_CONFLICT);
+    ck_assert_int_eq(redrive_cancel(rig.r, QUEUE, bytes_text(id), rig.now, &e), ERR_CONFLICT);
     ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK);
     rig_close(&rig);
 }
@@ -364,15 +400,17 @@ START_TEST(what_came_back_counts_as_skipped)
 {
     struct rig rig;
     rig_open(&rig, 1);
-    redrive_returned(rig.r, &rig.k.keys, QUEUE, 5); /* of a redrive that nobody remembers */
+    redrive_settled(rig.r, QUEUE, 5, true, rig.now); /* of a redrive that nobody remembers */
     ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK);
     step(&rig);
     ck_assert_uint_ne(rig.redrive, 0);
-    redrive_returned(rig.r, &rig.k.keys, QUEUE, rig.redrive);
-    redrive_returned(rig.r, &rig.k.keys, QUEUE, rig.redrive + 1);
+    redrive_settled(rig.r, QUEUE, rig.redrive + 1, true, rig.now);
+    reopen(&rig);
+    settle(&rig, 64, &(uint64_t){64}, 1);
     reopen(&rig);
     ck_assert_uint_eq(newest(&rig).moved, 63);
     ck_assert_uint_eq(newest(&rig).skipped, 1);
+    ck_assert_int_eq(newest(&rig).state, 1);
     rig_close(&rig);
 }
 END_TEST
@@ -385,15 +423,38 @@ START_TEST(what_comes_back_counts_for_the_redrive_that_moved_it)
     ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK);
     step(&rig);
     rig.now += 1000;
+    ck_assert_int_eq(redrive_cancel(rig.r, QUEUE, bytes_text(""), rig.now, NULL), ERR_OK);
     ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK); /* which finds nothing */
     reopen(&rig);
-    redrive_returned(rig.r, &rig.k.keys, QUEUE, rig.redrive);
+    settle(&rig, 1, &(uint64_t){1}, 1);
     reopen(&rig);
     ck_assert_uint_eq(redrive_list(rig.r, QUEUE, v, 2), 2);
     ck_assert_uint_eq(v[0].moved, 0);
     ck_assert_uint_eq(v[0].skipped, 0);
     ck_assert_uint_eq(v[1].moved, 63);
     ck_assert_uint_eq(v[1].skipped, 1);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(put_off_it_rests_until_then)
+{
+    struct rig rig;
+    rig_open(&rig, CHUNKS);
+    redrive_put_off(rig.r, QUEUE, 5, rig.now + 10000); /* of a redrive that nobody remembers */
+    ck_assert_int_eq(start(&rig, OTHER, "", 0.0, NULL), ERR_OK);
+    step(&rig);
+    uint64_t before = rig.moved;
+    redrive_put_off(rig.r, QUEUE, rig.redrive, rig.now + 10000);
+    redrive_put_off(rig.r, QUEUE, rig.redrive, rig.now + 5000);
+    reopen(&rig);
+    ck_assert_uint_eq(redrive_next_due_ms(rig.r, rig.o), rig.now + 10000);
+    rig.now += 9999;
+    step(&rig);
+    ck_assert_uint_eq(rig.moved, before);
+    rig.now++;
+    step(&rig);
+    ck_assert_uint_gt(rig.moved, before);
     rig_close(&rig);
 }
 END_TEST
@@ -434,6 +495,7 @@ START_TEST(hostile_records_are_reported_or_stay_within_bounds)
         rig_open(&rig, 3);
         random_open(&random, seed);
         ck_assert_int_eq(start(&rig, OTHER, "reason", 5.0, NULL), ERR_OK);
+        redrive_write(rig.r, &rig.k.keys);
         keyspace_commit(&rig.k);
         if (seed % 2 == 0)
             keyspace_damage(&rig.k, KEY_REDRIVE, &random);
@@ -461,6 +523,7 @@ int main(void)
     tcase_set_timeout(c, 0);
     tcase_add_test(c, all_messages_move_in_order_and_then_it_is_over);
     tcase_add_test(c, what_is_leased_or_came_after_the_start_is_left_and_counted_once);
+    tcase_add_test(c, what_stays_may_keep_the_rest_of_its_chunk);
     tcase_add_test(c, only_messages_with_the_reason_move_each_to_its_source);
     tcase_add_test(c, without_a_destination_messages_of_unknown_source_stay);
     tcase_add_loop_test(c, the_rate_is_kept_in_machine_time, 0, 4);
@@ -470,6 +533,7 @@ int main(void)
     tcase_add_test(c, the_last_ten_are_remembered_newest_first_until_the_queue_goes);
     tcase_add_test(c, what_came_back_counts_as_skipped);
     tcase_add_test(c, what_comes_back_counts_for_the_redrive_that_moved_it);
+    tcase_add_test(c, put_off_it_rests_until_then);
     tcase_add_test(c, bad_arguments_are_refused_with_their_field);
     tcase_add_test(c, hostile_records_are_reported_or_stay_within_bounds);
     suite_add_tcase(s, c);

@@ -496,15 +496,15 @@ RIG void rig_expect_body(const struct rig *r, struct message_ref ref, const char
     hato__message__free_unpacked(m, NULL);
 }
 
-/* Moves what is in the outbox to its queues, as the leader does, until nothing is left. */
-RIG void rig_forward(struct rig *r)
+/* Moves what is in the outbox to its queues, as the leader does: at most `rounds` Accepts of at most `max` items. */
+RIG void rig_forward_some(struct rig *r, size_t rounds, size_t max)
 {
     struct arena arena = {0};
     uint16_t target;
-    while (machine_outbox_targets(r->m, &target, 1) > 0) {
+    while (rounds-- > 0 && machine_outbox_targets(r->m, &target, 1) > 0) {
         struct outbox_item *items;
         size_t count;
-        ck_assert_int_eq(machine_outbox(r->m, target, 0, 100, &arena, &items, &count, NULL), 0);
+        ck_assert_int_eq(machine_outbox(r->m, target, 0, max, &arena, &items, &count, NULL), 0);
         ck_assert_uint_gt(count, 0);
         Hato__Log__Accept a = HATO__LOG__ACCEPT__INIT;
         a.has_source = a.has_first = 1;
@@ -546,6 +546,12 @@ RIG void rig_forward(struct rig *r)
         ck_assert_int_eq(rig_reply(r)->code, ERR_OK);
     }
     arena_close(&arena);
+}
+
+/* Until nothing is left. */
+RIG void rig_forward(struct rig *r)
+{
+    rig_forward_some(r, SIZE_MAX, 100);
 }
 
 /* Runs tests that share one rig and one queue, made anew for each. */
