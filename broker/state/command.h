@@ -23,7 +23,7 @@ int command_function(struct machine *m, const struct entry_command *c, struct re
 int command_redrive_start(struct machine *m, const struct entry_command *c, struct reply *r,
                           struct error *e); /* move.c */
 int command_redrive_cancel(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e);
-int command_accept(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e);
 int command_settled(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e);
+int command_accept(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e); /* accept.c */
 
 #endif

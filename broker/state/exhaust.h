@@ -10,11 +10,6 @@ uint64_t exhaust_bits(const struct chunk *c, uint64_t bits);
 /* Does it. The bits are live and in no state; `*moved` are those that are on their way to the dead-letter queue then: in `moving`. */
 int exhaust(struct machine *m, struct chunk *c, uint64_t bits, uint64_t *moved, struct error *e);
 
-/* A message sets out for another queue: into the outbox, with its provenance; it is in no state. A dead letter when `redrive` is 0,
- * which its slot keeps until it has arrived; else that one moves it, and it leaves at once. */
-int exhaust_move(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, uint64_t redrive,
-                 struct error *e);
-
 /* The entry's end, of a lane it changed: one that is halted goes on unless some message of it is still used up. What it halted at
  * may have left, or have had a receive taken back, or be allowed more of them by now. */
 void exhaust_recheck(struct machine *m, struct lane *l);

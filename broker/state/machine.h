@@ -227,7 +227,8 @@ struct outbox_item {
     uint64_t sequence; /* in the channel to `target` */
     const char *queue; /* full name it is for */
     bool create;
-    bool withdrawn;          /* its queue was purged, or one before it in its group refused: its turn is forwarded, with nothing in it */
+    bool
+        withdrawn; /* its queue was purged, or one before it in its group refused: its turn is forwarded, with nothing in it */
     struct message_ref ref;  /* the Message as it was */
     struct bytes provenance; /* an encoded `provenance` field to append to it */
 };

@@ -1,12 +1,10 @@
 #include "state/move.h"
 
-#include "base/wire.h"
-#include "proto/client.pb-c.h"
 #include "state/chunk.h"
 #include "state/command.h"
 #include "state/due.h"
-#include "state/exhaust.h"
 #include "state/lane.h"
+#include "state/provenance.h"
 #include "state/queue.h"
 #include "state/send.h"
 #include "state/unpack.h"
@@ -16,221 +14,44 @@
  * of a FIFO queue goes on after so long: what was refused is open in memory. */
 enum { REFUSED_WAIT_MS = 10 * 1000 };
 
-/* Of a dead-letter queue that is made anew: as long as that of one made by its name. */
-#define DEAD_LETTER_RETENTION_MS (14 * SETTINGS_DAY_MS)
+/* ---------------------------------------------------------------- setting out */
 
-/* ---------------------------------------------------------------- why a message is here */
-
-/* Keeps what a message's provenance says as its error record, for redrives and peeks. `raw` holds the provenance field. For one
- * that came back, `back` says where it had come from before. */
-static void keep_provenance(struct machine *m, struct queue *q, struct stored s, struct bytes raw,
-                            const struct moving *back)
+int move_message(struct machine *m, struct chunk *c, unsigned slot, struct bytes destination, uint64_t redrive,
+                 struct error *e)
 {
-    struct buffer *all = &m->scratch;
-    buffer_clear(all);
-    if (!message_provenance(raw, all) || all->len == 0)
-        return;
-    ProtobufCAllocator allocator = unpack_allocator(&m->out->arena);
-    Hato__Provenance *p = hato__provenance__unpack(&allocator, all->len, all->data);
-    if (p == NULL)
-        return;
-    struct lasterror l = {
-        .text = bytes_text(p->last_error),
-        .status = p->last_status,
-        .source = back != NULL ? back->source : bytes_text(p->source_queue),
-        .reason = back != NULL ? back->reason : bytes_text(p->reason),
-    };
-    if (l.source.len > IDENTITY_NAME_MAX)
-        return;
-    lasterror_put(&m->keys, q->id, s.sequence, &l);
-    s.chunk->errors |= chunk_bit(s.slot);
-}
-
-/* ---------------------------------------------------------------- Accept */
-
-struct item {
-    struct bytes queue;
-    struct bytes message;
-    bool create;
-};
-
-static bool read_item(struct bytes raw, struct item *out)
-{
-    struct cursor c = cursor_open(raw);
-    *out = (struct item){0};
-    while (cursor_left(&c) > 0) {
-        struct wire_field f = {0};
-        if (!wire_next(&c, &f))
-            return false;
-        if (f.number == 1 && f.type == WIRE_BYTES)
-            out->queue = f.bytes;
-        else if (f.number == 2 && f.type == WIRE_BYTES)
-            out->message = f.bytes;
-        else if (f.number == 3 && f.type == WIRE_VARINT)
-            out->create = f.value != 0;
-    }
-    return true;
-}
-
-/* Returns the code that goes back through the channel. */
-static int take_item(struct machine *m, const struct item *item)
-{
-    if (item->queue.len == 0) /* withdrawn: only its turn came */
-        return ERR_NOT_FOUND;
-    struct queue *q = queue_by_name(m, item->queue);
-    struct message msg;
-    bool made = false;
-    if (!message_scan(item->message, &msg) || msg.group.len > GROUP_BYTES_MAX)
-        return ERR_INVALID;
-    if (q == NULL && item->create) {
-        Hato__QueueSettings settings = HATO__QUEUE_SETTINGS__INIT;
-        settings.has_retention_ms = 1;
-        settings.retention_ms = DEAD_LETTER_RETENTION_MS;
-        int code = queue_create(m, item->queue, &settings, &q, &made, NULL);
-        if (code != ERR_OK)
-            return code;
-        machine_effect(m, EFFECT_QUEUE_MADE, q->id, 0, arena_text(&m->out->arena, q->name, strlen(q->name)));
-    }
-    if (q == NULL)
-        return ERR_NOT_FOUND;
-    struct incoming in = {
-        .ref = {m->index, (uint32_t)(item->message.data - m->payload), (uint32_t)item->message.len},
-        .priority = q->fifo || msg.priority >= PRIORITIES ? 0 : (uint8_t)msg.priority,
-        .group = msg.group,
-        .sent_ms = m->clock_ms,
-    };
-    int code = send_check_room(q, item->message.len, NULL);
-    if (code == ERR_OK)
-        code = send_check_group(m, q, in.priority, in.group, NULL);
+    struct lasterror last;
+    struct buffer *provenance = &m->scratch;
+    buffer_clear(provenance);
+    int code = provenance_put(m, c, slot, destination, redrive != 0, &last, provenance, e);
     if (code != ERR_OK)
         return code;
-    struct stored s = send_store(m, q, &in, 0);
-    q->counts.sent_total++;
-    keep_provenance(m, q, s, item->message, NULL);
-    return ERR_OK;
-}
-
-/* FIFO groups of which an item of this Accept was refused: what follows of them is refused as well, or it would come before it. Behind
- * this Accept the source sees to it (lane.turned_back): it sends nothing before it knows the answers. */
-struct refused_groups {
-    struct map groups; /* to `all` */
-    struct arena *arena;
-};
-
-/* Queue and group. Empty where order is nobody's business. */
-static struct bytes group_key(struct arena *a, const struct item *item)
-{
-    struct message msg;
-    if (!identity_is_fifo(item->queue) || !message_scan(item->message, &msg))
-        return bytes_of(NULL, 0);
-    uint8_t *key = arena_alloc(a, item->queue.len + 1 + msg.group.len);
-    memcpy(key, item->queue.data, item->queue.len);
-    key[item->queue.len] = 0;
-    if (msg.group.len > 0)
-        memcpy(key + item->queue.len + 1, msg.group.data, msg.group.len);
-    return bytes_of(key, item->queue.len + 1 + msg.group.len);
-}
-
-static bool refused_before(const struct refused_groups *r, const struct item *item)
-{
-    if (map_count(&r->groups) == 0)
-        return false;
-    struct bytes key = group_key(r->arena, item);
-    return key.len > 0 && map_find(&r->groups, key) != NULL;
-}
-
-static void note_refused(struct refused_groups *r, const struct item *item)
-{
-    struct bytes key = group_key(r->arena, item);
-    if (key.len > 0)
-        map_put(&r->groups, key, r);
-}
-
-static int accept_one(struct machine *m, uint16_t source, uint64_t sequence, const struct item *item,
-                      struct refused_groups *refused, uint8_t *answer)
-{
-    int code = ERR_OK;
-    switch (inbox_look(m->outbox, source, sequence, &code)) {
-    case INBOX_NEW:
-        code = refused_before(refused, item) ? ERR_LIMIT : take_item(m, item);
-        inbox_answer(m->outbox, source, sequence, code);
-        break;
-    case INBOX_SEEN:
-        break;
-    case INBOX_GAP:
-        return ERR_CONFLICT;
-    }
-    if (code != ERR_OK)
-        note_refused(refused, item);
-    *answer = (uint8_t)code;
-    return ERR_OK;
-}
-
-struct accept {
-    uint64_t source;
-    uint64_t first;
-    uint32_t count;
-};
-
-/* Items follow each other in `items` as they are met; with NULL they are only counted. */
-static bool read_accept(struct bytes payload, struct accept *a, struct item *items)
-{
-    struct cursor c = cursor_open(payload);
-    *a = (struct accept){0};
-    while (cursor_left(&c) > 0) {
-        struct wire_field f = {0};
-        if (!wire_next(&c, &f))
-            return false;
-        if (f.number == 1 && f.type == WIRE_VARINT) {
-            a->source = f.value;
-        } else if (f.number == 2 && f.type == WIRE_VARINT) {
-            a->first = f.value;
-        } else if (f.number == 3 && f.type == WIRE_BYTES) {
-            if (items != NULL && !read_item(f.bytes, &items[a->count]))
-                return false;
-            a->count++;
-        }
-    }
-    return a->source <= UINT16_MAX && a->first <= UINT64_MAX - a->count;
-}
-
-bool machine_accept_sound(struct bytes payload, uint16_t *source)
-{
-    struct accept a;
-    if (!read_accept(payload, &a, NULL) ||
-        a.count > OUTBOX_WINDOW) /* an item takes 2 bytes there, and many more here */
-        return false;
-    struct item *items = memory_alloc((a.count + 1) * sizeof *items);
-    bool sound = read_accept(payload, &a, items);
-    memory_free(items);
-    *source = (uint16_t)a.source;
-    return sound;
-}
-
-int command_accept(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
-{
-    struct accept a;
-    struct item *items = NULL;
-    bool sound = read_accept(c->payload, &a, NULL);
-    if (sound) {
-        items = arena_alloc(&m->out->arena, a.count * sizeof *items);
-        sound = read_accept(c->payload, &a, items);
-    }
-    if (!sound)
-        return error_set(e, ERR_CORRUPT, "a committed Accept is malformed");
-    r->accepted = arena_alloc(&m->out->arena, a.count);
-    r->count = a.count;
-    struct refused_groups refused = {.groups = {.seed = m->secret}, .arena = &m->out->arena};
-    uint32_t i = 0;
-    while (i < a.count &&
-           accept_one(m, (uint16_t)a.source, a.first + i, &items[i], &refused, &r->accepted[i]) == ERR_OK)
-        i++;
-    map_close(&refused.groups);
-    if (i == a.count)
+    uint16_t target = identity_shard_of(destination, m->options.shards);
+    struct moving moving = {
+        .queue = destination,
+        .create = redrive == 0, /* a dead letter is not lost because its queue is */
+        .kept = redrive == 0 || c->queue->fifo,
+        .ref = {c->index, c->slots[slot].offset, c->slots[slot].len},
+        .provenance = buffer_view(provenance),
+        .from = c->queue->id,
+        .from_sequence = chunk_sequence(c->number, slot),
+        .sent_ms = c->sent_ms,
+        .available_ms = chunk_available_ms(c),
+        .redrive = redrive,
+        .source = last.source,
+        .reason = last.reason,
+        .priority = c->lane->priority,
+        .group = lane_group(c->lane),
+    };
+    uint64_t sequence = outbox_put(m->outbox, &m->keys, target, &moving);
+    machine_effect_once(m, EFFECT_OUTBOX, 0, target, NULL);
+    if (moving.kept) {
+        chunk_make_moving(m, c, chunk_bit(slot));
         return ERR_OK;
-    r->count = 0;
-    return reply_refuse(m, r, ERR_CONFLICT, "first", "items before %llu are missing: begin with the first not settled",
-                        (unsigned long long)(a.first + i));
+    }
+    extent_moving(m->extents, &m->keys, &moving.ref, target, sequence);
+    chunk_remove(m, c, chunk_bit(slot), false);
+    c->queue->counts.moving++;
+    return ERR_OK;
 }
 
 /* ---------------------------------------------------------------- Settled */
@@ -251,7 +72,7 @@ static void take_back(struct machine *m, struct queue *q, const struct moving *i
         .sent_ms = item->sent_ms,
         .due_ms = item->available_ms != 0 ? item->available_ms : m->clock_ms,
     };
-    keep_provenance(m, q, send_store(m, q, &in, 0), item->provenance, item);
+    provenance_keep(m, q, send_store(m, q, &in, 0), item->provenance, item);
 }
 
 /* What lies behind it in its group and is on its way already has to come back, too. */
@@ -448,7 +269,7 @@ static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct byt
     if (code != ERR_OK)
         return code;
     chunk_take_ready(m, c, chunk_bit(slot));
-    code = exhaust_move(m, c, slot, destination, redrive, e);
+    code = move_message(m, c, slot, destination, redrive, e);
     return code == ERR_OK ? chunk_thinned(m, c, e) : code;
 }
 
@@ -481,8 +302,8 @@ int command_redrive_start(struct machine *m, const struct entry_command *c, stru
     struct bytes destination = bytes_text(in->destination != NULL ? in->destination : "");
     struct bytes reason = bytes_text(in->reason != NULL ? in->reason : "");
     uint64_t total = q->counts.ready + q->counts.in_flight + q->counts.delayed;
-    if (redrive_start(m->redrives, q->id, bytes_text(q->name), destination, reason, in->rate,
-                      q->next_number << 1, total, m->clock_ms, m->seed, &id, &why) != ERR_OK)
+    if (redrive_start(m->redrives, q->id, bytes_text(q->name), destination, reason, in->rate, q->next_number << 1,
+                      total, m->clock_ms, m->seed, &id, &why) != ERR_OK)
         return reply_error(m, r, &why);
     r->redrive_id = arena_text(&m->out->arena, id, strlen(id));
     return ERR_OK;

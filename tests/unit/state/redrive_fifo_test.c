@@ -236,7 +236,8 @@ END_TEST
 
 START_TEST(a_group_that_another_redrive_moves_is_left)
 {
-    rig_add_send(&rig, from, (struct rig_message[]){{.body = "a1", .group = "a"}, {.body = "a2", .group = "a"}}, 2, 0, 0);
+    rig_add_send(&rig, from, (struct rig_message[]){{.body = "a1", .group = "a"}, {.body = "a2", .group = "a"}}, 2, 0,
+                 0);
     rig_commit(&rig);
     start("");
     cancel();

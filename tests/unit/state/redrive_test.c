@@ -124,8 +124,8 @@ static void reopen(struct rig *rig)
 static int start(struct rig *rig, const char *destination, const char *reason, double rate, struct error *e)
 {
     const char *id = NULL;
-    int code = redrive_start(rig->r, QUEUE, bytes_text(NAME), bytes_text(destination), bytes_text(reason),
-                             rate, CHUNKS, 1234, rig->now, rig->now * 31, &id, e);
+    int code = redrive_start(rig->r, QUEUE, bytes_text(NAME), bytes_text(destination), bytes_text(reason), rate, CHUNKS,
+                             1234, rig->now, rig->now * 31, &id, e);
     if (code == ERR_OK)
         ck_assert_uint_eq(strlen(id), REDRIVE_ID_LEN);
     return code;
