@@ -44,10 +44,23 @@ static void command_defaults_limit(struct settings *s)
     s->system = "limit";
 }
 
+static int check_receive(const struct settings *s, struct error *e)
+{
+    if (s->messages == 0 && s->fill == 0 && s->duration_ms == 0)
+        return error_field(e, ERR_INVALID, "messages", "say how many: --messages, --fill or --duration");
+    if (s->fill > 0 && s->messages > s->fill && !s->existing)
+        return error_field(e, ERR_INVALID, "messages",
+                           "--messages %llu are more than --fill sends, %llu: raise --fill, or use --existing",
+                           (unsigned long long)s->messages, (unsigned long long)s->fill);
+    return ERR_OK;
+}
+
 static int command_run_receive(const struct settings *s, struct report *r, struct error *e)
 {
     struct target t;
-    int rc = target_open(&t, s, e);
+    int rc = check_receive(s, e);
+    if (rc == ERR_OK)
+        rc = target_open(&t, s, e);
     if (rc != ERR_OK)
         return rc;
     if (s->fill > 0) {
@@ -58,8 +71,6 @@ static int command_run_receive(const struct settings *s, struct report *r, struc
         load_close(&fill);
     }
     uint64_t count = s->messages > 0 ? s->messages : s->fill;
-    if (rc == ERR_OK && count == 0 && s->duration_ms == 0)
-        rc = error_field(e, ERR_INVALID, "messages", "say how many: --messages, --fill or --duration");
     if (rc == ERR_OK) {
         struct load load;
         rc = target_load(&t, s, DRIVER_RECEIVE, count, s->duration_ms, false, &load, e);

@@ -32,7 +32,7 @@ struct turn {
 /* Turns run in this order, each stage to its end before the next: what shards produce is written in the same turn. */
 enum turn_stage { TURN_SHARD, TURN_WRITE, TURN_STAGES };
 
-enum { LOOP_SCRATCH = 1024 * 1024 };
+enum { LOOP_SCRATCH = 128 * 1024 };
 
 struct loop {
     uv_loop_t uv;

@@ -76,6 +76,7 @@ static void close_because(struct stream *s, int why)
     s->why = why;
     loop_forget_turn(s->loop, TURN_WRITE, &s->flush);
     loop_forget_turn(s->loop, TURN_SHARD, &s->feed);
+    loop_forget_turn(s->loop, TURN_WRITE, &s->next);
     uv_close((uv_handle_t *)&s->tcp, on_closed);
 }
 
@@ -165,6 +166,15 @@ static bool take_tls(struct stream *s, struct bytes in)
     return true;
 }
 
+/* libuv would go on reading as long as there is something. */
+static void count_turn(struct stream *s, size_t n)
+{
+    s->turn_bytes += n;
+    loop_at_turn_end(s->loop, TURN_WRITE, &s->next);
+    if (s->turn_bytes >= STREAM_TURN_BYTES)
+        uv_read_stop((uv_stream_t *)&s->tcp);
+}
+
 static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
 {
     struct stream *s = tcp->data;
@@ -177,6 +187,7 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
         return;
     }
     s->active_ms = uv_now(&s->loop->uv);
+    count_turn(s, (size_t)n);
     struct bytes all = {(uint8_t *)buf->base, (size_t)n};
     if (s->tls != NULL) {
         if (!take_tls(s, all))
@@ -200,6 +211,14 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
     keep_rest(s, all, used);
     if (!account(s) && !s->closed_when_flushed)
         be_crowded(s);
+}
+
+static void on_next(struct turn *turn)
+{
+    struct stream *s = CONTAINER_OF(turn, struct stream, next);
+    if (s->turn_bytes >= STREAM_TURN_BYTES && s->reading)
+        uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
+    s->turn_bytes = 0;
 }
 
 static bool is_paused(const struct stream *s)
@@ -339,6 +358,7 @@ static void init(struct stream *s, struct loop *loop, const struct stream_ops *o
         .loop = loop, .ops = ops, .backlog_max = STREAM_BACKLOG_MAX, .backlog_pause = STREAM_BACKLOG_PAUSE};
     s->flush.run = on_flush;
     s->feed.run = on_feed;
+    s->next.run = on_next;
     int rc = uv_tcp_init(&loop->uv, &s->tcp);
     ASSERT(rc == 0);
     s->tcp.data = s;

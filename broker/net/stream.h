@@ -40,6 +40,9 @@ struct stream_ops {
 };
 
 enum {
+    /* Read in one turn, about. What a peer has sent beyond is read in the next: while the disk works on what came first, so that who sends
+     * much at once doesn't wait for each part in turn, and others are served in between. */
+    STREAM_TURN_BYTES = 384 * 1024,
     STREAM_KEPT_FREE = 64 * 1024, /* that a stream may keep, each way, and that its budget does not count */
     STREAM_BACKLOG_PAUSE = 4 * 1024 * 1024,
     STREAM_BACKLOG_MAX = 256 * 1024 * 1024, /* default of backlog_max: a few of the largest frames */
@@ -58,6 +61,8 @@ struct stream {
     const struct stream_ops *ops;
     struct turn flush;
     struct turn feed;      /* what the parser left is given again after a pause */
+    struct turn next;      /* a turn in which something was read is over */
+    size_t turn_bytes;     /* read in it */
     struct buffer in;      /* what the parser left */
     struct buffer out;     /* what this turn wrote */
     struct buffer writing; /* what the kernel has not taken yet */

@@ -267,7 +267,7 @@ static void take_options(struct hato_client *c, const struct hato_options *o)
     c->options.silence_max_ms = number_or(o->silence_max_ms, 20000);
     c->options.pending_bytes_max = number_or(o->pending_bytes_max, 256u << 20);
     c->options.batch_messages_max = (uint32_t)number_or(o->batch_messages_max, CLIENT_MESSAGES_MAX);
-    c->options.batch_bytes_max = number_or(o->batch_bytes_max, 1u << 20);
+    c->options.batch_bytes_max = number_or(o->batch_bytes_max, 128u << 10);
 }
 
 static int check_options(struct reach *r, const struct hato_options *o, struct error *e)

@@ -121,6 +121,54 @@ static size_t take_big(struct stream *s, struct bytes in)
 
 /* ---------------------------------------------------------------- what is kept */
 
+/* ---------------------------------------------------------------- no more than its part in a turn */
+
+static size_t turn_most;
+static size_t turn_sum;
+static size_t all_came;
+static struct turn turn_over;
+
+static void on_turn_over(struct turn *turn)
+{
+    (void)turn;
+    turn_most = turn_sum > turn_most ? turn_sum : turn_most;
+    turn_sum = 0;
+}
+
+static size_t take_all(struct stream *s, struct bytes in)
+{
+    turn_over.run = on_turn_over;
+    loop_at_turn_end(s->loop, TURN_SHARD, &turn_over);
+    turn_sum += in.len;
+    all_came += in.len;
+    usleep(2000); /* so that there is more */
+    if (all_came == BIG)
+        stream_close(s);
+    return in.len;
+}
+
+static void *send_much_at_once(void *arg)
+{
+    (void)arg;
+    int fd = peer_connect(listener.port);
+    char *much = memory_zero(BIG, 1);
+    peer_send(fd, much, BIG);
+    memory_free(much);
+    usleep(1000);
+    close(fd);
+    return NULL;
+}
+
+START_TEST(who_sends_much_is_read_in_several_turns)
+{
+    ops.data = take_all;
+    peer = send_much_at_once;
+    serve();
+    ck_assert_uint_eq(all_came, BIG);
+    ck_assert_uint_lt(turn_most, STREAM_TURN_BYTES + LOOP_SCRATCH);
+}
+END_TEST
+
 static struct stream_budget budget = {.bytes_max = 1 << 20};
 static size_t kept_most;
 
@@ -424,6 +472,7 @@ int main(void)
     TCase *t = tcase_create("stream");
     tcase_add_test(t, frames_come_whole_however_they_are_cut);
     tcase_add_test(t, a_large_frame_is_asked_about_at_its_beginning_and_when_it_is_whole);
+    tcase_add_test(t, who_sends_much_is_read_in_several_turns);
     tcase_add_test(t, frames_that_are_begun_share_a_budget);
     tcase_add_test(t, the_beginning_of_a_frame_is_free);
     tcase_add_test(t, what_came_before_a_pause_is_given_after_it_though_nothing_more_comes);
