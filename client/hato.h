@@ -677,6 +677,14 @@ HATO_API struct hato_call *hato_unbind(struct hato_client *client, const char *q
 
 /* ---------------------------------------------------------------- the broker */
 
+/* A replica of a shard, as its leader sees it. */
+struct hato_replica {
+    uint64_t node;
+    bool voter;        /* false: it gets the log and has no vote */
+    const char *state; /* "leader", "replicating", "probing" (where its log ends), "snapshot" (on its way), "silent" */
+    uint64_t matched;  /* its log is known to be on disk up to here */
+};
+
 struct hato_shard {
     uint32_t shard;
     const char *role; /* "leader", "follower", "candidate", "stopped" */
@@ -686,7 +694,9 @@ struct hato_shard {
     uint64_t applied;
     uint64_t durable; /* applied and flushed to the store */
     uint64_t queues;
-    const char *problem; /* why it is stopped */
+    const char *problem;                 /* why it is stopped */
+    const struct hato_replica *replicas; /* where the node leads it; else none */
+    size_t replica_count;
 };
 
 struct hato_status {
@@ -707,6 +717,23 @@ struct hato_status {
     size_t shard_count;
 };
 
+struct hato_node {
+    uint64_t node;
+    const char *peer_address;         /* where other nodes find it; "" of a node by itself */
+    const char *client_address;       /* where clients do, as it said when it was last met; "" when that is not known */
+    const struct hato_status *status; /* NULL: it did not answer */
+    const char *problem;              /* why it did not */
+};
+
+struct hato_cluster {
+    const char *cluster; /* its id */
+    uint64_t node;       /* that was asked */
+    const struct hato_node *nodes;
+    size_t node_count;
+};
+
+/* All nodes, asked by the one that is connected: reply->cluster. Takes up to two seconds where one does not answer. */
+HATO_API struct hato_call *hato_cluster_status(struct hato_client *client, hato_done_cb done, void *user);
 HATO_API struct hato_call *hato_status(struct hato_client *client, hato_done_cb done, void *user); /* reply->status */
 HATO_API struct hato_call *hato_ping(struct hato_client *client, hato_done_cb done,
                                      void *user); /* nothing but HATO_OK */
@@ -731,6 +758,7 @@ struct hato_reply {
     const struct hato_redrive *redrives;
     size_t redrive_count;
     const struct hato_status *status;
+    const struct hato_cluster *cluster;
     uint64_t purged;
     const char *next; /* of a page; "" at the end */
 };

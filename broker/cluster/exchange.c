@@ -145,3 +145,22 @@ void node_clients_of(struct node *n, uint64_t node, char out[NODE_ADDRESS_MAX])
     _Static_assert((int)NODE_ADDRESS_MAX == (int)HELLO_ADDRESS_MAX, "one text");
     roster_clients(n->roster, node, out);
 }
+
+size_t node_members(struct node *n, struct node_member out[MEMBERSHIP_NODES_MAX])
+{
+    uint64_t self = n->birth.node;
+    const char *own = n->options.clients != NULL ? n->options.clients : "";
+    size_t count = 0;
+    const struct roster_peer *p;
+    while ((p = roster_named(n->roster, (uint32_t)count)) != NULL) {
+        struct node_member *m = &out[count++];
+        m->node = p->node;
+        snprintf(m->peer, sizeof m->peer, strchr(p->host, ':') != NULL ? "[%s]:%u" : "%s:%u", p->host, p->port);
+        roster_clients(n->roster, p->node, m->clients);
+        if (p->node == self)
+            snprintf(m->clients, sizeof m->clients, "%s", own);
+    }
+    if (count == 0)
+        out[count++] = (struct node_member){.node = self};
+    return count;
+}

@@ -90,6 +90,15 @@ bool node_call(struct seat *seat, struct call *c, uint64_t node, const struct ca
 /* Where a node serves clients, as it said when it was met; "" when that is not known. Any thread. */
 void node_clients_of(struct node *n, uint64_t node, char out[NODE_ADDRESS_MAX]);
 
+/* A node of the cluster, this one included. */
+struct node_member {
+    uint64_t node;
+    char peer[NODE_ADDRESS_MAX];    /* where it listens for others; "" of a node by itself */
+    char clients[NODE_ADDRESS_MAX]; /* as node_clients_of */
+};
+/* In order of their ids; returns how many there are. Any thread. */
+size_t node_members(struct node *n, struct node_member out[MEMBERSHIP_NODES_MAX]);
+
 /* A visit to another seat: `run` there, `done` back home. On the same seat both may run inside the call of node_visit or
  * visit_return. The owner keeps the memory until `done`. */
 struct visit {

@@ -180,6 +180,14 @@ const struct roster_peer *roster_peer(const struct roster *r, uint32_t i)
     return NULL;
 }
 
+const struct roster_peer *roster_named(const struct roster *r, uint32_t i)
+{
+    for (uint32_t at = 0; at < r->count; at++)
+        if (r->all[at].peer.port != 0 && i-- == 0)
+            return &r->all[at].peer;
+    return NULL;
+}
+
 void roster_hello(const struct roster *r, uint64_t to, struct hello *out)
 {
     const struct birth *b = r->options.birth;

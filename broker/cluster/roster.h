@@ -43,6 +43,9 @@ uint16_t roster_shards(const struct roster *r);
 /* The others, in order of their ids: NULL beyond the last. */
 const struct roster_peer *roster_peer(const struct roster *r, uint32_t i);
 
+/* All that are named in `peers`, this node included: NULL beyond the last. */
+const struct roster_peer *roster_named(const struct roster *r, uint32_t i);
+
 /* What this node says of itself to node `to` (0: whoever it is). */
 void roster_hello(const struct roster *r, uint64_t to, struct hello *out);
 

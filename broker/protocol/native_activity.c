@@ -1,7 +1,6 @@
 /* How deliveries to functions go: added up over the seats of a node, and over nodes, which ask each other with FunctionActivity. */
 #include "command/check.h"
 #include "protocol/native_describe.h"
-#include "protocol/native_route.h"
 
 /* ---------------------------------------------------------------- adding up */
 
@@ -74,88 +73,52 @@ static void add_told(struct describing *x, const Hato__FunctionInfo *told)
         add(x, d, &act);
 }
 
-static bool take_answer(struct describing *x, struct bytes answer)
+/* What node `i` leads lacks what it knows. */
+static void lacks(struct describing *x, unsigned i)
 {
-    ProtobufCAllocator allocator = native_allocator(&x->op->arena); /* its texts stay */
-    const Hato__Reply *reply = hato__reply__unpack(&allocator, answer.len, answer.data);
-    if (reply == NULL || reply->op_case != HATO__REPLY__OP_FUNCTIONS)
-        return false;
-    for (size_t i = 0; i < reply->functions->n_functions; i++)
-        add_told(x, reply->functions->functions[i]);
-    return true;
+    for (size_t k = 0; k < x->count; k++)
+        x->all[k].info->partial = x->all[k].info->partial || (x->all[k].nodes >> i & 1) != 0;
 }
 
-static void lacks(const struct described_at *at)
+static void on_answer(struct survey *s, unsigned i, const Hato__Reply *reply, const struct error *why)
 {
-    struct describing *x = at->all;
-    for (size_t i = 0; i < x->count; i++)
-        x->all[i].info->partial = x->all[i].info->partial || (x->all[i].nodes >> (at - x->nodes) & 1) != 0;
-}
-
-static void one_less(struct describing *x)
-{
-    if (--x->asked > 0)
+    struct describing *x = CONTAINER_OF(s, struct describing, survey);
+    (void)why;
+    if (reply == NULL || reply->op_case != HATO__REPLY__OP_FUNCTIONS) {
+        lacks(x, i);
         return;
-    alarm_clear(&x->op->session->ns->alarms, &x->late);
-    describe_reply(x->op);
-}
-
-static void on_answer(struct op *asking)
-{
-    struct described_at *at = asking->extra;
-    at->asking = NULL;
-    if (asking->error.code != ERR_OK || !take_answer(at->all, asking->answered))
-        lacks(at);
-    op_free(asking);
-    one_less(at->all);
-}
-
-static void on_late(struct alarm *alarm)
-{
-    struct describing *x = CONTAINER_OF(alarm, struct describing, late);
-    x->asked++;
-    for (unsigned i = 0; i < x->node_count; i++) {
-        struct op *asking = x->nodes[i].asking;
-        if (asking == NULL)
-            continue;
-        relay_forget(asking);
-        op_fail(asking, ERR_TIMEOUT, "", "no answer in time");
-        on_answer(asking);
     }
-    one_less(x);
+    for (size_t k = 0; k < reply->functions->n_functions; k++)
+        add_told(x, reply->functions->functions[k]);
 }
 
-static void ask(struct described_at *at)
+static void on_done(struct survey *s)
 {
-    struct describing *x = at->all;
+    describe_reply(s->op);
+}
+
+static void ask(struct describing *x, unsigned i)
+{
     Hato__FunctionActivity activity = HATO__FUNCTION_ACTIVITY__INIT;
     Hato__Request request = HATO__REQUEST__INIT;
-    if (relay_is_late(x->op->session, at->node)) { /* what is asked would pile up */
-        lacks(at);
-        return;
-    }
-    at->asking = op_create(x->op->session, 0, 0);
-    at->asking->extra = at;
-    at->asking->always_home = on_answer;
     activity.names = arena_alloc(&x->op->arena, x->count * sizeof *activity.names);
-    for (size_t i = 0; i < x->count; i++)
-        if ((x->all[i].nodes >> (at - x->nodes) & 1) != 0)
-            activity.names[activity.n_names++] = x->all[i].info->name;
+    for (size_t k = 0; k < x->count; k++)
+        if ((x->all[k].nodes >> i & 1) != 0)
+            activity.names[activity.n_names++] = x->all[k].info->name;
     request.op_case = HATO__REQUEST__OP_FUNCTION_ACTIVITY;
     request.function_activity = &activity;
-    x->asked++;
-    route_ask(at->asking, at->node, &request);
+    survey_ask(&x->survey, x->nodes[i], &request);
 }
 
 void activity_of_others(struct describing *x)
 {
     long_ended(x->op); /* what is left is waiting */
-    x->asked = 1;
-    if (x->node_count > 0)
-        alarm_set(&x->op->session->ns->alarms, &x->late, DESCRIBE_WAIT_MS, on_late);
+    survey_open(&x->survey, x->op);
+    x->survey.answered = on_answer;
+    x->survey.done = on_done;
     for (unsigned i = 0; i < x->node_count; i++)
-        ask(&x->nodes[i]);
-    one_less(x);
+        ask(x, i);
+    survey_close(&x->survey);
 }
 
 /* ---------------------------------------------------------------- asked by another node */

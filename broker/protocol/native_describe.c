@@ -74,14 +74,14 @@ static void add_queue(struct describing *x, struct described *d, const char *nam
 static void add_leader(struct describing *x, struct described *d, uint64_t node)
 {
     unsigned i = 0;
-    while (i < x->node_count && x->nodes[i].node != node)
+    while (i < x->node_count && x->nodes[i] != node)
         i++;
-    if (node == 0 || i == DESCRIBE_NODES_MAX) {
+    if (node == 0 || i == SURVEY_NODES_MAX) {
         d->info->partial = true;
         return;
     }
     if (i == x->node_count)
-        x->nodes[x->node_count++] = (struct described_at){.all = x, .node = node};
+        x->nodes[x->node_count++] = node;
     d->nodes |= 1u << i;
 }
 

@@ -8,15 +8,13 @@
 #define HATO_PROTOCOL_NATIVE_DESCRIBE_H
 
 #include "base/map.h"
-#include "protocol/native_session.h"
+#include "protocol/native_survey.h"
 
 enum {
-    DESCRIBED_BYTES = 4096,      /* about, of a function in a reply */
-    DESCRIBE_WAIT_MS = 2 * 1000, /* for other nodes */
-    DESCRIBE_NODES_MAX = 32,     /* that are asked; more than a cluster has */
-    DESCRIBE_ATTEMPTS_MAX = 50,  /* FunctionInfo.attempts */
-    DESCRIBE_QUEUES_MAX = 1000,  /* FunctionInfo.queues of FunctionShow */
-    DESCRIBE_LISTED_MAX = 100,   /* and of the others */
+    DESCRIBED_BYTES = 4096,     /* about, of a function in a reply */
+    DESCRIBE_ATTEMPTS_MAX = 50, /* FunctionInfo.attempts */
+    DESCRIBE_QUEUES_MAX = 1000, /* FunctionInfo.queues of FunctionShow */
+    DESCRIBE_LISTED_MAX = 100,  /* and of the others */
 };
 
 struct described {
@@ -25,13 +23,6 @@ struct described {
     size_t queue_capacity;
     uint32_t nodes; /* that lead queues of it: bits, by place in describing->nodes */
     bool known;     /* something is known of its deliveries */
-};
-
-/* Another node that leads queues of some of them. */
-struct described_at {
-    struct describing *all;
-    uint64_t node;
-    struct op *asking; /* NULL: it is not asked, or has answered */
 };
 
 /* In the op's arena, as op->extra. */
@@ -47,10 +38,9 @@ struct describing {
     size_t bytes_max;
     const char *next;
     struct op *op;
-    struct described_at nodes[DESCRIBE_NODES_MAX];
+    uint64_t nodes[SURVEY_NODES_MAX]; /* that lead queues of some of them */
     unsigned node_count;
-    unsigned asked; /* that have not come home, and one while they are being asked */
-    struct alarm late;
+    struct survey survey; /* of these, in their order */
 };
 
 struct describing *describe_begin(struct op *op, uint32_t max);

@@ -80,6 +80,7 @@ static const native_operation operations[] = {
     [HATO__REQUEST__OP_UNBIND] = native_unbind,
     [HATO__REQUEST__OP_GROUP_RESUME] = native_group_resume,
     [HATO__REQUEST__OP_FUNCTION_ACTIVITY] = native_function_activity,
+    [HATO__REQUEST__OP_CLUSTER_STATUS] = native_cluster_status,
 };
 
 enum { OPERATIONS = sizeof operations / sizeof operations[0] };

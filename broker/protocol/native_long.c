@@ -14,6 +14,7 @@ bool long_is(uint32_t number)
 {
     switch (number) {
     case HATO__REQUEST__OP_STATUS:
+    case HATO__REQUEST__OP_CLUSTER_STATUS:
     case HATO__REQUEST__OP_PEEK:
     case HATO__REQUEST__OP_QUEUE_LIST:
     case HATO__REQUEST__OP_FUNCTION_CREATE:

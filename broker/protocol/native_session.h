@@ -243,6 +243,7 @@ void native_function_activity(struct op *op);
 void native_bind(struct op *op);
 void native_unbind(struct op *op);
 void native_status(struct op *op);
+void native_cluster_status(struct op *op);
 
 /* Puts the last reply of a stream into op->frame; ERR_OK: its client closed it. */
 void native_stream_ended(struct op *op, int code, const char *why);

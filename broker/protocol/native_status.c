@@ -1,13 +1,6 @@
-/* Status: the node, and each of its shards in turn. */
-#include "protocol/native_session.h"
+#include "protocol/native_status.h"
 
 #include <unistd.h>
-
-struct stating {
-    Hato__StatusReply body;
-    Hato__QueueCounts totals;
-    uint16_t shard;
-};
 
 static bool add_counts(void *ctx, const struct queue_view *q)
 {
@@ -28,6 +21,23 @@ static bool add_counts(void *ctx, const struct queue_view *q)
     return true;
 }
 
+static void add_replicas(struct op *op, const struct shard *s, Hato__ShardStatus *out)
+{
+    struct shard_replica replicas[SHARD_REPLICAS_MAX];
+    size_t count = shard_replicas(s, replicas);
+    out->replicas = arena_alloc(&op->arena, (count + 1) * sizeof *out->replicas);
+    for (; out->n_replicas < count; out->n_replicas++) {
+        const struct shard_replica *from = &replicas[out->n_replicas];
+        Hato__ReplicaStatus *r = arena_alloc(&op->arena, sizeof *r);
+        hato__replica_status__init(r);
+        r->node = from->node;
+        r->voter = from->voter;
+        r->state = (char *)(uintptr_t)from->state;
+        r->matched = from->matched;
+        out->replicas[out->n_replicas] = r;
+    }
+}
+
 static void status_at(struct op *op, struct shard *s)
 {
     struct stating *x = op->extra;
@@ -45,6 +55,7 @@ static void status_at(struct op *op, struct shard *s)
     out->durable = status.durable;
     out->queues = machine_queue_count(m);
     out->problem = (char *)(uintptr_t)op_text(op, shard_problem(s));
+    add_replicas(op, s, out);
     x->body.shards[x->body.n_shards++] = out;
     x->body.queues += out->queues;
     x->body.functions += machine_function_count(m);
@@ -88,6 +99,23 @@ static void status_home(struct op *op)
     x->body.accepts_sends = space.accepts_sends;
     x->body.memory_bytes = resident_bytes();
     x->body.totals = &x->totals;
+    x->then(op);
+}
+
+void status_begin(struct op *op, struct stating *x, void (*then)(struct op *op))
+{
+    hato__status_reply__init(&x->body);
+    hato__queue_counts__init(&x->totals);
+    size_t shards = node_birth(op->session->ns->native->node)->shards + 1u;
+    x->body.shards = arena_alloc(&op->arena, shards * sizeof *x->body.shards);
+    x->then = then;
+    op->at = status_at;
+    status_home(op);
+}
+
+static void answer(struct op *op)
+{
+    struct stating *x = op->extra;
     Hato__Reply reply = HATO__REPLY__INIT;
     reply.op_case = HATO__REPLY__OP_STATUS;
     reply.status = &x->body;
@@ -97,11 +125,5 @@ static void status_home(struct op *op)
 
 void native_status(struct op *op)
 {
-    struct stating *x = op_extra(op, sizeof *x);
-    hato__status_reply__init(&x->body);
-    hato__queue_counts__init(&x->totals);
-    size_t shards = node_birth(op->session->ns->native->node)->shards + 1u;
-    x->body.shards = arena_alloc(&op->arena, shards * sizeof *x->body.shards);
-    op->at = status_at;
-    status_home(op);
+    status_begin(op, op_extra(op, sizeof(struct stating)), answer);
 }

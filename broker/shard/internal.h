@@ -105,6 +105,9 @@ struct shard {
     struct idmap forwards; /* target shard -> struct forward: the channel's carrier */
 };
 
+/* Who takes part in its group, as applied. Errors: ERR_CORRUPT, ERR_VERSION. */
+int shard_members(const struct shard *s, struct membership *m);
+
 void shard_ask_turn(struct shard *s);
 void shard_stop(struct shard *s, const struct error *e);  /* for good: corruption, disk */
 int shard_machine_open(struct shard *s, struct error *e); /* replaces s->machine when it succeeds */

@@ -66,17 +66,11 @@ static void offer_free(struct shard *s)
     s->offer = NULL;
 }
 
-static int members_of(const struct shard *s, struct membership *m)
-{
-    struct bytes stored = machine_membership(s->machine);
-    return membership_decode(stored.len > 0 ? stored : log_snapshot(s->log).membership, m, NULL);
-}
-
 static bool make(struct shard *s)
 {
     struct offer *o = memory_zero(1, sizeof *o);
     o->index = machine_applied(s->machine);
-    bool fine = log_term(s->log, o->index, &o->term) == ERR_OK && members_of(s, &o->membership) == ERR_OK &&
+    bool fine = log_term(s->log, o->index, &o->term) == ERR_OK && shard_members(s, &o->membership) == ERR_OK &&
                 machine_write(s->machine, NULL) == ERR_OK;
     if (!fine) {
         memory_free(o);

@@ -247,6 +247,39 @@ void shard_accept_sends(struct shard *s, bool accept)
     s->accept_sends = accept;
 }
 
+int shard_members(const struct shard *s, struct membership *m)
+{
+    struct bytes stored = machine_membership(s->machine);
+    return membership_decode(stored.len > 0 ? stored : log_snapshot(s->log).membership, m, NULL);
+}
+
+static const char *state_of(const struct shard *s, const struct raft_peer *p)
+{
+    static const char *const states[] = {"probing", "replicating", "snapshot"};
+    if (p->node == s->options.node)
+        return "leader";
+    return p->active ? states[p->state] : "silent";
+}
+
+size_t shard_replicas(const struct shard *s, struct shard_replica out[SHARD_REPLICAS_MAX])
+{
+    struct raft_peer peers[RAFT_PEERS_MAX];
+    struct membership members;
+    _Static_assert((int)SHARD_REPLICAS_MAX == (int)RAFT_PEERS_MAX, "room for all");
+    if (!s->elected || s->stopped || shard_members(s, &members) != ERR_OK)
+        return 0;
+    size_t count = raft_peers(s->raft, peers, RAFT_PEERS_MAX);
+    for (size_t i = 0; i < count; i++)
+        out[i] = (struct shard_replica){
+            .node = peers[i].node,
+            .matched = peers[i].matched,
+            .state = state_of(s, &peers[i]),
+            .voter =
+                membership_has(&members.voters, peers[i].node) || membership_has(&members.outgoing, peers[i].node),
+        };
+    return count;
+}
+
 void shard_status(const struct shard *s, struct shard_status *out)
 {
     static const char *const roles[] = {"follower", "candidate", "leader", "candidate"};

@@ -123,6 +123,17 @@ struct shard_status {
 };
 void shard_status(const struct shard *s, struct shard_status *out);
 
+/* A replica, as the leader sees it. */
+struct shard_replica {
+    uint64_t node;
+    uint64_t matched;  /* on its disk, as far as is known */
+    const char *state; /* "leader", "replicating", "probing", "snapshot", "silent" */
+    bool voter;
+};
+enum { SHARD_REPLICAS_MAX = 4 * MEMBERSHIP_NODES_MAX };
+/* In order of their nodes, itself included; none where this replica does not lead. Returns how many. */
+size_t shard_replicas(const struct shard *s, struct shard_replica out[SHARD_REPLICAS_MAX]);
+
 /* ---------------------------------------------------------------- driven by the owner */
 
 void shard_turn(struct shard *s); /* as asked by ask_turn, after the log port was drained */

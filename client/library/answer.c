@@ -139,7 +139,8 @@ static bool judge(struct hato_client *c, const struct request *r, const Hato__Re
     if (refusal(reply) == HATO_NOT_LEADER)
         return !reach_undecided(c, r->id, e);
     Hato__Request__OpCase asked = r->operation->request;
-    reach_answered(c, asked != HATO__REQUEST__OP_PING && asked != HATO__REQUEST__OP_STATUS);
+    reach_answered(c, asked != HATO__REQUEST__OP_PING && asked != HATO__REQUEST__OP_STATUS &&
+                          asked != HATO__REQUEST__OP_CLUSTER_STATUS);
     return true;
 }
 

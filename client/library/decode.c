@@ -392,14 +392,33 @@ static void decode_functions(struct arena *a, struct hato_reply *out, Hato__Func
 
 /* ---------------------------------------------------------------- the broker */
 
+static struct hato_shard decode_shard(struct arena *a, const Hato__ShardStatus *in)
+{
+    struct hato_replica *replicas = arena_alloc(a, in->n_replicas * sizeof *replicas);
+    for (size_t i = 0; i < in->n_replicas; i++) {
+        const Hato__ReplicaStatus *r = in->replicas[i];
+        replicas[i] = (struct hato_replica){r->node, r->voter, text(r->state), r->matched};
+    }
+    return (struct hato_shard){
+        .shard = in->shard,
+        .role = text(in->role),
+        .leader = in->leader,
+        .term = in->term,
+        .commit = in->commit,
+        .applied = in->applied,
+        .durable = in->durable,
+        .queues = in->queues,
+        .problem = text(in->problem),
+        .replicas = replicas,
+        .replica_count = in->n_replicas,
+    };
+}
+
 static const struct hato_status *decode_status(struct arena *a, const Hato__StatusReply *in)
 {
     struct hato_shard *shards = arena_alloc(a, in->n_shards * sizeof *shards);
-    for (size_t i = 0; i < in->n_shards; i++) {
-        const Hato__ShardStatus *s = in->shards[i];
-        shards[i] = (struct hato_shard){s->shard,   text(s->role), s->leader, s->term,         s->commit,
-                                        s->applied, s->durable,    s->queues, text(s->problem)};
-    }
+    for (size_t i = 0; i < in->n_shards; i++)
+        shards[i] = decode_shard(a, in->shards[i]);
     struct hato_status *out = arena_alloc(a, sizeof *out);
     *out = (struct hato_status){
         .version = text(in->version),
@@ -421,11 +440,32 @@ static const struct hato_status *decode_status(struct arena *a, const Hato__Stat
     return out;
 }
 
+static const struct hato_cluster *decode_cluster(struct arena *a, const Hato__ClusterStatusReply *in)
+{
+    struct hato_node *nodes = arena_alloc(a, in->n_nodes * sizeof *nodes);
+    for (size_t i = 0; i < in->n_nodes; i++) {
+        const Hato__NodeStatus *n = in->nodes[i];
+        nodes[i] = (struct hato_node){
+            .node = n->node,
+            .peer_address = text(n->peer_address),
+            .client_address = text(n->client_address),
+            .status = n->status != NULL ? decode_status(a, n->status) : NULL,
+            .problem = text(n->problem),
+        };
+    }
+    struct hato_cluster *out = arena_alloc(a, sizeof *out);
+    *out = (struct hato_cluster){text(in->cluster), in->node, nodes, in->n_nodes};
+    return out;
+}
+
 void decode_reply(struct arena *a, const char *scope, struct hato_reply *out, const Hato__Reply *in)
 {
     switch (in->op_case) {
     case HATO__REPLY__OP_STATUS:
         out->status = decode_status(a, in->status);
+        break;
+    case HATO__REPLY__OP_CLUSTER:
+        out->cluster = decode_cluster(a, in->cluster);
         break;
     case HATO__REPLY__OP_RECEIVE:
         out->deliveries = decode_deliveries(a, scope, in->receive);

@@ -8,6 +8,7 @@
 static const struct operation operations[] = {
     {.name = "ping", HATO__REQUEST__OP_PING, HATO__REPLY__OP_EMPTY, .repeatable = true},
     {.name = "status", HATO__REQUEST__OP_STATUS, HATO__REPLY__OP_STATUS, .repeatable = true},
+    {.name = "cluster status", HATO__REQUEST__OP_CLUSTER_STATUS, HATO__REPLY__OP_CLUSTER, .repeatable = true},
     {.name = "send", HATO__REQUEST__OP_SEND, HATO__REPLY__OP_SEND, .repeatable = true},
     {.name = "receive", HATO__REQUEST__OP_RECEIVE, HATO__REPLY__OP_RECEIVE, .repeatable = true},
     {"ack", HATO__REQUEST__OP_ACK, HATO__REPLY__OP_SETTLE, true, false, HATO_RECEIPT_STALE, HATO_UNKNOWN_OUTCOME},
@@ -427,6 +428,14 @@ struct hato_call *hato_status(struct hato_client *c, hato_done_cb done, void *us
     struct making m = make(c, HATO__REQUEST__OP_STATUS, NULL, NULL, done, user);
     Hato__Status status = HATO__STATUS__INIT;
     m.message.status = &status;
+    return submit(&m);
+}
+
+struct hato_call *hato_cluster_status(struct hato_client *c, hato_done_cb done, void *user)
+{
+    struct making m = make(c, HATO__REQUEST__OP_CLUSTER_STATUS, NULL, NULL, done, user);
+    Hato__ClusterStatus status = HATO__CLUSTER_STATUS__INIT;
+    m.message.cluster_status = &status;
     return submit(&m);
 }
 

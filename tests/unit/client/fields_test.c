@@ -85,8 +85,19 @@ static void echo_function(struct double_peer *p, uint64_t id, const char *name, 
     double_reply(p, &reply);
 }
 
-static void reply_status(struct double_peer *p, uint64_t id)
+/* Alone, or as what node 2 of a cluster said, whose other node did not answer. */
+static void reply_status(struct double_peer *p, uint64_t id, bool cluster)
 {
+    Hato__ReplicaStatus first = HATO__REPLICA_STATUS__INIT;
+    Hato__ReplicaStatus second = HATO__REPLICA_STATUS__INIT;
+    first.node = 1;
+    first.voter = true;
+    first.state = text("leader");
+    first.matched = 2;
+    second.node = 3;
+    second.state = text("snapshot");
+    second.matched = 4;
+    Hato__ReplicaStatus *replicas[] = {&first, &second};
     Hato__ShardStatus shard = HATO__SHARD_STATUS__INIT;
     shard.shard = 3;
     shard.role = text("leader");
@@ -97,6 +108,8 @@ static void reply_status(struct double_peer *p, uint64_t id)
     shard.durable = 7;
     shard.queues = 8;
     shard.problem = text("none");
+    shard.n_replicas = 2;
+    shard.replicas = replicas;
     Hato__ShardStatus *shards[] = {&shard};
     Hato__QueueCounts totals = HATO__QUEUE_COUNTS__INIT;
     totals.ready = 9;
@@ -116,10 +129,27 @@ static void reply_status(struct double_peer *p, uint64_t id)
     status.n_shards = 1;
     status.shards = shards;
     status.memory_bytes = 10;
+    Hato__NodeStatus silent = HATO__NODE_STATUS__INIT;
+    silent.node = 1;
+    silent.peer_address = text("peer");
+    silent.client_address = text("client");
+    silent.problem = text("gone");
+    Hato__NodeStatus asked = HATO__NODE_STATUS__INIT;
+    asked.node = 2;
+    asked.status = &status;
+    Hato__NodeStatus *nodes[] = {&silent, &asked};
+    Hato__ClusterStatusReply all = HATO__CLUSTER_STATUS_REPLY__INIT;
+    all.cluster = text("abc");
+    all.node = 2;
+    all.n_nodes = 2;
+    all.nodes = nodes;
     Hato__Reply reply = HATO__REPLY__INIT;
     reply.id = id;
-    reply.op_case = HATO__REPLY__OP_STATUS;
-    reply.status = &status;
+    reply.op_case = cluster ? HATO__REPLY__OP_CLUSTER : HATO__REPLY__OP_STATUS;
+    if (cluster)
+        reply.cluster = &all;
+    else
+        reply.status = &status;
     double_reply(p, &reply);
 }
 
@@ -172,7 +202,10 @@ static void answer(struct double_broker *b, struct double_peer *p, const Hato__R
         echo_function(p, r->id, r->function_set->name, r->function_set->settings);
         break;
     case HATO__REQUEST__OP_STATUS:
-        reply_status(p, r->id);
+        reply_status(p, r->id, false);
+        break;
+    case HATO__REQUEST__OP_CLUSTER_STATUS:
+        reply_status(p, r->id, true);
         break;
     case HATO__REQUEST__OP_REDRIVE_LIST:
         reply_redrives(p, r->id);
@@ -406,6 +439,35 @@ START_TEST(the_status_with_its_shards)
     uint64_t shard_numbers[] = {x->term, x->commit, x->applied, x->durable, x->queues};
     for (uint64_t i = 0; i < 5; i++)
         ck_assert_uint_eq(shard_numbers[i], i + 4);
+    ck_assert_uint_eq(x->replica_count, 2);
+    const struct hato_replica *r = x->replicas;
+    uint64_t replica_numbers[] = {r[0].node, r[0].matched, r[1].node, r[1].matched};
+    for (uint64_t i = 0; i < 4; i++)
+        ck_assert_uint_eq(replica_numbers[i], i + 1);
+    ck_assert(r[0].voter && !r[1].voter);
+    ck_assert_str_eq(r[0].state, "leader");
+    ck_assert_str_eq(r[1].state, "snapshot");
+    hato_reply_destroy(got);
+    harness_close(h);
+}
+END_TEST
+
+START_TEST(the_status_of_a_cluster)
+{
+    struct harness *h = harness_open(answer, NULL);
+    hato_cluster_status(h->client, keep, NULL);
+    const struct hato_cluster *c = reply_of(h)->cluster;
+    ck_assert_str_eq(c->cluster, "abc");
+    ck_assert_uint_eq(c->node, 2);
+    ck_assert_uint_eq(c->node_count, 2);
+    ck_assert_uint_eq(c->nodes[0].node, 1);
+    ck_assert_str_eq(c->nodes[0].peer_address, "peer");
+    ck_assert_str_eq(c->nodes[0].client_address, "client");
+    ck_assert_str_eq(c->nodes[0].problem, "gone");
+    ck_assert_ptr_null(c->nodes[0].status);
+    ck_assert_uint_eq(c->nodes[1].node, 2);
+    ck_assert_str_eq(c->nodes[1].problem, "");
+    ck_assert_uint_eq(c->nodes[1].status->shards[0].replicas[1].matched, 4);
     hato_reply_destroy(got);
     harness_close(h);
 }
@@ -458,6 +520,7 @@ int main(void)
     tcase_add_test(tc, a_function_with_all_its_settings_and_attempts);
     tcase_add_test(tc, an_empty_list_clears_and_a_filled_one_replaces);
     tcase_add_test(tc, the_status_with_its_shards);
+    tcase_add_test(tc, the_status_of_a_cluster);
     tcase_add_test(tc, redrives);
     tcase_add_test(tc, codes_have_the_names_and_numbers_of_the_wire);
     suite_add_tcase(suite, tc);

@@ -1,0 +1,79 @@
+/* ClusterStatus: what each node says of itself. */
+#include "protocol/native_status.h"
+#include "protocol/native_survey.h"
+
+struct clustering {
+    struct stating own; /* first: op->extra is this as well */
+    struct survey survey;
+    Hato__NodeStatus *asked[SURVEY_NODES_MAX]; /* in the survey's order */
+    Hato__ClusterStatusReply body;
+};
+
+_Static_assert((int)MEMBERSHIP_NODES_MAX <= (int)SURVEY_NODES_MAX, "all nodes can be asked");
+
+static void on_answer(struct survey *s, unsigned i, const Hato__Reply *reply, const struct error *why)
+{
+    struct clustering *x = CONTAINER_OF(s, struct clustering, survey);
+    if (reply != NULL && reply->op_case == HATO__REPLY__OP_STATUS)
+        x->asked[i]->status = reply->status;
+    else
+        x->asked[i]->problem =
+            (char *)(uintptr_t)op_text(s->op, reply != NULL ? "it does not know what is asked" : why->message);
+}
+
+static void on_done(struct survey *s)
+{
+    struct clustering *x = CONTAINER_OF(s, struct clustering, survey);
+    Hato__Reply reply = HATO__REPLY__INIT;
+    reply.op_case = HATO__REPLY__OP_CLUSTER;
+    reply.cluster = &x->body;
+    op_reply(s->op, &reply);
+    op_answer(s->op);
+}
+
+static Hato__NodeStatus *add_node(struct op *op, Hato__ClusterStatusReply *body, const struct node_member *member)
+{
+    Hato__NodeStatus *n = arena_alloc(&op->arena, sizeof *n);
+    hato__node_status__init(n);
+    n->node = member->node;
+    n->peer_address = (char *)(uintptr_t)op_text(op, member->peer);
+    n->client_address = (char *)(uintptr_t)op_text(op, member->clients);
+    body->nodes[body->n_nodes++] = n;
+    return n;
+}
+
+static void ask_others(struct op *op)
+{
+    struct clustering *x = op->extra;
+    struct node *n = op->session->ns->native->node;
+    struct node_member members[MEMBERSHIP_NODES_MAX];
+    size_t count = node_members(n, members);
+    Hato__Request request = HATO__REQUEST__INIT;
+    Hato__Status status = HATO__STATUS__INIT;
+    request.op_case = HATO__REQUEST__OP_STATUS;
+    request.status = &status;
+    long_ended(op); /* what is left is waiting */
+    hato__cluster_status_reply__init(&x->body);
+    x->body.cluster = (char *)(uintptr_t)op_text(op, node_birth(n)->cluster);
+    x->body.node = node_birth(n)->node;
+    x->body.nodes = arena_alloc(&op->arena, count * sizeof *x->body.nodes);
+    survey_open(&x->survey, op);
+    x->survey.answered = on_answer;
+    x->survey.done = on_done;
+    for (size_t i = 0; i < count; i++) {
+        Hato__NodeStatus *node = add_node(op, &x->body, &members[i]);
+        if (node->node == x->body.node) {
+            node->status = &x->own.body;
+            continue;
+        }
+        x->asked[x->survey.count] = node;
+        survey_ask(&x->survey, node->node, &request);
+    }
+    survey_close(&x->survey);
+}
+
+void native_cluster_status(struct op *op)
+{
+    struct clustering *x = op_extra(op, sizeof *x);
+    status_begin(op, &x->own, ask_others);
+}
