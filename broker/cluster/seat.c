@@ -411,6 +411,7 @@ static int open_places(struct seat *seat, struct error *e)
         int rc = shard_open(&o, &p->shard, e);
         if (rc != ERR_OK)
             return rc;
+        shard_prefer(p->shard, o.founders.voters.ids[number % o.founders.voters.count]);
         n->shards[number] = p->shard;
         in->place_count++;
     }

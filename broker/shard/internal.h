@@ -66,6 +66,14 @@ struct shard {
     bool accept_sends;
     bool handover_begun;
     uint32_t handover_ticks; /* left for handing the lead over; 0: it does not */
+    uint64_t preferred;      /* who is to lead; 0: whoever does */
+    uint32_t steady_ticks;   /* for which that one has kept up */
+    uint32_t eager_ticks;    /* since the opening, a few */
+    struct heard {
+        uint64_t node;
+        uint32_t left; /* ticks for which it counts as there */
+    } heard[RAFT_PEERS_MAX];
+    uint64_t heard_term; /* the term of these */
     bool turn_asked;
 
     struct batch *open;     /* takes commands; NULL until the first */
@@ -166,6 +174,11 @@ void shard_held_serve(struct shard *s);  /* gets bodies for those who have messa
 void shard_read_ahead(struct shard *s, const struct message_ref *next);
 void shard_handover_try(struct shard *s); /* as soon as nothing is proposed */
 void shard_handover_tick(struct shard *s);
+void shard_hand_to_preferred(struct shard *s); /* or goes on leading, when that one does not take it at once */
+
+/* lead.c */
+void shard_lead_tick(struct shard *s);
+bool shard_hears(const struct shard *s, uint64_t node); /* of a replica, as a leader */
 void shard_line_dirty(struct shard *s, uint64_t queue);
 void shard_lines_end(struct shard *s, int code, const char *message);
 void shard_lines_close(struct shard *s);

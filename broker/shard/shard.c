@@ -174,6 +174,7 @@ void shard_tick(struct shard *s)
     shard_write_again(s);
     raft_tick(s->raft);
     shard_handover_tick(s);
+    shard_lead_tick(s);
     shard_forwards_tick(s);
     shard_offer_tick(s);
     shard_join_tick(s);
@@ -253,12 +254,15 @@ int shard_members(const struct shard *s, struct membership *m)
     return membership_decode(stored.len > 0 ? stored : log_snapshot(s->log).membership, m, NULL);
 }
 
-static const char *state_of(const struct shard *s, const struct raft_peer *p)
+static const char *state_of(const struct shard *s, const struct raft_peer *p, uint64_t last_index)
 {
     static const char *const states[] = {"probing", "replicating", "snapshot"};
     if (p->node == s->options.node)
         return "leader";
-    return p->active ? states[p->state] : "silent";
+    if (!shard_hears(s, p->node))
+        return "silent";
+    bool has_all = p->state == RAFT_PEER_PROBE && p->matched == last_index; /* there is nothing to find out by */
+    return has_all ? "replicating" : states[p->state];
 }
 
 size_t shard_replicas(const struct shard *s, struct shard_replica out[SHARD_REPLICAS_MAX])
@@ -268,14 +272,15 @@ size_t shard_replicas(const struct shard *s, struct shard_replica out[SHARD_REPL
     _Static_assert((int)SHARD_REPLICAS_MAX == (int)RAFT_PEERS_MAX, "room for all");
     if (!s->elected || s->stopped || shard_members(s, &members) != ERR_OK)
         return 0;
+    struct raft_status status;
+    raft_status(s->raft, &status);
     size_t count = raft_peers(s->raft, peers, RAFT_PEERS_MAX);
     for (size_t i = 0; i < count; i++)
         out[i] = (struct shard_replica){
             .node = peers[i].node,
             .matched = peers[i].matched,
-            .state = state_of(s, &peers[i]),
-            .voter =
-                membership_has(&members.voters, peers[i].node) || membership_has(&members.outgoing, peers[i].node),
+            .state = state_of(s, &peers[i], status.last_index),
+            .voter = membership_has(&members.voters, peers[i].node) || membership_has(&members.outgoing, peers[i].node),
         };
     return count;
 }

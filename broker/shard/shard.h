@@ -97,6 +97,10 @@ int shard_open(const struct shard_options *options, struct shard **out, struct e
 void shard_retire(struct shard *s);
 bool shard_hands_over(const struct shard *s); /* it still does; for some seconds at most */
 
+/* Which replica is to lead where all are well, so that the owner can spread its shards' leads; 0: whichever does. Where another leads it
+ * hands its lead over once the preferred one has kept up with it for ten seconds: clients see some round trips of latency. */
+void shard_prefer(struct shard *s, uint64_t node);
+
 /* Everything submitted and not answered is answered with ERR_CLOSED. Work that is out must have come back
  * (shard_busy). Accepts NULL. */
 void shard_close(struct shard *s);

@@ -76,9 +76,9 @@ def two_are_gone(s, nodes):
     nodes[1].kill()
     nodes[2].kill()
     status = s.wait_for("the last one to give up leading",
-                        lambda: (lambda t: t["health"] == "unavailable" and t)(told(nodes[0])))
+                        lambda: (lambda t: {shard["leader"] for shard in t["shards"]} == {0} and t)(told(nodes[0])))
     s.contains("why a node does not answer is said", by_node(status, 2)["problem"], "refused")
-    s.equal("no shard has a leader", {shard["leader"] for shard in status["shards"]}, {0})
+    s.equal("without a leader the cluster is unavailable", (status["health"], exit_of(nodes[0])), ("unavailable", 1))
     s.contains("and people are told", nodes[0].hato("cluster", "status"), "none")
 
 

@@ -184,6 +184,8 @@ static int open_all(struct sim_node *n, struct error *e)
         for (uint64_t id = 1; id <= n->founders; id++)
             membership_add(&o.founders.voters, id);
         rc = shard_open(&o, &n->shards[i], e);
+        if (rc == ERR_OK)
+            shard_prefer(n->shards[i], 1 + i % n->founders);
     }
     return rc;
 }
