@@ -1,4 +1,4 @@
-/* ClusterStatus: what each node says of itself. */
+/* ClusterStatus: what each node says of itself. One of a connection is under way until all have answered or are late, which they are once. */
 #include "protocol/native_status.h"
 #include "protocol/native_survey.h"
 
@@ -52,7 +52,6 @@ static void ask_others(struct op *op)
     Hato__Status status = HATO__STATUS__INIT;
     request.op_case = HATO__REQUEST__OP_STATUS;
     request.status = &status;
-    long_ended(op); /* what is left is waiting */
     hato__cluster_status_reply__init(&x->body);
     x->body.cluster = (char *)(uintptr_t)op_text(op, node_birth(n)->cluster);
     x->body.node = node_birth(n)->node;
