@@ -59,6 +59,7 @@ struct node {
     struct roster *roster;
     struct tls_context *tls; /* of the connections to other nodes, or NULL */
     struct mesh_ops mesh_ops;
+    struct pace catch_up;
     bool has_peers;
     atomic_uint_least64_t leaders[SHARDS_MAX + 1]; /* node ids, 0: not known */
     struct seat *seats;

@@ -132,6 +132,7 @@ int node_open(const struct node_options *options, struct node **out, struct erro
     n->birth = birth;
     n->clock = clock_real();
     n->started_ms = clock_now_ms(&n->clock);
+    n->catch_up.bytes_per_second = options->catch_up_rate;
     atomic_init(&n->accepts_sends, true);
     n->disk = disk_real();
     rc = open_node(n, e);

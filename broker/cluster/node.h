@@ -43,6 +43,7 @@ struct node_options {
     uint64_t window_bytes;  /* of the log; 0: default */
     uint64_t disk_reserve;  /* bytes of free disk below which sends are refused */
     uint64_t cache_bytes;   /* of the store; 0: default */
+    uint64_t catch_up_rate; /* bytes a second of snapshots that this node takes; 0: as fast as it goes */
     /* Where there are other nodes; all borrowed. */
     const char *cluster;       /* name that its founders give it; NULL: "hato" */
     const char *peers;         /* N=HOST:PORT,... of all nodes; NULL or "": this node is by itself */

@@ -406,6 +406,7 @@ static int open_places(struct seat *seat, struct error *e)
                                   .store = n->store,
                                   .env = &in->env,
                                   .seed = node_random(),
+                                  .catch_up = &n->catch_up,
                                   .trace = n->options.trace};
         o.founders.voters = n->birth.founders;
         int rc = shard_open(&o, &p->shard, e);

@@ -45,6 +45,8 @@ static const struct setting settings[] = {
     {"disk-reserve", SIZE, AT(disk_reserve), 0, 1024 * GIB, "SIZE",
      "free disk below which sends are refused (256MiB, two of --log-segment at least)"},
     {"cache", SIZE, AT(cache), MIB, 1024 * GIB, "SIZE", "cache of the store (32MiB)"},
+    {"catch-up-rate", SIZE, AT(catch_up_rate), 0, 1024 * GIB, "SIZE",
+     "a second, of what this node takes when it was away for longer than the log lasts; 0: no limit (64MiB)"},
     {"log-level", LEVEL, AT(log_level), 0, 0, "LEVEL", "error, warn, info or debug (info)"},
     {"log-format", FORMAT, AT(log_format), 0, 0, "FORMAT", "logfmt or json (logfmt)"},
     {"insecure", SWITCH, AT(insecure), 0, 0, NULL, "serve other machines without credentials"},
@@ -79,6 +81,7 @@ void config_defaults(struct config *c)
 {
     *c = (struct config){.node = 1,
                          .log_window = LOG_WINDOW_BYTES_DEFAULT,
+                         .catch_up_rate = 64 * MIB,
                          .disk_reserve = 256 * MIB,
                          .drain_timeout = DRAIN_MS,
                          .log_level = TRACE_INFO};

@@ -72,6 +72,7 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
                  .window_bytes = c->log_window,
                  .disk_reserve = c->disk_reserve,
                  .cache_bytes = c->cache,
+                 .catch_up_rate = c->catch_up_rate,
                  .cluster = c->cluster[0] != '\0' ? c->cluster : NULL,
                  .peers = c->peers,
                  .listen_peer = c->listen_peer,

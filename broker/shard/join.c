@@ -1,7 +1,8 @@
 /* Taking a snapshot: this replica lacks entries that its leader's log does not have any more (offer.c is the other end).
  *
  *   offered -> bodies -> state -> flushing -> staged -> installing -> done
- *                part by part, asked for again when one does not come; a newer offer begins the state anew, never the bodies
+ *                part by part, asked for again when one does not come; a newer offer begins the state anew, never the bodies;
+ *                no faster than the node's pace, so that those who serve meanwhile have disk and network
  *
  * Bodies go where spilled ones are: they are the same on every replica. The state is staged under keys of its own, and raft is told of
  * the snapshot only when all of it is on disk. Then the log begins anew behind the snapshot, and once that is on disk the staged keys
@@ -27,6 +28,7 @@ struct join {
     struct blob *frame; /* raft's message */
     struct key after;   /* of the state */
     uint32_t wait_ticks;
+    uint32_t paced_ticks;  /* for which the next part was not asked for, because of the pace */
     uint64_t bodies_bytes; /* taken */
     bool working;
 };
@@ -195,6 +197,23 @@ static void want(struct shard *s)
     s->env->send(s->env->ctx, s, j->node, s->options.number, buffer_view(&frame), NULL, 0);
     buffer_close(&frame);
     j->wait_ticks = JOIN_WAIT_TICKS;
+    j->paced_ticks = 0;
+}
+
+static uint64_t monotonic_us(const struct shard *s)
+{
+    return clock_monotonic_ns(&s->env->clock) / 1000;
+}
+
+/* At the pace that all shards of the node share, but often enough for the leader to know that it is still wanted. */
+static void want_at_pace(struct shard *s)
+{
+    struct join *j = s->join;
+    const struct pace *p = s->options.catch_up;
+    if (p == NULL || pace_may(p, monotonic_us(s)) || ++j->paced_ticks >= JOIN_WAIT_TICKS)
+        want(s);
+    else
+        j->wait_ticks = 1;
 }
 
 void shard_join_close(struct shard *s)
@@ -315,10 +334,10 @@ static void go_on(struct shard *s, const struct join_work *w)
     struct join *j = s->join;
     *(w->part == SNAPSHOT_BODIES ? &s->joined_bodies : &j->after) = w->position;
     if (!w->last) {
-        want(s);
+        want_at_pace(s);
     } else if (w->part == SNAPSHOT_BODIES) {
         j->part = SNAPSHOT_STATE;
-        want(s);
+        want_at_pace(s);
     } else {
         j->phase = JOIN_FLUSHES;
         shard_work(s, &work_for(s, flush_run, flush_done)->work);
@@ -359,6 +378,8 @@ int shard_join_part(struct shard *s, uint64_t node, const struct peer_part *part
     w->records = records;
     if (w->part == SNAPSHOT_BODIES)
         j->bodies_bytes += records.len;
+    if (s->options.catch_up != NULL)
+        pace_take(s->options.catch_up, records.len, monotonic_us(s));
     memcpy(w->position.data, part->position.data, part->position.len);
     w->position.len = (uint32_t)part->position.len;
     shard_work(s, &w->work);
@@ -373,7 +394,7 @@ void shard_join_tick(struct shard *s)
     if (j->phase == JOIN_STAGED && !s->spilling)
         try_to_install(s);
     else if (j->phase == JOIN_FETCHES && --j->wait_ticks == 0)
-        want(s);
+        want_at_pace(s);
 }
 
 bool shard_join_holds_spill(const struct shard *s)

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/list.h"
+#include "base/pace.h"
 #include "base/random.h"
 #include "base/trace.h"
 #include "consensus/membership.h"
@@ -87,6 +88,7 @@ struct shard_options {
     uint64_t flush_bytes;        /* of entries applied after which a flush is wanted; 0: 128 MiB */
     uint64_t spill_file_bytes;   /* of bodies, about; 0: 64 MiB */
     uint64_t cache_bytes;        /* of entries kept for reading bodies; 0: 8 MiB */
+    struct pace *catch_up;       /* of snapshots that the node takes, all its shards together; borrowed; NULL: none */
     struct trace *trace;         /* may be NULL */
 };
 

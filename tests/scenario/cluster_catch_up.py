@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""A node that was away for longer than the log lasts takes a snapshot. What it took once is not taken again: so it catches up
-however long the backlog is, for each time there is only what came meanwhile."""
+"""A node that was away for longer than the log lasts takes a snapshot, at the pace it was told. What it took once is not taken again:
+so it catches up however long the backlog is, for each time there is only what came meanwhile."""
 import os
 import re
+import time
 
 import native
 from lib import scenario
@@ -11,6 +12,7 @@ BATCH, BATCHES, BODY = 500, 320, 1024
 SENT = BATCH * BATCHES * BODY  # a time; more than the window
 MIB = 1 << 20
 WINDOW = ("--log-window", "64MiB", "--log-segment", "4MiB")
+RATE = 32 * MIB
 
 
 def fill(node, marker):
@@ -36,9 +38,13 @@ def away(s, nodes, shard, marker):
     before = len(bodies_taken(third, shard))
     third.kill()
     fill(nodes[0], marker)
+    began = time.monotonic()
     third.start()
     s.wait_for("a snapshot to be installed", lambda: len(bodies_taken(third, shard)) > before)
-    return sum(bodies_taken(third, shard)[before:])
+    took = sum(bodies_taken(third, shard)[before:])
+    s.check("it takes it no faster than --catch-up-rate says", took <= RATE * (time.monotonic() - began + 0.5),
+            f"{took / MIB:.0f} MiB in {time.monotonic() - began:.1f} s")
+    return took
 
 
 def make_lead(nodes, wanted, shard):
@@ -91,7 +97,7 @@ def functions_that_changed_meanwhile(s):
 
 
 with scenario() as scene:
-    cluster = scene.cluster(3, *WINDOW)
+    cluster = scene.cluster(3, *WINDOW, "--catch-up-rate", str(RATE))
     with native.Connection(cluster[0].port) as connection:
         connection.call("queue_create", name="jobs")
         number = connection.call("queue_show", name="jobs")["shard"]

@@ -123,7 +123,9 @@ void sim_node_open(struct sim_node *n, uint64_t id, uint64_t founders, struct si
 {
     *n = (struct sim_node){
         .id = id, .founders = founders, .net = net, .trace = trace, .disk_latency_us = 200, .window_segments = 8};
+    static const uint64_t rates[] = {0, 16 * 1024 * 1024, 256 * 1024};
     random_open(&n->random, seed);
+    n->catch_up.bytes_per_second = rates[random_below(&n->random, 3)];
     n->clock = (struct clock){.now_ms = now_ms, .monotonic_ns = monotonic_ns, .context = n};
     n->disk = sim_disk_create(0);
     n->store_env = store_env_create();
@@ -180,6 +182,7 @@ static int open_all(struct sim_node *n, struct error *e)
                                   .seed = random_next(&n->random),
                                   .spill_file_bytes = 32 * 1024,
                                   .cache_bytes = 32 * 1024,
+                                  .catch_up = &n->catch_up,
                                   .trace = n->trace};
         for (uint64_t id = 1; id <= n->founders; id++)
             membership_add(&o.founders.voters, id);

@@ -27,6 +27,7 @@ struct sim_node {
     uint64_t founders; /* of every group: nodes 1 to this */
     struct sim_net *net;
     struct random random;
+    struct pace catch_up;
     uint64_t now_us;      /* monotonic, since the beginning of the run */
     int64_t wall_skew_ms; /* of the wall clock: jumps */
     struct clock clock;
