@@ -308,7 +308,7 @@ def settings_that_are_not_read(s, b, loops, before):
         deaf = deaf_connections(b, 150)
         for one in deaf:
             one.write(pipelined(60, op))
-        s.wait_for("much to wait to be read", lambda: unsent(b) >= UNSENT // 2)
+        s.wait_for("much to wait to be read", lambda: unsent(b) >= UNSENT // 2 - MIB)  # one reply more might be beyond
         with native.Connection(b.port) as c:
             sent = [len(c.send("others", b"%d" % i)) for i in range(100)]
         s.equal(f"sends are answered while 150 connections don't read 9000 {op} ({loops} loops)", sent, [1] * 100)
