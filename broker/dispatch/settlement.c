@@ -170,7 +170,7 @@ static void settle_silent(struct job *j, const char *error, uint32_t status)
     suspects_request(&e->suspects, j->count, timers_now_ms(&j->dispatcher->timers));
     for (uint32_t i = 0; i < j->count; i++) {
         guilty[i] = suspects_silent(&e->suspects, j->lease->binding->queue, j->messages[i].source->token.sequence,
-                                    j->answers_before, e->answers, sign);
+                                    e->answers, sign);
         any |= guilty[i];
         j->failed[i] = true;
     }

@@ -41,6 +41,19 @@ static bool others_silent(const struct suspects *s, const struct suspect *one)
     return false;
 }
 
+/* Nobody was answered since it came to nothing last, and others of no guilt came to nothing as well. */
+static bool in_an_outage(const struct suspects *s, const struct suspect *one, uint64_t answers)
+{
+    if (answers > one->answers)
+        return false;
+    for (uint32_t i = 0; i < SUSPECTS_MAX; i++) {
+        const struct suspect *other = &s->list[i];
+        if (other->known && !other->guilty && other->last > one->last && other->last != s->request)
+            return true;
+    }
+    return false;
+}
+
 /* True: for longer than an outage may last. */
 static bool alone_too_long(const struct suspects *s, struct suspect *one)
 {
@@ -65,10 +78,9 @@ static bool is_guilty(const struct suspects *s, struct suspect *one, uint64_t an
     case SUSPECT_GATEWAY:
         break;
     }
-    if (!others_answered)
-        return false;
-    one->answers = answers;
-    return ++one->gateways > SUSPECTS_GATEWAYS && alone;
+    if (others_answered)
+        one->gateways++;
+    return one->gateways > SUSPECTS_GATEWAYS && others_answered && alone;
 }
 
 void suspects_request(struct suspects *s, uint32_t together, uint64_t now_ms)
@@ -78,23 +90,24 @@ void suspects_request(struct suspects *s, uint32_t together, uint64_t now_ms)
     s->now_ms = now_ms;
 }
 
-bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers,
-                     enum suspect_sign sign)
+bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t answers, enum suspect_sign sign)
 {
     struct suspect *one = find(s, queue, sequence);
     if (one == NULL) {
         one = add(s);
         *one = (struct suspect){.queue = queue,
                                 .sequence = sequence,
-                                .answers = before,
+                                .answers = answers,
                                 .since = s->request,
                                 .last = s->request,
                                 .known = true};
     }
+    bool excused = in_an_outage(s, one, answers);
     one->guilty |= is_guilty(s, one, answers, sign);
+    one->answers = answers;
     one->last = s->request;
     one->together = s->together;
-    return one->guilty;
+    return one->guilty && !excused;
 }
 
 uint64_t suspects_tried(struct suspects *s, uint64_t queue, uint64_t sequence)

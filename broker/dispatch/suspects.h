@@ -2,8 +2,10 @@
  *
  * When a request gets no whole answer, either the endpoint is down, and the message must not pay for it, or the
  * message kills or hangs the function, and must not be tried for ever. What tells them apart is whether the endpoint
- * answers others. So a message without an answer is a suspect; if the endpoint has answered others since, and the
- * message comes to nothing again, it is guilty, and stays so until it is answered.
+ * answers others. So a message without an answer is a suspect; if the endpoint has answered others since that, and the
+ * message comes to nothing again, it is guilty, and stays so until it is answered. What others were answered while it was out says
+ * nothing: an endpoint that goes down leaves all that is out without an answer. Nor does a guilty one pay for an outage: while nobody is
+ * answered and others of no guilt come to nothing, too, its tries do not count.
  *
  * A message that is alone has nobody to be compared with. That its requests time out again and again (taken, and not
  * answered) counts against it after SUSPECTS_TIMEOUTS of them; that connections break doesn't: a proxy before an endpoint that
@@ -45,7 +47,7 @@ enum suspect_sign {
 struct suspect {
     uint64_t queue;
     uint64_t sequence;
-    uint64_t answers;     /* of the endpoint, when it was suspected first, or a gateway's word counted last */
+    uint64_t answers;     /* of the endpoint, when it came to nothing last */
     uint64_t since;       /* the request that it was suspected for first */
     uint64_t last;        /* and last */
     uint32_t together;    /* messages of that one */
@@ -72,10 +74,8 @@ void suspects_close(struct suspects *s);
 /* A request of so many messages came to nothing, now (monotonic): the calls of suspects_silent that follow are of its messages. */
 void suspects_request(struct suspects *s, uint32_t together, uint64_t now_ms);
 
-/* The message got no answer while the endpoint's count of answers went from `before` to `answers`. True: it is the message's
- * fault. */
-bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t before, uint64_t answers,
-                     enum suspect_sign sign);
+/* The message got no answer; the endpoint has given `answers` until now. True: it is the message's fault. */
+bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t answers, enum suspect_sign sign);
 
 /* The number of the request that last came to nothing with this message; 0: it is not known. */
 uint64_t suspects_tried(struct suspects *s, uint64_t queue, uint64_t sequence);

@@ -220,8 +220,9 @@ const struct command function_commands[] = {
      "                          text/ a string there, any other 'data_base64'\n"
      "An answer of 2xx acks. Any other, and none within the timeout, counts as a receive: the message waits\n"
      "--retry-min to --retry-max, and after its queue's max receives goes to the dead-letter queue. Not counted, and\n"
-     "tried again as soon as the function is well: it can't be reached, or answers 410, 429, 502, 503, 504 or 521 to\n"
-     "526; and, while it answers nobody, a connection that breaks, and a timeout (of a message that is alone: three).",
+     "tried again as soon as the function is well: it can't be reached, or answers 410, 429, 503, 521 to 523, 525 or\n"
+     "526; and, while others are not answered either, a connection that breaks, a timeout, and 502, 504 or 524 (a\n"
+     "proxy got no answer). Of a message that is alone three timeouts are not counted, and two hours of the others.",
      "hato function create resize --url http://127.0.0.1:8080/ --format lambda --timeout 30s\nhato bind jobs resize", 1,
      1, settings_options, sizeof(struct function_values), create},
     {"function set", "NAME", "Changes settings of a function; those not given stay.", NULL,
