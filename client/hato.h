@@ -145,8 +145,8 @@ struct hato_options {
                                          for so long (1: at the first failure); 0: calls wait until their timeout */
     uint64_t pending_bytes_max;  /* of calls not answered; above it new ones fail with HATO_OVERLOADED; 0: 256 MiB */
     uint32_t batch_messages_max; /* calls of one turn put into one request; 1 to 1,000; 0: 1,000 */
-    uint64_t
-        batch_bytes_max; /* and its size; a larger message goes alone; 0: 128 KiB, so that the broker writes one while the next comes */
+    /* And its size; a larger message goes alone. 0: 128 KiB, so that the broker writes one while the next comes. */
+    uint64_t batch_bytes_max;
     uint64_t producer;                /* 0: a random one. See "sending once" in proto/client.proto */
     bool send_unnumbered;             /* no producer id: a repeated send may be stored twice */
     hato_connection_cb on_connection; /* NULL: none */

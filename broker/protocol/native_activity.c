@@ -107,7 +107,7 @@ static void ask(struct describing *x, unsigned i)
             activity.names[activity.n_names++] = x->all[k].info->name;
     request.op_case = HATO__REQUEST__OP_FUNCTION_ACTIVITY;
     request.function_activity = &activity;
-    survey_ask(&x->survey, x->nodes[i], &request);
+    survey_ask(&x->survey, x->nodes[i], i, &request);
 }
 
 void activity_of_others(struct describing *x)

@@ -5,19 +5,18 @@
 struct clustering {
     struct stating own; /* first: op->extra is this as well */
     struct survey survey;
-    Hato__NodeStatus *asked[SURVEY_NODES_MAX]; /* in the survey's order */
     Hato__ClusterStatusReply body;
 };
 
 _Static_assert((int)MEMBERSHIP_NODES_MAX <= (int)SURVEY_NODES_MAX, "all nodes can be asked");
 
-static void on_answer(struct survey *s, unsigned i, const Hato__Reply *reply, const struct error *why)
+static void on_answer(struct survey *s, unsigned node, const Hato__Reply *reply, const struct error *why)
 {
     struct clustering *x = CONTAINER_OF(s, struct clustering, survey);
     if (reply != NULL && reply->op_case == HATO__REPLY__OP_STATUS)
-        x->asked[i]->status = reply->status;
+        x->body.nodes[node]->status = reply->status;
     else
-        x->asked[i]->problem =
+        x->body.nodes[node]->problem =
             (char *)(uintptr_t)op_text(s->op, reply != NULL ? "it does not know what is asked" : why->message);
 }
 
@@ -59,14 +58,12 @@ static void ask_others(struct op *op)
     survey_open(&x->survey, op);
     x->survey.answered = on_answer;
     x->survey.done = on_done;
-    for (size_t i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         Hato__NodeStatus *node = add_node(op, &x->body, &members[i]);
-        if (node->node == x->body.node) {
+        if (node->node == x->body.node)
             node->status = &x->own.body;
-            continue;
-        }
-        x->asked[x->survey.count] = node;
-        survey_ask(&x->survey, node->node, &request);
+        else
+            survey_ask(&x->survey, node->node, i, &request);
     }
     survey_close(&x->survey);
 }

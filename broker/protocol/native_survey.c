@@ -22,7 +22,7 @@ static void on_answer(struct op *asking)
         reply = hato__reply__unpack(&allocator, asking->answered.len, asking->answered.data);
     if (asking->error.code == ERR_OK && reply == NULL)
         error_set(&asking->error, ERR_PROTOCOL, "its answer can't be read");
-    s->answered(s, (unsigned)(at - s->nodes), reply, &asking->error);
+    s->answered(s, at->about, reply, &asking->error);
     op_free(asking);
     one_less(s);
 }
@@ -50,16 +50,15 @@ void survey_open(struct survey *s, struct op *op)
     alarm_set(&op->session->ns->alarms, &s->late, SURVEY_WAIT_MS, on_late);
 }
 
-void survey_ask(struct survey *s, uint64_t node, Hato__Request *request)
+void survey_ask(struct survey *s, uint64_t node, unsigned about, Hato__Request *request)
 {
     ASSERT(s->count < SURVEY_NODES_MAX);
-    unsigned i = s->count++;
-    struct survey_node *at = &s->nodes[i];
-    *at = (struct survey_node){.survey = s, .node = node};
+    struct survey_node *at = &s->nodes[s->count++];
+    *at = (struct survey_node){.survey = s, .node = node, .about = about};
     if (relay_is_late(s->op->session, node)) {
         struct error e;
         error_set(&e, ERR_TIMEOUT, "it still owes an answer to an earlier question");
-        s->answered(s, i, NULL, &e);
+        s->answered(s, about, NULL, &e);
         return;
     }
     at->asking = op_create(s->op->session, 0, 0);

@@ -17,13 +17,15 @@ enum {
 struct survey_node {
     struct survey *survey;
     uint64_t node;
+    unsigned about;
     struct op *asking; /* NULL: it is not asked, or has answered */
 };
 
 struct survey {
     struct op *op;
-    /* Once for node `i` of those asked. `reply` is NULL when there is none, which `why` explains; else it lives in the op's arena. */
-    void (*answered)(struct survey *s, unsigned i, const Hato__Reply *reply, const struct error *why);
+    /* Once for each node asked, with the caller's `about`. `reply` is NULL when there is none, which `why` explains; else it lives in
+     * the op's arena. Also from inside survey_ask. */
+    void (*answered)(struct survey *s, unsigned about, const Hato__Reply *reply, const struct error *why);
     void (*done)(struct survey *s); /* also from inside survey_close */
     struct survey_node nodes[SURVEY_NODES_MAX];
     unsigned count;
@@ -33,7 +35,7 @@ struct survey {
 
 /* The callbacks are set by the caller. The memory is the op's. */
 void survey_open(struct survey *s, struct op *op);
-void survey_ask(struct survey *s, uint64_t node, Hato__Request *request); /* at most SURVEY_NODES_MAX */
+void survey_ask(struct survey *s, uint64_t node, unsigned about, Hato__Request *request); /* at most SURVEY_NODES_MAX */
 void survey_close(struct survey *s);
 
 #endif
