@@ -57,7 +57,7 @@ static const struct family queue_families[QUEUE_FAMILIES] = {
 
 static const struct family waited_family = {
     "hato_queue_wait_seconds", "histogram",
-    "Time from send to first receive, since this node began to lead the queue."};
+    "Time from send to first receive, once that has ended and counts; since this node began to lead the queue."};
 
 static const struct family shard_families[5] = {
     {"hato_shard_leader", "gauge", "1 where this node leads the shard."},

@@ -61,33 +61,16 @@ void lease_forget_late(struct chunk *c, uint64_t bits)
 
 /* ---------------------------------------------------------------- beginning */
 
-static void count_waited(struct queue *q, uint64_t waited_ms, uint32_t n)
-{
-    if (q->waited == NULL)
-        q->waited = memory_zero(1, sizeof *q->waited);
-    unsigned bucket = waited_ms == 0 ? 0 : 64 - (unsigned)__builtin_clzll(waited_ms);
-    if (bucket >= WAITED_BUCKETS)
-        bucket = WAITED_BUCKETS - 1;
-    q->waited->counts[bucket] += n;
-    q->waited->total += n;
-    q->waited->sum_ms += waited_ms * n;
-}
-
 static void count_receive(struct machine *m, struct chunk *c, uint64_t bits)
 {
     struct touch *touches = chunk_touches(c);
-    uint32_t firsts = 0;
     for (uint64_t left = bits; left != 0; left &= left - 1) {
         struct touch *t = &touches[chunk_first_slot(left)];
-        if (t->first_ms == 0) {
+        if (t->first_ms == 0)
             t->first_ms = m->clock_ms;
-            firsts++;
-        }
         if (t->receives < UINT32_MAX)
             t->receives++;
     }
-    if (firsts > 0)
-        count_waited(c->queue, m->clock_ms > c->sent_ms ? m->clock_ms - c->sent_ms : 0, firsts);
 }
 
 void lease_start(struct machine *m, struct chunk *c, uint64_t id, uint64_t until_ms, uint64_t bits)
@@ -198,6 +181,27 @@ void lease_release(struct machine *m, struct chunk *c, uint64_t bits)
     announce_room(m, c->lane, in_flight_before);
 }
 
+static void count_waited(struct queue *q, uint64_t waited_ms)
+{
+    if (q->waited == NULL)
+        q->waited = memory_zero(1, sizeof *q->waited);
+    unsigned bucket = waited_ms == 0 ? 0 : 64 - (unsigned)__builtin_clzll(waited_ms);
+    if (bucket >= WAITED_BUCKETS)
+        bucket = WAITED_BUCKETS - 1;
+    q->waited->counts[bucket]++;
+    q->waited->total++;
+    q->waited->sum_ms += waited_ms;
+}
+
+void lease_counted(struct chunk *c, uint64_t bits)
+{
+    for (; bits != 0; bits &= bits - 1) {
+        const struct touch *t = &c->touches[chunk_first_slot(bits)];
+        if (t->receives == 1)
+            count_waited(c->queue, t->first_ms > c->sent_ms ? t->first_ms - c->sent_ms : 0);
+    }
+}
+
 void lease_extend(struct machine *m, struct chunk *c, uint64_t id, uint64_t bits, uint64_t until_ms)
 {
     make_room(c);
@@ -233,6 +237,7 @@ int lease_back(struct machine *m, struct chunk *c, uint64_t bits)
 int lease_over(struct machine *m, struct chunk *c, uint64_t bits, uint64_t late_id, struct error *e)
 {
     struct queue *q = c->queue;
+    lease_counted(c, bits);
     lease_release(m, c, bits);
     if (!retained(m, c)) {
         expire(m, c, bits);

@@ -18,6 +18,8 @@ bool lease_is_late(const struct chunk *c, uint64_t id, uint64_t bit);
 bool lease_holds(const struct chunk *c, uint64_t bit);
 /* Bits leave whatever lease has them; they are in no state then. */
 void lease_release(struct machine *m, struct chunk *c, uint64_t bits);
+/* Receives that end here and count: how long those waited that end their first one. */
+void lease_counted(struct chunk *c, uint64_t bits);
 /* Another end for bits of leases with this id. */
 void lease_extend(struct machine *m, struct chunk *c, uint64_t id, uint64_t bits, uint64_t until_ms);
 /* Their lease is over without an ack: ready again, or moved, or expired. With `late` the receipt still acks. */

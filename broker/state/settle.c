@@ -24,8 +24,10 @@ static int perform_ack(struct machine *m, struct settling *s, struct error *e)
     (void)e;
     struct chunk *c = s->chunk;
     s->queue->counts.acked_total += chunk_bits_count(s->bits | s->late);
-    if (s->bits != 0)
+    if (s->bits != 0) {
+        lease_counted(c, s->bits);
         lease_release(m, c, s->bits);
+    }
     chunk_take_ready(m, c, s->late);
     chunk_remove(m, c, s->bits | s->late, true);
     return ERR_OK;
@@ -81,6 +83,8 @@ static int perform_nack(struct machine *m, struct settling *s, struct error *e)
         take_receive_back(c, s->bits);
     if (s->in.delay_ms == 0)
         return s->in.uncounted ? lease_back(m, c, s->bits) : lease_over(m, c, s->bits, 0, e);
+    if (!s->in.uncounted)
+        lease_counted(c, s->bits);
     lease_release(m, c, s->bits);
     uint64_t used_up = s->in.uncounted ? 0 : exhaust_bits(c, s->bits);
     uint64_t moved = 0;

@@ -178,18 +178,74 @@ START_TEST(commands_for_a_queue_that_is_not_there_are_refused)
 }
 END_TEST
 
-START_TEST(time_in_the_queue_is_counted_at_the_first_receive_alone)
+static void expect_waited(uint64_t messages, uint64_t ms)
+{
+    struct queue_waited w;
+    machine_queue_waited(rig.m, queue, &w);
+    ck_assert_uint_eq(w.total, messages);
+    ck_assert_uint_eq(w.sum_ms, ms);
+}
+
+START_TEST(time_in_the_queue_is_that_to_the_first_receive_alone)
 {
     rig_send(&rig, queue, (struct rig_message){.body = "x"});
     rig.now_ms += 100;
     rig_receive_one(&rig, queue, 0);
     rig.now_ms += 5000;
     rig_receive_one(&rig, queue, 1000);
+    expect_waited(1, 100);
     struct queue_waited w;
     machine_queue_waited(rig.m, queue, &w);
-    ck_assert_uint_eq(w.total, 1);
-    ck_assert_uint_eq(w.sum_ms, 100);
     ck_assert_uint_eq(w.counts[7], 1); /* below 128 ms */
+}
+END_TEST
+
+enum ending { NACKED, PUT_OFF, TIME_OVER };
+
+static void end(enum ending how, struct received got)
+{
+    if (how == TIME_OVER)
+        rig_advance(&rig, 60000);
+    else
+        ck_assert_int_eq(rig_nack(&rig, queue, &got, how == PUT_OFF ? 1000 : 0, false), ERR_OK);
+    rig_advance(&rig, 1000);
+}
+
+static void receive_uncounted(void)
+{
+    struct received got = rig_receive_one(&rig, queue, 60000);
+    ck_assert_int_eq(rig_nack(&rig, queue, &got, 0, true), ERR_OK);
+}
+
+static void receive_and_ack(void)
+{
+    struct received got = rig_receive_one(&rig, queue, 60000);
+    ck_assert_int_eq(rig_ack(&rig, queue, &got), ERR_OK);
+}
+
+/* As a function's endpoint that is down is looked at. */
+START_TEST(time_in_the_queue_goes_on_where_receives_do_not_count)
+{
+    for (enum ending how = NACKED; how <= TIME_OVER; how++) {
+        const char *names[] = {RIG_NAME("nacked"), RIG_NAME("put-off"), RIG_NAME("time-over")};
+        queue = rig_create(&rig, names[how], NULL);
+        rig_send(&rig, queue, (struct rig_message){.body = "x"});
+        for (int i = 0; i < 10; i++) {
+            rig.now_ms += 1000;
+            receive_uncounted();
+        }
+        rig.now_ms += 1000;
+        struct received got = rig_receive_one(&rig, queue, 60000);
+        expect_waited(0, 0);
+        end(how, got);
+        expect_waited(1, 11000);
+        receive_uncounted();
+        receive_and_ack();
+        expect_waited(1, 11000);
+        rig_send(&rig, queue, (struct rig_message){.body = "y"});
+        receive_and_ack();
+        expect_waited(2, 11000);
+    }
 }
 END_TEST
 
@@ -217,7 +273,8 @@ int main(void)
         a_limit_of_bytes_stops_before_the_message_that_passes_it,
         no_more_is_in_flight_than_the_queue_allows,
         commands_for_a_queue_that_is_not_there_are_refused,
-        time_in_the_queue_is_counted_at_the_first_receive_alone,
+        time_in_the_queue_is_that_to_the_first_receive_alone,
+        time_in_the_queue_goes_on_where_receives_do_not_count,
         a_clock_that_goes_back_does_not,
     };
     return rig_main("state/receive", tests, sizeof tests / sizeof tests[0], setup, teardown);
