@@ -9,6 +9,7 @@
 #include "base/container.h"
 #include "base/memory.h"
 #include "dispatch/core.h"
+#include "dispatch/probe.h"
 #include "dispatch/retry.h"
 #include "dispatch/settlement.h"
 #include "net/crypto.h"
@@ -188,23 +189,21 @@ static void on_extend(struct timer *t)
 
 /* ------------------------------------------------------------------ what it teaches of the endpoint */
 
-/* Whether no answer to it tells of the message as much as of the endpoint, so that others should soon have their turn: a probe with one
- * that was not tried before (but not each of a long queue, while the endpoint is down), or what is known to have got none before. */
-static bool tells_of_message(const struct job *j)
+static const struct suspect *known(const struct job *j, uint32_t i)
 {
-    struct suspects *known = &j->lease->endpoint->suspects;
-    bool tried = suspects_tried(known, j->lease->binding->queue, j->messages[0].source->token.sequence) != 0;
-    return j->probe ? !tried && known->count < SUSPECTS_MAX : tried;
+    const struct lease *l = j->lease;
+    return suspects_find(&l->endpoint->suspects, l->binding->queue, j->messages[i].source->token.sequence);
 }
 
-/* A message of it is known to get no answer, whatever others get. */
-static bool has_guilty(const struct job *j)
+/* Whether no answer to it tells of the message as much as of the endpoint, so that others should soon have their turn: a probe with one
+ * that was not tried before, or not with so few (but not each of a long queue, while the endpoint is down), or what is known to
+ * have got none before. */
+static bool tells_of_message(const struct job *j)
 {
-    for (uint32_t i = 0; i < j->count; i++)
-        if (suspects_guilty(&j->lease->endpoint->suspects, j->lease->binding->queue,
-                            j->messages[i].source->token.sequence))
-            return true;
-    return false;
+    const struct suspect *s = known(j, 0);
+    if (!j->probe)
+        return s != NULL;
+    return (s == NULL || s->together > j->count) && j->lease->endpoint->breaker.troubles < PROBE_LOOKS_MAX;
 }
 
 static void learn(struct job *j, enum verdict verdict, uint64_t told_ms)
@@ -222,13 +221,17 @@ static void learn(struct job *j, enum verdict verdict, uint64_t told_ms)
         if (verdict == VERDICT_DELIVERED)
             window_success(&e->window, j->request, j->exchange.duration_us, full);
         break;
-    case VERDICT_SILENT:
+    case VERDICT_SILENT: {
+        bool tells = tells_of_message(j);
+        bool mild = !j->probe && told_ms == 0;
+        if (settlement_blame(j) && mild)
+            break; /* it would leave this without an answer anyhow */
         window_trouble(&e->window, j->request);
-        /* It answers others, or would leave this without an answer anyhow, and asks for no pause: it is not down. */
-        if (!j->probe && told_ms == 0 && (e->answers > j->answers_before || has_guilty(j)))
-            break;
-        breaker_trouble(&e->breaker, j->probe, now, told_ms, !tells_of_message(j), &d->random);
+        if (mild && e->answers > j->answers_before)
+            break; /* it answers others: it is not down */
+        breaker_trouble(&e->breaker, j->probe, now, told_ms, !tells, &d->random);
         break;
+    }
     case VERDICT_TROUBLE:
         window_trouble(&e->window, j->request);
         breaker_trouble(&e->breaker, j->probe, now, told_ms, true, &d->random);

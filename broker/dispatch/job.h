@@ -29,6 +29,7 @@ struct job {
     struct message *messages;    /* in the arena */
     struct source_token *tokens; /* in the arena; room for all, to collect those that go one way */
     bool *failed;                /* in the arena; of a partial answer */
+    bool *guilty;                /* in the arena, once there was no answer */
     uint32_t count;
     struct encoded encoded;
     struct exchange exchange;

@@ -26,6 +26,8 @@ void lease_ask(struct binding *b, const struct binding_ask *ask, bool probe)
 {
     struct dispatcher *d = b->dispatcher;
     struct lease *l = memory_zero(1, sizeof *l);
+    if (probe)
+        probe_begin(b->endpoint);
     l->binding = b;
     b->refs++;
     l->endpoint = endpoint_ref(b->endpoint);
@@ -134,7 +136,7 @@ static void hold(struct lease *l, const struct source_message *messages, size_t 
 /* What is sent of what came. */
 static void choose(struct lease *l)
 {
-    bool known = l->endpoint->suspects.count > 0;
+    bool known = suspects_count(&l->endpoint->suspects) > 0;
     l->messages = l->batch->messages;
     l->count = (uint32_t)l->batch->count;
     if (l->probe && (known || l->count > l->take))

@@ -5,8 +5,9 @@
  *
  * A probe also chooses which ones. Messages that got no answer come back, and are first in their queue again; were they probed with again and again,
  * two that the function can't bear would keep the breaker open for ever, and thousands of good ones behind them waiting. So a probe looks
- * past them, PROBE_BYTES_MAX of them at most: it takes messages that were not tried yet, and where there are none those that were tried
- * the longest ago. */
+ * past them, PROBE_BYTES_MAX of them at most. First it brings to an end what was begun: those that came to nothing with others, the fewest
+ * together first, so that each batch is soon down to who is at fault, and the others are answered, before another is tried. Then
+ * messages that were not tried yet; where there are none, those that came to nothing alone, the longest ago first. */
 #ifndef HATO_DISPATCH_PROBE_H
 #define HATO_DISPATCH_PROBE_H
 
@@ -19,6 +20,9 @@ enum {
 
 struct endpoint;
 struct lease;
+
+/* Forgets suspects that left their queues otherwise: before the calls below. */
+void probe_begin(struct endpoint *e);
 
 /* How many messages to lease for a probe that sends `take`. */
 uint32_t probe_looks_at(const struct endpoint *e, uint32_t take);

@@ -144,9 +144,12 @@ static void settle_delivered(struct job *j, const struct judgement *verdict, uin
 }
 
 /* How long a message without an answer lets others go first: beyond the next probe, so that it has another message. Not
- * beyond one that a proxy's Retry-After put off for long: the endpoint may be well before, and its settings changed. */
+ * beyond one that a proxy's Retry-After put off for long: the endpoint may be well before, and its settings changed. Those of a batch are
+ * next: with half as many. */
 static uint64_t silent_delay_ms(const struct job *j)
 {
+    if (j->count > 1)
+        return 0;
     const struct breaker *b = &j->lease->endpoint->breaker;
     uint64_t now = timers_now_ms(&j->dispatcher->timers);
     uint64_t left = b->state == BREAKER_OPEN && b->retry_at_ms > now ? b->retry_at_ms - now : 0;
@@ -160,30 +163,36 @@ static enum suspect_sign sign_of(const struct answer *a)
     return a->end == ANSWER_TIMED_OUT ? SUSPECT_TIMED_OUT : SUSPECT_BROKEN;
 }
 
+bool settlement_blame(struct job *j)
+{
+    struct endpoint *e = j->lease->endpoint;
+    enum suspect_sign sign = sign_of(&j->exchange.answer);
+    bool any = false;
+    j->guilty = arena_alloc(&j->arena, j->count * sizeof *j->guilty);
+    suspects_request(&e->suspects, j->count, timers_now_ms(&j->dispatcher->timers));
+    for (uint32_t i = 0; i < j->count; i++) {
+        j->guilty[i] = suspects_silent(&e->suspects, j->lease->binding->queue, j->messages[i].source->token.sequence,
+                                       e->answers, sign);
+        any |= j->guilty[i];
+    }
+    return any;
+}
+
 /* Those whose own fault it is that there was no answer are counted; the others are not. */
 static void settle_silent(struct job *j, const char *error, uint32_t status)
 {
-    struct endpoint *e = j->lease->endpoint;
-    bool *guilty = arena_alloc(&j->arena, j->count * sizeof *guilty);
-    enum suspect_sign sign = sign_of(&j->exchange.answer);
-    bool any = false;
-    suspects_request(&e->suspects, j->count, timers_now_ms(&j->dispatcher->timers));
+    uint32_t count = 0;
     for (uint32_t i = 0; i < j->count; i++) {
-        guilty[i] = suspects_silent(&e->suspects, j->lease->binding->queue, j->messages[i].source->token.sequence,
-                                    e->answers, sign);
-        any |= guilty[i];
         j->failed[i] = true;
+        if (!j->guilty[i])
+            j->tokens[count++] = j->messages[i].source->token;
     }
-    if (any && j->lease->binding->origin.fifo) {
-        fail_in_order(j, guilty, 0, status, error);
+    if (count < j->count && j->lease->binding->origin.fifo) {
+        fail_in_order(j, j->guilty, 0, status, error);
         return;
     }
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < j->count; i++)
-        if (!guilty[i])
-            j->tokens[count++] = j->messages[i].source->token;
     nack(j, count, true, silent_delay_ms(j), status, error);
-    fail_alike(j, guilty, 0, status, error);
+    fail_alike(j, j->guilty, 0, status, error);
 }
 
 static void clear_suspects(struct job *j)

@@ -70,6 +70,9 @@ struct source_ops {
     /* How many messages a lease could get now; counting stops at `limit`. A hint: a lease may still come back empty,
      * and leases not yet done are not taken off. 0 when the queue is not known. */
     uint32_t (*available)(void *ctx, uint64_t queue, uint32_t limit);
+
+    /* Whether the queue still has the message, in whatever state. A hint, too: true when it is not known. */
+    bool (*holds)(void *ctx, uint64_t queue, uint64_t sequence);
 };
 
 #endif

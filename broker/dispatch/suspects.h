@@ -22,20 +22,24 @@
  * message is guilty, too. So one that stands in front of its group stops it for that long at most; and an outage of an hour in
  * which connections break, or a proxy says that it got no answer, costs no receive.
  *
- * Only the last SUSPECTS_MAX are known; a forgotten one is a suspect anew. Pure. */
+ * Only the last SUSPECTS_MAX to come to nothing are known; a forgotten one is a suspect anew. Pure. */
 #ifndef HATO_DISPATCH_SUSPECTS_H
 #define HATO_DISPATCH_SUSPECTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
+#include "base/map.h"
+
 enum {
-    SUSPECTS_MAX = 256,
+    SUSPECTS_MAX = 1024, /* more than the largest batch; some 150 KB of an endpoint that came to that */
     SUSPECTS_TIMEOUTS = 3,
     SUSPECTS_GATEWAYS = 3,
     SUSPECTS_ALONE_MS =
         2 * 3600 * 1000, /* clearly beyond the hour that an endpoint may be down without a receive counted */
-    SUSPECTS_GAP_MS = 10 * 60 * 1000 /* more between two tries (its queue was paused) counts as that much of it */
+    SUSPECTS_GAP_MS = 10 * 60 * 1000, /* more between two tries (its queue was paused) counts as that much of it */
+    SUSPECTS_LOOK_MS = 1000
 };
 
 enum suspect_sign {
@@ -45,29 +49,33 @@ enum suspect_sign {
 };
 
 struct suspect {
-    uint64_t queue;
-    uint64_t sequence;
+    struct list_link link;
+    uint64_t place[2];    /* queue and sequence: the key */
     uint64_t answers;     /* of the endpoint, when it came to nothing last */
-    uint64_t since;       /* the request that it was suspected for first */
+    uint64_t since;       /* the request that it was suspected for first; of a batch's, the first by itself */
     uint64_t last;        /* and last */
-    uint32_t together;    /* messages of that one */
     uint64_t alone_at_ms; /* when it last came to nothing alone; 0: not yet */
     uint64_t alone_ms;    /* and for how long it has */
-    uint32_t timeouts;
-    uint32_t gateways; /* words that counted */
-    bool known;
+    uint32_t together;    /* messages of the last request */
+    uint32_t timeouts;    /* that counted */
+    uint32_t gateways;    /* words that counted */
     bool guilty;
 };
 
-/* A zeroed struct knows none. Memory is taken with the first suspect. */
+/* A zeroed struct knows none. */
 struct suspects {
-    struct suspect *list;
-    uint32_t next;
-    uint32_t count;    /* known ones */
-    uint64_t request;  /* number of the last one that came to nothing */
-    uint32_t together; /* messages of it */
-    uint64_t now_ms;   /* when it did */
+    struct list list;   /* the last to come to nothing is last */
+    struct map known;   /* by place */
+    uint64_t request;   /* number of the last one that came to nothing */
+    uint32_t together;  /* messages of it */
+    uint64_t now_ms;    /* when it did */
+    uint64_t looked_ms; /* suspects_keep */
 };
+
+static inline uint32_t suspects_count(const struct suspects *s)
+{
+    return (uint32_t)map_count(&s->known);
+}
 
 void suspects_close(struct suspects *s);
 
@@ -77,16 +85,17 @@ void suspects_request(struct suspects *s, uint32_t together, uint64_t now_ms);
 /* The message got no answer; the endpoint has given `answers` until now. True: it is the message's fault. */
 bool suspects_silent(struct suspects *s, uint64_t queue, uint64_t sequence, uint64_t answers, enum suspect_sign sign);
 
-/* The number of the request that last came to nothing with this message; 0: it is not known. */
-uint64_t suspects_tried(struct suspects *s, uint64_t queue, uint64_t sequence);
+/* What is known of a message; NULL: nothing. Until the next call that is not const. */
+const struct suspect *suspects_find(const struct suspects *s, uint64_t queue, uint64_t sequence);
 
-/* How many messages the next request with this one may have: half as many as the last, at least one. 0: it is not known. */
-uint32_t suspects_next(struct suspects *s, uint64_t queue, uint64_t sequence);
-
-/* It was its fault that it got no answer. */
-bool suspects_guilty(struct suspects *s, uint64_t queue, uint64_t sequence);
+/* How many messages the next request with this one may have: half as many as the last, at least one. */
+uint32_t suspect_next(const struct suspect *one);
 
 /* The message was answered. */
 void suspects_clear(struct suspects *s, uint64_t queue, uint64_t sequence);
+
+/* Forgets those that `there` says are gone, whoever took them: once in SUSPECTS_LOOK_MS, however often it is called. */
+void suspects_keep(struct suspects *s, uint64_t now_ms, bool (*there)(void *ctx, uint64_t queue, uint64_t sequence),
+                   void *ctx);
 
 #endif

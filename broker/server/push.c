@@ -244,6 +244,15 @@ static uint32_t source_available(void *ctx, uint64_t queue, uint32_t limit)
     return shard_leads(s) ? machine_queue_available(shard_machine(s), queue, limit) : 0;
 }
 
+static bool source_holds(void *ctx, uint64_t queue, uint64_t sequence)
+{
+    struct shard *s = shard_of(ctx, queue);
+    bool holds = true;
+    if (!shard_leads(s) || machine_holds(shard_machine(s), queue, sequence, NULL, &holds, NULL) != ERR_OK)
+        return true;
+    return holds;
+}
+
 static const struct source_ops ops = {
     .lease = source_lease,
     .release = source_release,
@@ -251,6 +260,7 @@ static const struct source_ops ops = {
     .nack = source_nack,
     .extend = source_extend,
     .available = source_available,
+    .holds = source_holds,
 };
 
 /* ---------------------------------------------------------------- life */

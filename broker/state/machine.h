@@ -196,7 +196,7 @@ enum peek_which { PEEK_ALL, PEEK_READY, PEEK_IN_FLIGHT, PEEK_DELAYED, PEEK_HALTE
 int machine_peek(const struct machine *m, uint64_t queue, uint64_t after, enum peek_which which, const char *group,
                  size_t max, struct arena *arena, struct peeked **out, size_t *count, uint64_t *next, struct error *e);
 
-/* Whether the queue still has this message, as the one that `ref` was given for. What was received lately is in memory; for others
+/* Whether the queue still has this message, as the one that `ref` was given for (NULL: whatever was). What was received lately is in memory; for others
  * two keys are read. */
 int machine_holds(const struct machine *m, uint64_t queue, uint64_t sequence, const struct message_ref *ref,
                   bool *holds, struct error *e);

@@ -210,8 +210,8 @@ int machine_peek(const struct machine *m, uint64_t queue, uint64_t after, enum p
 
 static bool has(const struct chunk *c, unsigned slot, const struct message_ref *ref)
 {
-    return slot < c->count && (c->live & chunk_bit(slot)) != 0 && c->index == ref->index &&
-           c->slots[slot].offset == ref->offset;
+    return slot < c->count && (c->live & chunk_bit(slot)) != 0 &&
+           (ref == NULL || (c->index == ref->index && c->slots[slot].offset == ref->offset));
 }
 
 int machine_holds(const struct machine *m, uint64_t queue, uint64_t sequence, const struct message_ref *ref,

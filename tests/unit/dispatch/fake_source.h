@@ -64,6 +64,7 @@ struct fake_source {
     uint32_t out;     /* messages leased now */
     uint32_t acked;
     uint32_t max_out;               /* most at once */
+    uint32_t most_asked;            /* of one lease */
     uint64_t visibility_ms;         /* of the last lease */
     uint32_t order[FAKE_ORDER_MAX]; /* messages in the order leased */
     uint32_t order_count;
@@ -119,6 +120,13 @@ static inline uint32_t fake_available(void *ctx, uint64_t queue, uint32_t limit)
     return n;
 }
 
+static inline bool fake_holds(void *ctx, uint64_t queue, uint64_t sequence)
+{
+    const struct fake_source *s = ctx;
+    return sequence <= s->count && s->messages[sequence - 1].queue == queue &&
+           s->messages[sequence - 1].state != FAKE_ACKED;
+}
+
 static inline void fake_nothing(uv_idle_t *idle)
 {
     (void)idle;
@@ -142,6 +150,8 @@ static inline void fake_lease(void *ctx, struct source_lease *lease)
     ck_assert_uint_lt(s->asked_count, 1024);
     s->asked[s->asked_count++] = lease;
     s->leases++;
+    if (lease->max_messages > s->most_asked)
+        s->most_asked = lease->max_messages;
     s->visibility_ms = lease->visibility_ms;
     fake_keep_busy(s);
 }
@@ -298,7 +308,8 @@ static const struct source_ops fake_ops = {.lease = fake_lease,
                                            .ack = fake_ack,
                                            .nack = fake_nack,
                                            .extend = fake_extend,
-                                           .available = fake_available};
+                                           .available = fake_available,
+                                           .holds = fake_holds};
 
 static inline struct fake_source *fake_create(uv_loop_t *loop)
 {

@@ -108,74 +108,6 @@ START_TEST(a_message_that_kills_the_function_is_counted_and_holds_nobody_up)
 }
 END_TEST
 
-enum { BAD = 20, GOOD = 60 };
-
-/* How the function takes a request in which a body is below BAD. */
-enum manner { DIES, PROXY_SAYS_SO, HANGS };
-
-static bool has_bad(struct bytes request, bool event)
-{
-    char text[16 * 1024];
-    ck_assert_uint_lt(request.len, sizeof text);
-    memcpy(text, request.data, request.len);
-    text[request.len] = '\0';
-    if (!event)
-        return atoi(text) < BAD;
-    bool bad = false;
-    for (const char *at = text; (at = strstr(at, "\"body\":\"")) != NULL; at += strlen("\"body\":\""))
-        bad = bad || atoi(at + strlen("\"body\":\"")) < BAD;
-    return bad;
-}
-
-static void take_the_good_ones(struct web_server *s, struct web_request *r)
-{
-    struct fixture *f = fixture_of(s);
-    if (!has_bad(r->body, f->function.format == HATO__FORMAT__LAMBDA))
-        web_reply(r, 200, "", "");
-    else if (f->number == DIES)
-        web_reset(r->connection);
-    else if (f->number == PROXY_SAYS_SO)
-        web_reply(r, 502, "", "");
-}
-
-static const struct crowd {
-    enum manner manner;
-    uint32_t batch; /* 0: one message a request */
-    uint32_t concurrency;
-    bool fifo;
-} crowds[] = {{DIES, 0, 0, false}, {PROXY_SAYS_SO, 0, 0, false}, {HANGS, 0, 0, false}, {HANGS, 0, 1, false},
-              {DIES, 5, 0, false}, {DIES, 0, 0, true},           {DIES, 2, 0, true}};
-
-START_TEST(messages_that_the_function_can_not_bear_do_not_keep_it_from_those_behind_them)
-{
-    const struct crowd *crowd = &crowds[_i];
-    struct fixture f;
-    fixture_open(&f, take_the_good_ones);
-    f.number = crowd->manner;
-    f.source->fifo = crowd->fifo;
-    f.function.format = crowd->batch > 0 ? HATO__FORMAT__LAMBDA : HATO__FORMAT__RAW;
-    if (crowd->batch > 0)
-        fixture_batch(&f, crowd->batch);
-    if (crowd->concurrency > 0)
-        fixture_concurrency(&f, crowd->concurrency);
-    f.function.retry_min_ms = 100; /* or they would always be first */
-    f.function.retry_max_ms = 1000;
-    fixture_timeout(&f, crowd->manner == HANGS ? 20 : 10000);
-    fixture_start(&f);
-    for (uint32_t i = 0; i < BAD + GOOD; i++) {
-        char text[16];
-        snprintf(text, sizeof text, "%u", i);
-        fake_put(f.source, QUEUE, crowd->fifo ? text : "", text);
-    }
-    dispatcher_wake(f.d, QUEUE);
-    RUN_UNTIL(&f, f.source->acked == GOOD);
-    for (uint32_t i = BAD; i < BAD + GOOD && crowd->manner != HANGS;
-         i++) /* on a busy machine a good one may hang, too */
-        ck_assert_uint_eq(f.source->messages[i].failures, 0);
-    fixture_close(&f);
-}
-END_TEST
-
 /* The body "0" kills the worker behind a proxy, which says so. */
 static void answer_as_a_proxy(struct web_server *s, struct web_request *r)
 {
@@ -493,8 +425,6 @@ static void add(TCase *c)
     tcase_add_test(c, a_silent_endpoint_costs_no_receive);
     tcase_add_test(c, a_message_that_hangs_the_function_while_others_pass_is_counted);
     tcase_add_test(c, a_message_that_kills_the_function_is_counted_and_holds_nobody_up);
-    tcase_add_loop_test(c, messages_that_the_function_can_not_bear_do_not_keep_it_from_those_behind_them, 0,
-                        sizeof crowds / sizeof crowds[0]);
     tcase_add_loop_test(c, a_message_that_kills_the_function_behind_a_proxy_is_counted_in_the_end, 0, 2);
     tcase_add_loop_test(c, a_proxy_whose_endpoint_goes_down_costs_no_receive_however_often_it_says_so, 0, 2);
     tcase_add_test(c, a_message_that_is_alone_and_always_times_out_is_counted_after_a_few_tries);

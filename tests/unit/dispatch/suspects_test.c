@@ -115,13 +115,16 @@ START_TEST(while_an_endpoint_hangs_for_all_nobody_is_guilty)
 }
 END_TEST
 
-START_TEST(those_that_always_time_out_together_are_no_comparison)
+START_TEST(those_that_time_out_together_are_not_guilty_by_that)
 {
-    for (int i = 0; i <= SUSPECTS_TIMEOUTS; i++) {
+    for (int i = 0; i < 10; i++) {
         suspects_request(&known, 10, 0);
         for (uint64_t m = 1; m <= 10; m++)
-            ck_assert(suspects_silent(&known, 1, m, 5, SUSPECT_TIMED_OUT) == (i == SUSPECTS_TIMEOUTS));
+            ck_assert(!suspects_silent(&known, 1, m, 5, SUSPECT_TIMED_OUT));
     }
+    for (int i = 0; i < SUSPECTS_TIMEOUTS; i++)
+        ck_assert(!times_out(1));
+    ck_assert(times_out(1));
 }
 END_TEST
 
@@ -157,14 +160,14 @@ START_TEST(what_came_to_nothing_with_others_is_guilty_only_by_itself)
         suspects_request(&known, together, 0);
         for (uint64_t m = 1; m <= together; m++)
             ck_assert(!suspects_silent(&known, 1, m, answers, sign));
-        ck_assert_uint_eq(suspects_next(&known, 1, 1), together / 2);
+        ck_assert_uint_eq(suspect_next(suspects_find(&known, 1, 1)), together / 2);
         together /= 2;
     }
     suspects_request(&known, 1, 0);
     ck_assert(suspects_silent(&known, 1, 1, 9, sign));
-    ck_assert(!suspects_guilty(&known, 1, 2));
-    ck_assert_uint_eq(suspects_next(&known, 1, 1), 1);
-    ck_assert_uint_eq(suspects_next(&known, 1, 99), 0);
+    ck_assert(!suspects_find(&known, 1, 2)->guilty);
+    ck_assert_uint_eq(suspect_next(suspects_find(&known, 1, 1)), 1);
+    ck_assert_ptr_null(suspects_find(&known, 1, 99));
 }
 END_TEST
 
@@ -205,14 +208,41 @@ START_TEST(an_answer_clears_the_suspicion)
 }
 END_TEST
 
-START_TEST(only_so_many_are_remembered)
+/* It is not how long they are known but when they came to nothing last. */
+START_TEST(only_the_last_are_remembered)
 {
-    ck_assert(!suspects_silent(&known, 1, 1, 0, SUSPECT_BROKEN));
-    for (uint64_t m = 2; m <= SUSPECTS_MAX; m++)
-        suspects_silent(&known, 1, m, 0, SUSPECT_BROKEN);
-    ck_assert(suspects_silent(&known, 1, 1, 1, SUSPECT_BROKEN));
-    suspects_silent(&known, 1, 1000, 1, SUSPECT_BROKEN);
-    ck_assert(!suspects_silent(&known, 1, 1, 1, SUSPECT_BROKEN));
+    for (uint64_t m = 1; m <= SUSPECTS_MAX; m++)
+        ck_assert(!breaks(m, 0));
+    ck_assert(!breaks(1, 0));
+    ck_assert(!breaks(10000, 0));
+    ck_assert_uint_eq(suspects_count(&known), SUSPECTS_MAX);
+    ck_assert_ptr_null(suspects_find(&known, 1, 2));
+    ck_assert(breaks(1, 1));
+    ck_assert(!breaks(2, 1));
+}
+END_TEST
+
+static bool is_odd(void *ctx, uint64_t queue, uint64_t sequence)
+{
+    ++*(unsigned *)ctx;
+    return queue == 1 && sequence % 2 == 1;
+}
+
+START_TEST(what_is_gone_is_forgotten_and_not_looked_for_too_often)
+{
+    unsigned looks = 0;
+    suspects_keep(&known, 1, is_odd, &looks);
+    for (uint64_t m = 1; m <= 10; m++)
+        ck_assert(!breaks(m, 0));
+    suspects_keep(&known, BEGIN_MS, is_odd, &looks);
+    ck_assert_uint_eq(looks, 10);
+    ck_assert_uint_eq(suspects_count(&known), 5);
+    ck_assert_ptr_null(suspects_find(&known, 1, 2));
+    ck_assert_ptr_nonnull(suspects_find(&known, 1, 9));
+    suspects_keep(&known, BEGIN_MS + SUSPECTS_LOOK_MS - 1, is_odd, &looks);
+    ck_assert_uint_eq(looks, 10);
+    suspects_keep(&known, BEGIN_MS + SUSPECTS_LOOK_MS, is_odd, &looks);
+    ck_assert_uint_eq(looks, 15);
 }
 END_TEST
 
@@ -229,14 +259,15 @@ int main(void)
     tcase_add_test(c, who_got_no_answer_before_and_after_others_did_is_guilty);
     tcase_add_test(c, who_is_alone_and_times_out_again_and_again_is_guilty_in_the_end);
     tcase_add_test(c, while_an_endpoint_hangs_for_all_nobody_is_guilty);
-    tcase_add_test(c, those_that_always_time_out_together_are_no_comparison);
+    tcase_add_test(c, those_that_time_out_together_are_not_guilty_by_that);
     tcase_add_test(c, while_nobody_is_answered_a_gateway_s_word_makes_nobody_guilty);
     tcase_add_test(c, who_has_the_gateway_s_word_again_and_again_while_others_are_answered_is_guilty);
     tcase_add_loop_test(c, what_came_to_nothing_with_others_is_guilty_only_by_itself, 0, 2);
     tcase_add_loop_test(c, who_is_alone_without_an_answer_for_too_long_is_guilty_though_nobody_is_answered, 0, 2);
     tcase_add_test(c, time_with_others_or_without_a_try_is_not_time_alone);
     tcase_add_test(c, an_answer_clears_the_suspicion);
-    tcase_add_test(c, only_so_many_are_remembered);
+    tcase_add_test(c, only_the_last_are_remembered);
+    tcase_add_test(c, what_is_gone_is_forgotten_and_not_looked_for_too_often);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
