@@ -93,7 +93,7 @@ static int load(struct machine *m, struct queue *q, uint64_t number, bool known_
                 struct error *e)
 {
     struct chunk *c = tree_find(&q->chunks, number);
-    if (c != NULL || number >> 1 < q->purged_below || number >> 1 >= q->next_number) {
+    if (c != NULL || queue_purged(q, number) || number >> 1 >= q->next_number) {
         *out = c != NULL && c->live != 0 ? c : NULL;
         return ERR_OK;
     }
@@ -280,15 +280,28 @@ int chunk_drop_fresh(struct machine *m, struct chunk *c, uint64_t bits, bool dea
     return chunk_thinned(m, c, e);
 }
 
+/* Its lane no longer meets it. */
+static int pass(struct machine *m, struct chunk *c, struct error *e)
+{
+    if (!c->listed)
+        return lane_recheck(m, c->lane, e);
+    lane_unlist(m, c);
+    pick_update(c->lane);
+    return ERR_OK;
+}
+
 int chunk_thinned(struct machine *m, struct chunk *c, struct error *e)
 {
-    if (c->state != CHUNK_FRESH || c->live != 0)
-        return ERR_OK;
-    if (c->listed) {
+    return c->state == CHUNK_FRESH && c->live == 0 ? pass(m, c, e) : ERR_OK;
+}
+
+int chunk_wait(struct machine *m, struct chunk *c, uint64_t dead, struct error *e)
+{
+    ASSERT(c->state == CHUNK_FRESH);
+    if (c->listed)
         lane_unlist(m, c);
-        pick_update(c->lane);
-        return ERR_OK;
-    }
+    chunk_open(m, c);
+    chunk_drop(m, c, dead, true);
     return lane_recheck(m, c->lane, e);
 }
 

@@ -93,6 +93,8 @@ void chunk_drop(struct machine *m, struct chunk *c, uint64_t bits, bool dead);
 int chunk_drop_fresh(struct machine *m, struct chunk *c, uint64_t bits, bool dead, struct error *e);
 /* What chunk_drop_fresh does after the drop; of any chunk. */
 int chunk_thinned(struct machine *m, struct chunk *c, struct error *e);
+/* `dead` are dropped of a fresh chunk, and what is left of it is moving: it is opened, and no longer met by its lane. */
+int chunk_wait(struct machine *m, struct chunk *c, uint64_t dead, struct error *e);
 
 /* The entry's end: writes or deletes the records, and lets go of what need not stay in memory. */
 void chunk_finish(struct machine *m, struct chunk *c);

@@ -76,9 +76,10 @@ static bool has_used_up(const struct lane *l)
     return false;
 }
 
+/* What it halted at may be on its way elsewhere, and come back. */
 void exhaust_recheck(struct machine *m, struct lane *l)
 {
-    if (l->halted_ms != 0 && !(halts(l->queue) && has_used_up(l)))
+    if (l->halted_ms != 0 && l->moving == 0 && !(halts(l->queue) && has_used_up(l)))
         lift(m, l);
 }
 

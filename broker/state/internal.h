@@ -83,7 +83,7 @@ enum chunk_state {
 };
 
 /* Up to 64 messages of one lane that came with one entry. live = ready + leased + delayed + moving, which are disjoint; a fresh chunk's
- * are all ready. */
+ * are ready, or moving: then its lane is blocked. */
 struct chunk {
     uint64_t number; /* in its queue; bit 0 is the class: 0 default lane and undelayed, 1 everything else */
     struct queue *queue;

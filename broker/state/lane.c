@@ -298,7 +298,7 @@ static int scan_close(struct scan *s, struct error *e)
 static bool scan_fresh(const struct scan *s, const struct lane *l)
 {
     uint64_t number = scan_number(s);
-    if (number >> 1 < l->queue->purged_below)
+    if (queue_purged(l->queue, number))
         return false;
     const struct chunk *c = tree_find(&l->queue->chunks, number);
     return c == NULL || (c->state == CHUNK_FRESH && c->live != 0);

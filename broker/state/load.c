@@ -137,7 +137,7 @@ static int load_open(struct machine *m, struct bytes key, struct bytes value, st
     if (!key_numbers(key, KEY_TOUCH, n, 2))
         return value_corrupt(key, "the key is malformed", e);
     struct queue *q = queue_by_id(m, n[0]);
-    if (q == NULL || n[1] >> 1 < q->purged_below) /* being swept */
+    if (q == NULL || queue_purged(q, n[1])) /* being swept */
         return ERR_OK;
     return load_touch(m, q, n[1], key, value, e);
 }

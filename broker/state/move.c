@@ -11,7 +11,7 @@
 #include "state/walk.h"
 
 /* A dead letter that was not taken is given out again after so long: who fails at it at once is not kept busy with it alone. A redrive
- * of a FIFO queue goes on after so long: what was refused is open in memory. */
+ * of a FIFO queue goes on after so long: its groups would only find out again that there is no room. */
 enum { REFUSED_WAIT_MS = 10 * 1000 };
 
 /* ---------------------------------------------------------------- setting out */
@@ -120,7 +120,7 @@ static int settle_kept(struct machine *m, struct queue *q, const struct moving *
     chunk_remove(m, c, bit, true);
     if (item->redrive == 0)
         q->counts.dead_lettered_total++;
-    return ERR_OK;
+    return chunk_thinned(m, c, e);
 }
 
 static void settle_taken(struct machine *m, struct queue *q, const struct moving *item, bool refused)
@@ -128,7 +128,7 @@ static void settle_taken(struct machine *m, struct queue *q, const struct moving
     queue_mark(m, q);
     if (q->counts.moving > 0)
         q->counts.moving--;
-    if (refused)
+    if (refused && !queue_purged(q, item->from_sequence / CHUNK_SLOTS))
         take_back(m, q, item);
     else if (item->redrive == 0)
         q->counts.dead_lettered_total++;
@@ -235,21 +235,6 @@ static int redrive_walk_close(void *ctx, struct error *e)
     return walk_close(&r->walk, e);
 }
 
-/* A message that stays in its slot meanwhile is in an open chunk. The default lane's are opened in order, so all are. */
-static int open_up_to(struct machine *m, struct chunk *c, struct error *e)
-{
-    while (c->state == CHUNK_FRESH) {
-        struct chunk *first;
-        int code = lane_first_fresh(m, c->lane, &first, e);
-        if (code != ERR_OK)
-            return code;
-        ASSERT(first != NULL && first->number <= c->number);
-        lane_unlist(m, first);
-        chunk_open(m, first);
-    }
-    return ERR_OK;
-}
-
 static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, uint64_t redrive,
                         struct error *e)
 {
@@ -263,10 +248,6 @@ static int redrive_move(void *ctx, uint64_t queue, uint64_t sequence, struct byt
     unsigned slot = (unsigned)(sequence % CHUNK_SLOTS);
     int code = chunk_load(m, q, sequence / CHUNK_SLOTS, &c, e);
     if (code != ERR_OK || c == NULL || (c->ready & chunk_bit(slot)) == 0)
-        return code;
-    if (q->fifo)
-        code = open_up_to(m, c, e);
-    if (code != ERR_OK)
         return code;
     chunk_take_ready(m, c, chunk_bit(slot));
     code = move_message(m, c, slot, destination, redrive, e);
@@ -301,7 +282,7 @@ int command_redrive_start(struct machine *m, const struct entry_command *c, stru
     const char *id = NULL;
     struct bytes destination = bytes_text(in->destination != NULL ? in->destination : "");
     struct bytes reason = bytes_text(in->reason != NULL ? in->reason : "");
-    uint64_t total = q->counts.ready + q->counts.in_flight + q->counts.delayed;
+    uint64_t total = q->counts.ready + q->counts.in_flight + q->counts.delayed + q->counts.moving;
     if (redrive_start(m->redrives, q->id, bytes_text(q->name), destination, reason, in->rate, q->next_number << 1,
                       total, m->clock_ms, m->seed, &id, &why) != ERR_OK)
         return reply_error(m, r, &why);

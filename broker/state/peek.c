@@ -228,7 +228,7 @@ int machine_holds(const struct machine *m, uint64_t queue, uint64_t sequence, co
         *holds = has(found, slot, ref);
         return ERR_OK;
     }
-    if (number >> 1 < q->purged_below || number >> 1 >= q->next_number)
+    if (queue_purged(q, number) || number >> 1 >= q->next_number)
         return ERR_OK;
     struct key key = chunk_key(m->options.shard, queue, number);
     struct cursor v;

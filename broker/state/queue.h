@@ -13,6 +13,11 @@ int queue_create(struct machine *m, struct bytes name, const Hato__QueueSettings
 int queue_set(struct machine *m, struct queue *q, const Hato__QueueSettings *given, struct error *e);
 /* All its messages are gone at once; what is left in the store is swept. Returns how many there were. */
 uint64_t queue_purge(struct machine *m, struct queue *q);
+/* Was the chunk of this number there when it was purged last? */
+static inline bool queue_purged(const struct queue *q, uint64_t number)
+{
+    return number >> 1 < q->purged_below;
+}
 void queue_delete(struct machine *m, struct queue *q);
 
 /* Its counts changed: written when the entry ends. */

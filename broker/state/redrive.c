@@ -61,6 +61,15 @@ static bool has_seen_all(const struct redrive *d)
     return d->cursor / SLOTS >= d->end;
 }
 
+/* One that was cancelled has messages on their way. Some may come back, and then go before what lies behind them. */
+static bool waits(const struct history *h)
+{
+    for (size_t i = 0; i + 1 < h->count; i++)
+        if (h->redrives[i]->on_the_way > 0)
+            return true;
+    return false;
+}
+
 static void destroy(struct redrive *d)
 {
     memory_free(d->destination);
@@ -283,16 +292,27 @@ static void append(struct history *h, struct redrive *d)
     h->redrives[h->count++] = d;
 }
 
-static void make_id(char out[REDRIVE_ID_LEN + 1], uint64_t queue, uint64_t seed, uint64_t now_ms)
-{
-    uint64_t parts[] = {queue, now_ms};
-    uint64_t number = bytes_hash(bytes_of(parts, sizeof parts), seed);
-    snprintf(out, REDRIVE_ID_LEN + 1, "%016llx", (unsigned long long)(number != 0 ? number : 1));
-}
-
 static uint64_t number_of(const struct redrive *d)
 {
     return strtoull(d->id, NULL, 16);
+}
+
+static struct redrive *by_number(const struct history *h, uint64_t number)
+{
+    for (size_t i = 0; h != NULL && i < h->count; i++)
+        if (number_of(h->redrives[i]) == number)
+            return h->redrives[i];
+    return NULL;
+}
+
+/* Another than those remembered have, which may be of the same entry. */
+static void make_id(char out[REDRIVE_ID_LEN + 1], const struct history *h, uint64_t seed, uint64_t now_ms)
+{
+    uint64_t parts[] = {h->queue, now_ms};
+    uint64_t number = bytes_hash(bytes_of(parts, sizeof parts), seed);
+    while (number == 0 || by_number(h, number) != NULL)
+        number++;
+    snprintf(out, REDRIVE_ID_LEN + 1, "%016llx", (unsigned long long)number);
 }
 
 int redrive_start(struct redrives *r, uint64_t queue, struct bytes queue_name, struct bytes destination,
@@ -306,8 +326,12 @@ int redrive_start(struct redrives *r, uint64_t queue, struct bytes queue_name, s
     if (running != NULL)
         return error_set(e, ERR_CONFLICT, "redrive %s of this queue is running: cancel it or wait for its end",
                          newest(running)->id);
+    struct history *h = history_of(r, queue);
+    if (h->count == REDRIVE_KEPT && h->redrives[0]->on_the_way > 0)
+        return error_set(e, ERR_CONFLICT, "what redrive %s moved is still on its way: wait for its end",
+                         h->redrives[0]->id);
     struct redrive *d = memory_zero(1, sizeof *d);
-    make_id(d->id, queue, seed, now_ms);
+    make_id(d->id, h, seed, now_ms);
     d->destination = memory_string((const char *)destination.data, destination.len);
     d->reason = memory_string((const char *)reason.data, reason.len);
     d->rate = rate;
@@ -315,7 +339,6 @@ int redrive_start(struct redrives *r, uint64_t queue, struct bytes queue_name, s
     d->started_ms = now_ms;
     d->end = end;
     d->next_us = now_ms * 1000;
-    struct history *h = history_of(r, queue);
     append(h, d);
     tree_put(&r->running, queue, h);
     mark(r, h);
@@ -352,14 +375,6 @@ int redrive_cancel(struct redrives *r, uint64_t queue, struct bytes id, uint64_t
     finish(r, h, CANCELLED, now_ms);
     mark(r, h);
     return ERR_OK;
-}
-
-static struct redrive *by_number(const struct history *h, uint64_t number)
-{
-    for (size_t i = 0; h != NULL && i < h->count; i++)
-        if (number_of(h->redrives[i]) == number)
-            return h->redrives[i];
-    return NULL;
 }
 
 static void finish_if_over(struct redrives *r, const struct history *h, const struct redrive *d, uint64_t now_ms)
@@ -583,9 +598,9 @@ static int step_one(struct redrives *r, struct keys *ks, struct history *h, uint
     return ERR_OK;
 }
 
-static bool is_due(const struct redrive *d, uint64_t now_ms)
+static bool is_due(const struct history *h, uint64_t now_ms)
 {
-    return d->next_us <= now_ms * 1000 && !has_seen_all(d);
+    return newest(h)->next_us <= now_ms * 1000 && !has_seen_all(newest(h)) && !waits(h);
 }
 
 /* Those whose turn it is: of the due ones, in a circle, the first that are not before a place that changes with `turn`. */
@@ -596,13 +611,13 @@ static size_t choose(const struct redrives *r, uint64_t now_ms, uint64_t turn,
     uint64_t queue = 0;
     for (const struct history *h = tree_first(&r->running, &queue); h != NULL;
          h = tree_after(&r->running, queue, &queue))
-        due += is_due(newest(h), now_ms);
+        due += is_due(h, now_ms);
     if (due == 0)
         return 0;
     size_t first = (size_t)(bytes_hash(bytes_of(&turn, sizeof turn), 0) % due);
     size_t at = 0;
     for (struct history *h = tree_first(&r->running, &queue); h != NULL; h = tree_after(&r->running, queue, &queue)) {
-        if (!is_due(newest(h), now_ms))
+        if (!is_due(h, now_ms))
             continue;
         size_t place = (at++ + due - first) % due;
         if (place < REDRIVE_SIDE_BY_SIDE)
@@ -634,7 +649,7 @@ uint64_t redrive_next_due_ms(const struct redrives *r, const struct outbox *o)
     for (const struct history *h = tree_first(&r->running, &queue); h != NULL;
          h = tree_after(&r->running, queue, &queue)) {
         uint64_t at = (newest(h)->next_us + 999) / 1000;
-        if (at < due && !has_seen_all(newest(h)))
+        if (at < due && !has_seen_all(newest(h)) && !waits(h))
             due = at;
     }
     return due;

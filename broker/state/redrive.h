@@ -4,7 +4,8 @@
  * A redrive looks at what was in the queue when it began, in order of chunk number. A message that is leased or
  * delayed, whose last error doesn't contain the reason asked for, or whose source nobody knows, is skipped. On a FIFO queue
  * what was left so because it was leased or delayed keeps the rest of its group, too, until the redrive is over: what moves of a
- * group had nothing before it that stays because somebody has it. It moves as fast as its rate allows in machine time (bursts of at most a
+ * group had nothing before it that stays because somebody has it. One that follows a cancelled one begins when what that had moved
+ * has arrived or is back. It moves as fast as its rate allows in machine time (bursts of at most a
  * second's worth), and waits while REDRIVE_OUTSTANDING items are in the outbox. It is over when the last of what it moved has arrived or is
  * back.
  *
@@ -49,7 +50,7 @@ struct redrive_ops {
     bool (*stay)(void *ctx);
     int (*close)(void *ctx, struct error *e);
     /* Takes the message out of the queue and puts it into the outbox for `destination` (a full name). `redrive`, never 0, is for
-     * redrive_returned. */
+     * redrive_settled. */
     int (*move)(void *ctx, uint64_t queue, uint64_t sequence, struct bytes destination, uint64_t redrive,
                 struct error *e);
 };
@@ -57,9 +58,10 @@ struct redrive_ops {
 int redrive_open(struct keys *ks, struct redrives **out, struct error *e); /* loads all records */
 void redrive_close(struct redrives *r);                                    /* accepts NULL */
 
-/* `end`: the queue's next chunk; `total`: its messages now; `seed`: of the entry, makes the id. `destination` "" or the
+/* `end`: the queue's next chunk; `total`: its messages now, those on their way elsewhere among them; `seed`: of the entry, makes the id. `destination` "" or the
  * full name of a queue of the same kind. On success *id is valid until the queue's redrives change.
- * Errors: ERR_INVALID (destination, reason, rate), ERR_CONFLICT (one is running). */
+ * Errors: ERR_INVALID (destination, reason, rate), ERR_CONFLICT (one is running, or the last REDRIVE_KEPT were cancelled while the first of
+ * these has messages on their way). */
 int redrive_start(struct redrives *r, uint64_t queue, struct bytes queue_name, struct bytes destination,
                   struct bytes reason, double rate, uint64_t end, uint64_t total, uint64_t now_ms, uint64_t seed,
                   const char **id, struct error *e);

@@ -35,10 +35,11 @@ static bool over(const struct machine *m, const struct queue *q, uint64_t sent_m
 
 static int expire(struct machine *m, struct chunk *c, uint32_t *steps_left, struct error *e)
 {
-    uint32_t n = chunk_bits_count(c->live);
+    uint64_t bits = c->ready;
+    uint32_t n = chunk_bits_count(bits);
     c->queue->counts.expired_total += n;
     use(steps_left, n);
-    return chunk_drop_fresh(m, c, c->live, true, e);
+    return c->moving == 0 ? chunk_drop_fresh(m, c, bits, true, e) : chunk_wait(m, c, bits, e);
 }
 
 /* The default lane's lie in order of time. */

@@ -226,7 +226,7 @@ static bool withdrawn(const void *ctx, const struct moving *item)
     const struct queue *q = queue_by_id(m, item->from);
     if (!item->kept)
         return false;
-    if (q == NULL || item->from_sequence / CHUNK_SLOTS >> 1 < q->purged_below)
+    if (q == NULL || queue_purged(q, item->from_sequence / CHUNK_SLOTS))
         return true;
     const struct lane *l = q->fifo ? lane_find(m, q, 0, item->group) : NULL;
     return l != NULL && l->turned_back;

@@ -54,16 +54,6 @@ static void start(const char *reason)
     start_to(RIG_NAME("to.fifo"), reason);
 }
 
-static void cancel(void)
-{
-    Hato__Log__RedriveCancel c = HATO__LOG__REDRIVE_CANCEL__INIT;
-    c.has_queue = 1;
-    c.queue = from;
-    rig_add(&rig, COMMAND_REDRIVE_CANCEL, &c.base);
-    rig_commit(&rig);
-    ck_assert_int_eq(rig_reply(&rig)->code, ERR_OK);
-}
-
 static struct redrive_view newest(void)
 {
     struct redrive_view v;
@@ -234,23 +224,6 @@ START_TEST(it_rests_after_a_refusal_and_leaves_the_group)
 }
 END_TEST
 
-START_TEST(a_group_that_another_redrive_moves_is_left)
-{
-    rig_add_send(&rig, from, (struct rig_message[]){{.body = "a1", .group = "a"}, {.body = "a2", .group = "a"}}, 2, 0,
-                 0);
-    rig_commit(&rig);
-    start("");
-    cancel();
-    send("a", "a3");
-    start("");
-    ck_assert_int_eq(newest().state, 1); /* it left all */
-    ck_assert_uint_eq(newest().skipped, 3);
-    forward(SIZE_MAX, 1);
-    expect(from, "a3");
-    expect(to, "a1 a2");
-}
-END_TEST
-
 /* A queue whose dead letters come to `from`. */
 static uint64_t create_source(const char *name)
 {
@@ -354,7 +327,6 @@ int main(void)
         a_small_one_does_not_pass_a_large_one,
         an_answer_given_before_counts_for_what_comes_behind_it,
         it_rests_after_a_refusal_and_leaves_the_group,
-        a_group_that_another_redrive_moves_is_left,
         what_goes_elsewhere_arrives_though_one_before_it_was_refused,
         what_has_another_reason_is_found_again,
         a_purge_takes_what_is_on_its_way,
