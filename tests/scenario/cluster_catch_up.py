@@ -11,15 +11,24 @@ from lib import scenario
 BATCH, BATCHES, BODY = 500, 320, 1024
 SENT = BATCH * BATCHES * BODY  # a time; more than the window
 MIB = 1 << 20
-WINDOW = ("--log-window", "64MiB", "--log-segment", "4MiB")
+WINDOW_MIB, SEGMENT_MIB = 64, 4
+WINDOW = ("--log-window", f"{WINDOW_MIB}MiB", "--log-segment", f"{SEGMENT_MIB}MiB")
 RATE = 32 * MIB
 
 
-def fill(node, marker):
-    with native.Connection(node.port) as c:
+def fill(s, nodes, marker):
+    """More than the window, until the log of each node has let go of what was there before."""
+    with native.Connection(nodes[0].port) as c:
         for batch in range(BATCHES):
             c.call("send", queue="jobs", messages=[{"body": b"%1d%015d" % (marker, batch * BATCH + i) + os.urandom(BODY - 16)}
                                                    for i in range(BATCH)])
+    for node in nodes:
+        s.wait_for("the log to be within its window", lambda node=node: log_bytes(node) <= (WINDOW_MIB + SEGMENT_MIB) * MIB)
+
+
+def log_bytes(node):
+    with native.Connection(node.port) as c:
+        return c.call("status")["log_bytes"]
 
 
 def bodies_taken(node, shard):
@@ -37,7 +46,7 @@ def away(s, nodes, shard, marker):
     third = nodes[2]
     before = len(bodies_taken(third, shard))
     third.kill()
-    fill(nodes[0], marker)
+    fill(s, nodes[:2], marker)
     began = time.monotonic()
     third.start()
     s.wait_for("a snapshot to be installed", lambda: len(bodies_taken(third, shard)) > before)
@@ -69,7 +78,7 @@ def received(node):
 def functions_that_changed_meanwhile(s):
     """A node that was away delivers to a function as it is now, though no entry told it of the change."""
     nodes = s.cluster(3, *WINDOW, "--shards", "32")  # so many that each leads some
-    catalog, first, _ = nodes  # shard 0 is the first node's to lead, the second's are 1, 4, 7, ...
+    catalog, first, third = nodes  # shard 0 is the first node's to lead, the second's are 1, 4, 7, ...
     queues = [f"pushed-{i}" for i in range(32)]
     former, present = s.endpoint(), s.endpoint()
     first.hato("function", "create", "worker", "--url", former.url)
@@ -84,7 +93,7 @@ def functions_that_changed_meanwhile(s):
     before = len(bodies_taken(first, 0))
     first.kill()
     catalog.hato("function", "set", "worker", "--url", present.url)
-    fill(catalog, 1)
+    fill(s, [catalog, third], 1)
     first.start()
     s.wait_for("the catalog's snapshot to be installed", lambda: len(bodies_taken(first, 0)) > before)
     s.wait_for("it to lead its part again", lambda: all(role(first, shards[queue]) == "leader" for queue in its))
