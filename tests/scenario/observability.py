@@ -72,7 +72,7 @@ def same_names_in_two_regions(s, b):
             c.call("function_create", name="twin", settings={"url": "http://127.0.0.1:1/"})
             c.call("queue_create", name="twin")
             c.send("twin", b"x")
-            c.receive("twin")
+            c.ack("twin", *c.receive("twin"))
             c.call("bind", queue="twin", function="twin", settings={"paused": True})
 
     def of(kind):
