@@ -55,6 +55,16 @@ MUTANTS = [
            "    return INBOX_SEEN;", "    return INBOX_NEW;"),
     Mutant("one item too many of a channel counts as settled", 1, "broker/state/outbox.c",
            "    uint64_t to = upto < c->next ? upto : c->next - 1;", "    uint64_t to = upto + 1 < c->next ? upto + 1 : c->next - 1;"),
+    Mutant("a replica that has left has a vote", 3, "broker/consensus/crate/src/group.rs",
+           "if check::passes_over(&message, &self.node.raft) {", "if false && check::passes_over(&message, &self.node.raft) {"),
+    Mutant("a replica is let go before a majority knows on disk", 3, "broker/shard/change.c",
+           "    if (status.commit > s->changed_at)\n        return true;", "    if (status.last_index > 0)\n        return true;"),
+    Mutant("a newcomer votes before it has the log", 3, "broker/shard/change.c",
+           "        if (!votes && !has_the_log(g, node)) {", "        if (!votes && node == 0) {"),
+    Mutant("a replica that left forgets its term and vote", 3, "broker/shard/leave.c",
+           "{.term = s->hard.term, .vote = s->hard.vote}", "{.term = 1}"),
+    Mutant("a replica leaves that is still a member", 5, "broker/shard/leave.c",
+           " || membership_includes(&now, node)", ""),
 ]
 
 

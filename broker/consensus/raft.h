@@ -36,6 +36,7 @@
  * - raft_applied may come late (the state machine lags) but goes up only, and never beyond what was given out as
  *   committed. Entries are given out as committed once, and only after they were persisted here.
  * - Entries may overwrite a suffix: the log truncates from the first entry's index before it appends.
+ * - A replica with an empty membership (one that is yet to join, or has left and begins anew) has no vote.
  * - Snapshot: after installing, the log begins at snapshot.index + 1 and knows the term of snapshot.index. When its
  *   number is persisted, say raft_persisted and then raft_applied(snapshot.index).
  * - On losing leadership, proposals that have not come back as committed have an unknown outcome, and reads that were

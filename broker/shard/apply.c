@@ -77,6 +77,7 @@ static int apply_membership(struct shard *s, const struct raft_entry *entry, str
     int rc = raft_apply_membership(s->raft, entry, &now, e);
     if (rc != ERR_OK && rc != ERR_INVALID)
         return rc;
+    shard_changed(s);
     struct buffer stored = {0};
     membership_encode(&now, &stored);
     rc = machine_set_membership(s->machine, entry->index, buffer_view(&stored), e);

@@ -1,4 +1,4 @@
-/* Handing the lead over when the node stops, or to the replica that is preferred (lead.c), so that clients wait for a round trip and not for an election timeout (Ongaro,
+/* Handing the lead over when the node stops, or to a replica that is to have it (lead.c, change.c), so that clients wait for a round trip and not for an election timeout (Ongaro,
  * "Consensus: Bridging Theory and Practice", 3.10). What is proposed is brought to its end first, so that nobody is told of an
  * unknown outcome; what comes meanwhile waits, and when the lead is gone it is refused as not led here: the next leader is asked. */
 #include "shard/internal.h"
@@ -21,7 +21,7 @@ static void hand_to(struct shard *s, uint64_t node)
 static void hand_over(struct shard *s)
 {
     if (!s->retiring) {
-        hand_to(s, s->preferred);
+        hand_to(s, s->successor);
         return;
     }
     struct raft_peer peers[RAFT_PEERS_MAX];
@@ -76,8 +76,9 @@ void shard_handover_tick(struct shard *s)
         shard_ask_turn(s); /* it goes on leading */
 }
 
-void shard_hand_to_preferred(struct shard *s)
+void shard_hand_to(struct shard *s, uint64_t node)
 {
+    s->successor = node;
     s->handover_begun = false;
     s->handover_ticks = HANDOVER_AGAIN;
     shard_handover_try(s);

@@ -67,6 +67,7 @@ struct shard {
     bool handover_begun;
     uint32_t handover_ticks; /* left for handing the lead over; 0: it does not */
     uint64_t preferred;      /* who is to lead; 0: whoever does */
+    uint64_t successor;      /* who the lead is being handed to */
     uint32_t steady_ticks;   /* for which that one has kept up */
     uint32_t eager_ticks;    /* since the opening, a few */
     struct heard {
@@ -110,6 +111,12 @@ struct shard {
     bool installing;              /* from raft's ready to the machine's new state */
     uint64_t persisted_meanwhile; /* raft hears of it after that */
 
+    struct placement placement; /* who is to take part; no voters: nobody has said */
+    uint64_t changed_at;        /* the log's last entry at shard_changed */
+    bool leaving;               /* stopped, and opened anew as one that never joined */
+    uint64_t leave_question;    /* whether it is a member; 0: none is out, or what was heard since voids the answer */
+    uint32_t leave_ticks, leave_asked;
+
     struct idmap forwards; /* target shard -> struct forward: the channel's carrier */
 };
 
@@ -126,6 +133,7 @@ void shard_work_done(struct shard *s);
 void shard_drain(struct shard *s);
 int shard_raft_open(struct shard *s, struct error *e);
 void shard_write_again(struct shard *s); /* what the full disk refused */
+void shard_write_reset(struct shard *s, const struct log_snapshot *reset, const struct log_hard_state *hard);
 
 /* link.c: frames to and from other nodes */
 void shard_link_send(struct shard *s, const struct raft_message *m);
@@ -154,6 +162,25 @@ void shard_installed(struct shard *s);                    /* ready.c: the machin
 int shard_join_resume(struct shard *s, struct error *e);  /* what a crash interrupted; before the machine opens */
 void shard_join_close(struct shard *s);
 
+struct key shard_key(uint16_t number, bool staged); /* what the keys of its state begin with */
+int shard_drop_state(struct store *store, uint16_t number, bool staged, struct error *e);
+
+/* change.c: who takes part */
+void shard_change_tick(struct shard *s);
+void shard_changed(struct shard *s); /* the members changed, or this replica was elected */
+bool shard_change_lasts(
+    struct shard *s); /* of a leader: the members it has are those after any crash; else it sees to that */
+bool shard_wants(const struct shard *s, uint64_t node); /* it is to take part */
+
+/* leave.c: a replica that the group has let go of */
+void shard_leave_tick(struct shard *s);
+void shard_leave_asked(struct shard *s, uint64_t node, uint64_t question);
+void shard_leave_heard(struct shard *s); /* a message of raft is about to be taken */
+void shard_leave_told(struct shard *s, uint64_t question, uint64_t term);
+bool shard_leave_log(struct shard *s); /* true: it is being written that the log is empty */
+int shard_leave_forget(struct shard *s,
+                       struct error *e); /* what the store has of a replica that left; before the machine opens */
+
 /* accept.c: items of a channel from another node */
 int shard_accept(struct shard *s, uint64_t node, const struct peer_accept *accept, struct error *e);
 
@@ -174,7 +201,7 @@ void shard_held_serve(struct shard *s);  /* gets bodies for those who have messa
 void shard_read_ahead(struct shard *s, const struct message_ref *next);
 void shard_handover_try(struct shard *s); /* as soon as nothing is proposed */
 void shard_handover_tick(struct shard *s);
-void shard_hand_to_preferred(struct shard *s); /* or goes on leading, when that one does not take it at once */
+void shard_hand_to(struct shard *s, uint64_t node); /* or goes on leading, when that one does not take it at once */
 
 /* lead.c */
 void shard_lead_tick(struct shard *s);

@@ -50,7 +50,7 @@ struct join_work {
 
 /* ---------------------------------------------------------------- the store's side: any thread */
 
-static struct key shard_key(uint16_t number, bool staged)
+struct key shard_key(uint16_t number, bool staged)
 {
     struct key k = {.len = 2};
     k.data[0] = (uint8_t)((number >> 8) | (staged ? STAGED_BIT : 0));
@@ -58,7 +58,7 @@ static struct key shard_key(uint16_t number, bool staged)
     return k;
 }
 
-static int drop(struct store *store, uint16_t number, bool staged, struct error *e)
+int shard_drop_state(struct store *store, uint16_t number, bool staged, struct error *e)
 {
     struct key from = shard_key(number, staged);
     struct key to = key_after(&from);
@@ -92,7 +92,7 @@ static int store_part(struct join_work *w)
     struct cursor c = cursor_open(w->records);
     struct store_batch *b = store_batch_create();
     struct key at = {0};
-    int rc = w->first ? drop(w->store, w->number, true, &w->error) : ERR_OK;
+    int rc = w->first ? shard_drop_state(w->store, w->number, true, &w->error) : ERR_OK;
     while (rc == ERR_OK && cursor_left(&c) > 0) {
         struct bytes value;
         if (!take_record(&c, w->number, w->part, &at, &value)) {
@@ -118,7 +118,7 @@ static int move_in(struct store *store, uint16_t number, struct error *e)
     struct key applied = key_of(number, KEY_APPLIED);
     struct buffer held = {0};
     struct store_batch *b = store_batch_create();
-    int rc = drop(store, number, false, e);
+    int rc = shard_drop_state(store, number, false, e);
     struct store_iterator *i = store_iterate(store, STORE_STATE, key_view(&from), key_view(&to), NULL);
     for (; rc == ERR_OK && store_iterator_valid(i); store_iterator_next(i)) {
         struct key key = {.len = (uint32_t)store_iterator_key(i).len};
@@ -179,7 +179,7 @@ int shard_join_resume(struct shard *s, struct error *e)
         return rc;
     if (staged == mark && applied < mark)
         rc = move_in(store, number, e);
-    return rc == ERR_OK ? drop(store, number, true, e) : rc;
+    return rc == ERR_OK ? shard_drop_state(store, number, true, e) : rc;
 }
 
 /* ---------------------------------------------------------------- asking */

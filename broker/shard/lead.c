@@ -91,10 +91,11 @@ void shard_lead_tick(struct shard *s)
     size_t count = raft_peers(s->raft, peers, RAFT_PEERS_MAX);
     listen(s, peers, count);
     bool other = s->preferred != 0 && s->preferred != s->options.node;
-    bool could = other && s->leads && !s->retiring && s->handover_ticks == 0 && keeps_up(s, peers, count);
+    bool wanted = s->placement.voters.count == 0 || membership_has(&s->placement.voters, s->preferred);
+    bool could = other && wanted && s->leads && !s->retiring && s->handover_ticks == 0 && keeps_up(s, peers, count);
     s->steady_ticks = could ? s->steady_ticks + 1 : 0;
     if (s->steady_ticks < STEADY_TICKS)
         return;
     s->steady_ticks = 0;
-    shard_hand_to_preferred(s);
+    shard_hand_to(s, s->preferred);
 }

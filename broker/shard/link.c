@@ -98,6 +98,7 @@ int shard_link_step(struct shard *s, uint64_t node, struct blob *frame, struct e
     if (rc != ERR_OK)
         return rc;
     m.from = node;
+    shard_leave_heard(s);
     rc = raft_step(s->raft, &m, e);
     if (rc == ERR_OK && time_ms > 0)
         timekeeper_hear(&s->time, time_ms);
@@ -136,6 +137,7 @@ static int take(struct shard *s, uint64_t node, struct blob *frame, struct error
     struct peer_want want;
     struct peer_part part;
     struct bytes records;
+    uint64_t question, term;
     int rc = peer_open(blob_view(frame), &rest, &kind, e);
     if (rc != ERR_OK)
         return rc;
@@ -155,6 +157,16 @@ static int take(struct shard *s, uint64_t node, struct blob *frame, struct error
     case PEER_ACCEPTED:
         rc = peer_get_accepted(&rest, &accepted, e);
         return rc == ERR_OK ? shard_forward_accepted(s, &accepted, e) : rc;
+    case PEER_MEMBER:
+        rc = peer_get_member(&rest, &question, e);
+        if (rc == ERR_OK)
+            shard_leave_asked(s, node, question);
+        return rc;
+    case PEER_STRANGER:
+        rc = peer_get_stranger(&rest, &question, &term, e);
+        if (rc == ERR_OK)
+            shard_leave_told(s, question, term);
+        return rc;
     }
     return error_set(e, ERR_PROTOCOL, "a frame of kind %d, which this build does not know", kind);
 }

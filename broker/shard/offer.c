@@ -7,8 +7,9 @@
  *            follower will be told by the entries after the offer's.
  *   state    the shard's keys as of exactly that entry, from the store's own snapshot
  *
- * Only who serves makes an offer. After a restart the state is for a while older than it was before, and the bodies of what had died by then
- * may be gone: they must not be missed.
+ * A body that is gone although its message lives is damage, and found here, but by who serves only: after a restart the state is for a while
+ * older than it was before, and the bodies of what had died by then may be gone. Such a leader offers all the same, for it may need the
+ * follower to come to serve; the entries behind the offer tell that one what died.
  *
  * One offer at a time, for all followers; it is let go when nobody has asked for a while. */
 #include "base/assert.h"
@@ -89,14 +90,14 @@ static bool make(struct shard *s)
 
 enum raft_storage_result shard_offer_snapshot(void *ctx, uint64_t to, struct raft_snapshot *out)
 {
-    (void)to;
     struct shard *s = ctx;
     if (s->stopped || s->closing || s->installing)
         return RAFT_STORAGE_LATER;
-    bool useful = s->offer != NULL && s->offer->index + 1 >= log_first(s->log);
+    bool useful = s->offer != NULL && s->offer->index + 1 >= log_first(s->log) &&
+                  membership_includes(&s->offer->membership, to); /* raft takes none that does not know it */
     if (!useful && s->offer != NULL && s->offer->users > 0)
         return RAFT_STORAGE_LATER;
-    if (!useful && !(s->leads && make(s)))
+    if (!useful && !(s->elected && make(s)))
         return RAFT_STORAGE_LATER;
     s->offer->idle_ticks = 0;
     *out = (struct raft_snapshot){.index = s->offer->index,
@@ -308,7 +309,7 @@ static void settle(struct part *p)
     struct shard *s = p->shard;
     if (s->stopped || s->closing || s->installing)
         return;
-    int rc = p->code == ERR_OK ? check_missing(p) : p->code;
+    int rc = p->code == ERR_OK && s->leads ? check_missing(p) : p->code;
     if (rc == ERR_CORRUPT) {
         shard_stop(s, &p->error);
         return;

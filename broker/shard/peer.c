@@ -123,3 +123,29 @@ int peer_get_part(struct cursor *rest, struct peer_part *p, struct bytes *record
     *records = all_that_is_left(rest);
     return rc == ERR_OK && rest->failed ? cut_short(e) : rc;
 }
+
+void peer_put_member(struct buffer *to, uint64_t question)
+{
+    peer_begin(to, PEER_MEMBER);
+    buffer_u64(to, question);
+}
+
+int peer_get_member(struct cursor *rest, uint64_t *question, struct error *e)
+{
+    *question = cursor_u64(rest);
+    return rest->failed ? cut_short(e) : ERR_OK;
+}
+
+void peer_put_stranger(struct buffer *to, uint64_t question, uint64_t term)
+{
+    peer_begin(to, PEER_STRANGER);
+    buffer_u64(to, question);
+    buffer_u64(to, term);
+}
+
+int peer_get_stranger(struct cursor *rest, uint64_t *question, uint64_t *term, struct error *e)
+{
+    *question = cursor_u64(rest);
+    *term = cursor_u64(rest);
+    return rest->failed ? cut_short(e) : ERR_OK;
+}

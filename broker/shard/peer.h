@@ -7,7 +7,9 @@
  *   target's leader -> source's      PEER_ACCEPTED: what became of them
  *   leader -> follower               PEER_OFFER: as PEER_RAFT, a message that offers a snapshot
  *   follower -> who offered          PEER_WANT: the next part of it
- *   and back                         PEER_PART: records (u16 length of the key, u32 of the value, key, value) behind it */
+ *   and back                         PEER_PART: records (u16 length of the key, u32 of the value, key, value) behind it
+ *   replica -> its group's           PEER_MEMBER: whether it takes part at all
+ *   leader -> that replica           PEER_STRANGER: it does not */
 #ifndef HATO_SHARD_PEER_H
 #define HATO_SHARD_PEER_H
 
@@ -16,7 +18,16 @@
 
 enum { PEER_VERSION = 1 };
 
-enum peer_kind { PEER_RAFT = 1, PEER_ACCEPT = 2, PEER_ACCEPTED = 3, PEER_OFFER = 4, PEER_WANT = 5, PEER_PART = 6 };
+enum peer_kind {
+    PEER_RAFT = 1,
+    PEER_ACCEPT = 2,
+    PEER_ACCEPTED = 3,
+    PEER_OFFER = 4,
+    PEER_WANT = 5,
+    PEER_PART = 6,
+    PEER_MEMBER = 7,
+    PEER_STRANGER = 8,
+};
 
 /* What a part of a snapshot holds. SNAPSHOT_GONE: nothing, the offer is no more. */
 enum snapshot_phase { SNAPSHOT_BODIES = 0, SNAPSHOT_STATE = 1, SNAPSHOT_GONE = 2 };
@@ -62,5 +73,11 @@ struct peer_part {
 };
 void peer_put_part(struct buffer *to, const struct peer_part *p); /* but the records, which go behind */
 int peer_get_part(struct cursor *rest, struct peer_part *p, struct bytes *records, struct error *e);
+
+/* `question`: chosen by who asks; comes back with the answer. `term`: in which who answers leads. */
+void peer_put_member(struct buffer *to, uint64_t question);
+int peer_get_member(struct cursor *rest, uint64_t *question, struct error *e);
+void peer_put_stranger(struct buffer *to, uint64_t question, uint64_t term);
+int peer_get_stranger(struct cursor *rest, uint64_t *question, uint64_t *term, struct error *e);
 
 #endif

@@ -117,6 +117,17 @@ static void on_written(struct log_write *write, int code)
     shard_ask_turn(s);
 }
 
+void shard_write_reset(struct shard *s, const struct log_snapshot *reset, const struct log_hard_state *hard)
+{
+    struct shard_write *w = memory_zero(1, sizeof *w);
+    w->shard = s;
+    w->write = (struct log_write){.reset = reset, .state = hard, .done = on_written, .ctx = w};
+    list_append(&s->writes, &w->link);
+    log_submit(s->log, &w->write);
+    w->write.reset = NULL;
+    w->write.state = NULL;
+}
+
 /* A new group's log begins behind RAFT_BIRTH_INDEX, so that who joins it later has to take a snapshot and learns the membership
  * from it (consensus/raft.h). */
 static void be_born(struct shard *s, const struct membership *first)
@@ -126,13 +137,7 @@ static void be_born(struct shard *s, const struct membership *first)
     struct log_snapshot birth = {
         .index = RAFT_BIRTH_INDEX, .term = RAFT_BIRTH_TERM, .membership = buffer_view(&members)};
     struct log_hard_state hard = {.term = RAFT_BIRTH_TERM, .commit = RAFT_BIRTH_INDEX};
-    struct shard_write *w = memory_zero(1, sizeof *w);
-    w->shard = s;
-    w->write = (struct log_write){.reset = &birth, .state = &hard, .done = on_written, .ctx = w};
-    list_append(&s->writes, &w->link);
-    log_submit(s->log, &w->write);
-    w->write.reset = NULL;
-    w->write.state = NULL;
+    shard_write_reset(s, &birth, &hard);
     buffer_close(&members);
 }
 
@@ -149,7 +154,7 @@ int shard_raft_open(struct shard *s, struct error *e)
     struct raft_options o;
     raft_options_default(&o);
     bool founder = s->options.founders.voters.count > 0;
-    if (log_snapshot(s->log).index == 0 && founder)
+    if (log_snapshot(s->log).index == 0 && log_hard_state(s->log).term == 0 && founder)
         be_born(s, &s->options.founders);
     struct log_snapshot mark = log_snapshot(s->log);
     int rc = ERR_OK;
@@ -173,7 +178,8 @@ int shard_raft_open(struct shard *s, struct error *e)
     o.trace_context = s;
     s->hard = o.hard;
     rc = raft_create(&o, &s->raft, e);
-    bool alone = o.membership.voters.count == 1 && !membership_joint(&o.membership);
+    bool alone = o.membership.voters.count == 1 && membership_has(&o.membership.voters, o.node) &&
+                 !membership_joint(&o.membership);
     if (rc == ERR_OK && alone)
         raft_campaign(s->raft); /* there is nobody to ask */
     return rc;
@@ -272,6 +278,8 @@ static void follow_office(struct shard *s, uint32_t role, uint64_t term)
     bool elected = role == RAFT_LEADER;
     if (s->leads && !(elected && term == s->term))
         shard_lead(s, false);
+    if (elected && !(s->elected && term == s->term))
+        shard_changed(s);
     s->elected = elected;
     s->term = term;
 }

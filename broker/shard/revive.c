@@ -60,6 +60,8 @@ void shard_revive(struct shard *s)
     s->rested_ticks = 0;
     shard_offer_close(s);
     shard_join_close(s);
+    if (shard_leave_log(s))
+        return;
     s->joined_bodies.len = 0;
     struct error e = {0};
     int rc = store_probe(s->options.store, &e);
@@ -72,6 +74,7 @@ void shard_revive(struct shard *s)
         return;
     }
     s->resting = false;
+    s->leaving = false;
     s->stopped = false;
     s->hard_unwritten = false;
     shard_link_close(s); /* what the former raft owed goes by its numbers; raft repeats what matters */
@@ -80,7 +83,7 @@ void shard_revive(struct shard *s)
     s->spilled = log_first(s->log) - 1;     /* nobody knows what the former machine took for dead */
     s->persisted_meanwhile = 0;
     s->problem[0] = '\0';
-    TRACE(s->options.trace, TRACE_INFO, "shard goes on, its store has space again",
-          trace_u64("shard", s->options.number), trace_u64("from_entry", machine_applied(s->machine) + 1));
+    TRACE(s->options.trace, TRACE_INFO, "shard goes on as it is on disk", trace_u64("shard", s->options.number),
+          trace_u64("from_entry", machine_applied(s->machine) + 1));
     shard_ask_turn(s);
 }

@@ -20,7 +20,9 @@ int shard_machine_open(struct shard *s, struct error *e)
 {
     const struct shard_options *o = &s->options;
     struct machine_options m = {.shard = o->number, .shards = o->shards, .store = o->store};
-    int rc = shard_join_resume(s, e);
+    int rc = shard_leave_forget(s, e);
+    if (rc == ERR_OK)
+        rc = shard_join_resume(s, e);
     return rc == ERR_OK ? machine_open(&m, &s->machine, e) : rc;
 }
 
@@ -175,6 +177,8 @@ void shard_tick(struct shard *s)
     raft_tick(s->raft);
     shard_handover_tick(s);
     shard_lead_tick(s);
+    shard_change_tick(s);
+    shard_leave_tick(s);
     shard_forwards_tick(s);
     shard_offer_tick(s);
     shard_join_tick(s);
@@ -291,7 +295,8 @@ void shard_status(const struct shard *s, struct shard_status *out)
     struct raft_status status;
     raft_status(s->raft, &status);
     *out = (struct shard_status){
-        .role = s->resting   ? "resting"
+        .role = s->leaving   ? "leaving"
+                : s->resting ? "resting"
                 : s->stopped ? "stopped"
                              : roles[status.role],
         .leader = status.leader,

@@ -103,6 +103,17 @@ bool shard_hands_over(const struct shard *s); /* it still does; for some seconds
  * hands its lead over once the preferred one has kept up with it for ten seconds: clients see some round trips of latency. */
 void shard_prefer(struct shard *s, uint64_t node);
 
+/* Who is to take part in the group. */
+struct placement {
+    struct membership_list voters;   /* empty: nobody has said; all stays as it is */
+    struct membership_list learners; /* have the log, and no vote; none of them in voters */
+};
+/* To be told to every replica, again when it opens, and to those on nodes that are to join. Whoever leads brings it about, one safe step at
+ * a time, and a replica that is not in it empties itself once the group has let it go: change.c, leave.c. */
+void shard_place(struct shard *s, const struct placement *p);
+/* Whether the group has come to be as it was told; known to who leads. */
+bool shard_placed(struct shard *s);
+
 /* Everything submitted and not answered is answered with ERR_CLOSED. Work that is out must have come back
  * (shard_busy). Accepts NULL. */
 void shard_close(struct shard *s);

@@ -19,6 +19,8 @@ void sim_cluster_open(struct sim_cluster *c, uint64_t count, uint64_t seed, stru
     c->net.ctx = c;
     for (uint64_t id = 1; id <= count; id++)
         sim_node_open(sim_cluster_node(c, id), id, count, &c->net, random_next(&random), trace);
+    for (uint64_t id = 1; id <= count; id++)
+        sim_cluster_node(c, id)->rumours = c->leaders;
 }
 
 void sim_cluster_close(struct sim_cluster *c)
@@ -39,6 +41,9 @@ void sim_cluster_step(struct sim_cluster *c, uint64_t us)
     for (uint64_t id = 1; id <= c->count; id++) {
         struct sim_node *n = sim_cluster_node(c, id);
         sim_node_step(n, us);
+        for (int i = 0; i <= SIM_SHARDS; i++)
+            if (n->leading[i])
+                c->leaders[i] = id;
         if (n->problem[0] != '\0' && c->problem[0] == '\0')
             snprintf(c->problem, sizeof c->problem, "node %" PRIu64 ": %s", id, n->problem);
     }
@@ -62,18 +67,42 @@ uint64_t sim_cluster_lost(const struct sim_cluster *c, unsigned shard)
     return leading > 1 ? lost + leading - 1 : lost;
 }
 
+static struct shard *leader_of(struct sim_cluster *c, uint16_t shard)
+{
+    struct shard *leader = NULL;
+    for (uint64_t i = 0; i < c->count; i++)
+        if (shard_leads(c->nodes[i].shards[shard])) {
+            if (leader != NULL)
+                return NULL;
+            leader = c->nodes[i].shards[shard];
+        }
+    return leader;
+}
+
+static bool takes_part(const struct placement *p, uint64_t node)
+{
+    return p->voters.count == 0 || membership_has(&p->voters, node) || membership_has(&p->learners, node);
+}
+
+/* Who takes part has all there is, the others have nothing. */
 static bool shard_settled(struct sim_cluster *c, uint16_t shard)
 {
-    int leaders = 0;
+    const struct placement *wanted = &c->wanted[shard];
+    struct shard *leader = leader_of(c, shard);
     struct shard_status first, s;
-    shard_status(c->nodes[0].shards[shard], &first);
+    if (leader == NULL || (wanted->voters.count > 0 && !shard_placed(leader)))
+        return false;
+    shard_status(leader, &first);
     for (uint64_t i = 0; i < c->count; i++) {
         shard_status(c->nodes[i].shards[shard], &s);
-        leaders += shard_leads(c->nodes[i].shards[shard]);
-        if (s.applied != first.applied || s.commit != s.applied || s.term != first.term)
+        if (!takes_part(wanted, c->nodes[i].id)) {
+            if (s.applied != 0 || s.commit != 0)
+                return false;
+        } else if (s.applied != first.applied || s.commit != s.applied || s.term != first.term) {
             return false;
+        }
     }
-    return leaders == 1;
+    return true;
 }
 
 bool sim_cluster_settled(struct sim_cluster *c)

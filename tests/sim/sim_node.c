@@ -108,7 +108,7 @@ static uint64_t leader(void *ctx, uint16_t number)
     struct sim_node *n = ctx;
     struct shard_status status;
     shard_status(n->shards[number], &status);
-    return status.leader;
+    return status.leader != 0 ? status.leader : n->rumours[number];
 }
 
 static void wake(void *ctx)
@@ -121,8 +121,10 @@ static void wake(void *ctx)
 void sim_node_open(struct sim_node *n, uint64_t id, uint64_t founders, struct sim_net *net, uint64_t seed,
                    struct trace *trace)
 {
-    *n = (struct sim_node){
-        .id = id, .founders = founders, .net = net, .trace = trace, .disk_latency_us = 200, .window_segments = 8};
+    *n = (struct sim_node){.id = id, .net = net, .trace = trace, .disk_latency_us = 200, .window_segments = 8};
+    for (int i = 0; i <= SIM_SHARDS; i++)
+        for (uint64_t k = 1; k <= founders; k++)
+            membership_add(&n->founders[i].voters, k);
     static const uint64_t rates[] = {0, 16 * 1024 * 1024, 256 * 1024};
     random_open(&n->random, seed);
     n->catch_up.bytes_per_second = rates[random_below(&n->random, 3)];
@@ -153,6 +155,22 @@ void sim_node_close(struct sim_node *n)
     store_env_destroy(n->store_env);
 }
 
+/* Of the voters one by number, so that leads are spread. */
+static void tell(struct sim_node *n, uint16_t shard)
+{
+    const struct placement *p = &n->placements[shard];
+    const struct membership_list *voters = p->voters.count > 0 ? &p->voters : &n->founders[shard].voters;
+    shard_place(n->shards[shard], p);
+    shard_prefer(n->shards[shard], voters->ids[shard % voters->count]);
+}
+
+void sim_node_place(struct sim_node *n, uint16_t shard, const struct placement *p)
+{
+    n->placements[shard] = *p;
+    if (n->up && n->shards[shard] != NULL)
+        tell(n, shard);
+}
+
 static int open_all(struct sim_node *n, struct error *e)
 {
     struct disk *disk = sim_disk_table(n->disk);
@@ -179,16 +197,17 @@ static int open_all(struct sim_node *n, struct error *e)
                                   .port = n->port,
                                   .store = n->store,
                                   .env = &n->env,
+                                  .founders = n->founders[i],
                                   .seed = random_next(&n->random),
                                   .spill_file_bytes = 32 * 1024,
                                   .cache_bytes = 32 * 1024,
                                   .catch_up = &n->catch_up,
                                   .trace = n->trace};
-        for (uint64_t id = 1; id <= n->founders; id++)
-            membership_add(&o.founders.voters, id);
+        if (!membership_includes(&o.founders, n->id))
+            o.founders = (struct membership){0};
         rc = shard_open(&o, &n->shards[i], e);
         if (rc == ERR_OK)
-            shard_prefer(n->shards[i], 1 + i % n->founders);
+            tell(n, i);
     }
     return rc;
 }

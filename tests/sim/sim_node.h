@@ -24,7 +24,9 @@ struct sim_task {
 
 struct sim_node {
     uint64_t id;
-    uint64_t founders; /* of every group: nodes 1 to this */
+    struct membership founders[SIM_SHARDS + 1];  /* of each group */
+    struct placement placements[SIM_SHARDS + 1]; /* as this node has heard; no voters: nobody says */
+    const uint64_t *rumours;                     /* who was last seen leading each shard; borrowed */
     struct sim_net *net;
     struct random random;
     struct pace catch_up;
@@ -66,6 +68,8 @@ bool sim_node_start(struct sim_node *n);
 /* Power off: unsynced bytes are lost, torn or kept; what the store has not flushed is gone. */
 void sim_node_crash(struct sim_node *n);
 void sim_node_retire(struct sim_node *n); /* asks its shards to stop in order; it is up until it crashes */
+
+void sim_node_place(struct sim_node *n, uint16_t shard, const struct placement *p);
 
 /* One step of virtual time: what is due happens. */
 void sim_node_step(struct sim_node *n, uint64_t us);

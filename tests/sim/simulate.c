@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "sim/sim_admin.h"
 #include "sim/sim_clients.h"
+#include "sim/sim_places.h"
 #include "state/settings.h"
 #include "store/store.h"
 
@@ -35,6 +36,7 @@ struct run {
     struct sim_model model;
     struct sim_clients *clients;
     struct sim_admin *admin;
+    struct sim_places places;
     struct random random;
     uint64_t now_us;
     uint64_t digest;
@@ -177,6 +179,8 @@ static void step(struct run *r, bool calm)
         sim_clients_step(r->clients, calm);
     if (good(r))
         sim_admin_step(r->admin, calm);
+    if (good(r))
+        sim_places_step(&r->places, us, calm);
     if (r->cluster.count > 1 && good(r) && happens(r, COMPARE_EVERY_US, us))
         sim_cluster_compare(&r->cluster, any_node(r, &i));
     r->digest = (r->digest ^ r->model.deliveries ^ r->model.acked << 20 ^ r->cluster.net.sent << 40 ^ r->now_us) *
@@ -245,10 +249,11 @@ static void tell(const struct run *r)
            " deliveries, %" PRIu64 " redriven, %" PRIu64 " merged, %" PRIu64 " purges, %" PRIu64 " deletions, %" PRIu64
            " resumes, %" PRIu64 " crashes, %" PRIu64 " flushes, %" PRIu64 " rests, %" PRIu64
            " leads began or ended, %" PRIu64 " frames (%" PRIu64 " lost), %" PRIu64 " states compared, %" PRIu64
-           " snapshots installed\n",
+           " snapshots installed, %" PRIu64 " placements changed\n",
            r->model.count, r->model.stored, r->model.acked, r->model.dead, r->model.deliveries, r->model.redriven,
            r->model.merged, r->model.purged, r->model.deleted, r->model.resumed, crashes, flushes, rests,
-           sim_cluster_leads(&r->cluster), r->cluster.net.sent, r->cluster.net.dropped, r->cluster.compared, snapshots);
+           sim_cluster_leads(&r->cluster), r->cluster.net.sent, r->cluster.net.dropped, r->cluster.compared, snapshots,
+           r->places.changes);
 }
 
 static void stop(struct run *r)
@@ -291,6 +296,7 @@ static bool run_seed(const struct plan *plan, uint64_t seed, bool verbose, uint6
     r->model.messages = memory_zero(SIM_MESSAGES_MAX, sizeof *r->model.messages);
     r->clients = sim_clients_create(&r->cluster, &r->model, random_next(&r->random));
     r->admin = sim_admin_create(&r->cluster, &r->model, random_next(&r->random));
+    sim_places_open(&r->places, &r->cluster, random_next(&r->random));
     draw_world(r);
     if (plan->nodes > 1)
         draw_network(r);

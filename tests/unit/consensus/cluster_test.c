@@ -193,6 +193,27 @@ START_TEST(a_node_joins_as_a_learner_and_three_voters_come_of_one)
 }
 END_TEST
 
+/* Its empty log would find anybody's good enough: also that of one who slept through what was decided since. */
+START_TEST(a_node_that_has_not_joined_has_no_vote)
+{
+    struct network n;
+    network_open(&n, 1, 2, 8, &faults_none);
+    struct replica *leader = elected(&n), *other = network_replica(&n, 3 - leader->id);
+    n.cut[1][2] = n.cut[2][1] = true;
+    n.cut_until = UINT64_MAX;
+    change(&n, &(struct raft_change){other->id, RAFT_ADD_VOTER}, 1);
+    for (int i = 0; i < 100 && replica_leads(leader); i++)
+        network_run(&n, 20); /* it can't be without a majority */
+    uint64_t term = replica_status(leader).term;
+    memset(n.cut, 0, sizeof n.cut);
+    network_run(&n, 2000);
+    ck_assert(!replica_leads(leader));
+    ck_assert_uint_eq(replica_status(leader).term, term);
+    ck_assert_uint_eq(replica_status(other).vote, 0);
+    network_close(&n);
+}
+END_TEST
+
 START_TEST(a_leader_must_hand_over_before_it_is_removed)
 {
     struct network n;
@@ -381,6 +402,7 @@ int main(void)
     tcase_add_test(t, a_leader_knows_how_far_its_peers_are);
     tcase_add_test(t, a_follower_far_behind_gets_a_snapshot);
     tcase_add_test(t, a_node_joins_as_a_learner_and_three_voters_come_of_one);
+    tcase_add_test(t, a_node_that_has_not_joined_has_no_vote);
     tcase_add_test(t, a_leader_must_hand_over_before_it_is_removed);
     tcase_add_test(t, a_leader_that_removes_itself_steps_down);
     tcase_add_test(t, reads_wait_for_a_majority);

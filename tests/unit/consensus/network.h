@@ -350,6 +350,7 @@ static inline void network_ask(struct network *n, struct replica *r)
     replica_drain(r);
 }
 
+/* Who has no membership yet has no vote: to count on it would leave the group without a leader. */
 static inline void network_change(struct network *n, struct replica *r)
 {
     struct raft_change changes[3];
@@ -357,7 +358,8 @@ static inline void network_change(struct network *n, struct replica *r)
     for (size_t i = 0; i < count; i++) {
         changes[i].node = 1 + random_below(&n->random, n->count);
         uint64_t kind = random_below(&n->random, 5);
-        changes[i].kind = kind < 3 ? RAFT_ADD_VOTER : kind == 3 ? RAFT_REMOVE : RAFT_ADD_LEARNER;
+        bool joined = network_replica(n, changes[i].node)->machine.membership.voters.count > 0;
+        changes[i].kind = kind < 3 && joined ? RAFT_ADD_VOTER : kind == 3 ? RAFT_REMOVE : RAFT_ADD_LEARNER;
     }
     struct error e;
     int code = raft_propose_membership(r->raft, changes, count, NULL, &e);

@@ -99,6 +99,7 @@ static void read_any(struct bytes frame)
         struct peer_part part;
     } out;
     struct bytes records;
+    uint64_t question, term;
     if (peer_open(frame, &rest, &kind, &e) != ERR_OK)
         return;
     switch (kind) {
@@ -114,6 +115,12 @@ static void read_any(struct bytes frame)
     case PEER_PART:
         if (peer_get_part(&rest, &out.part, &records, &e) == ERR_OK)
             ck_assert_uint_le(out.part.after.len + out.part.position.len + records.len, frame.len);
+        break;
+    case PEER_MEMBER:
+        peer_get_member(&rest, &question, &e);
+        break;
+    case PEER_STRANGER:
+        peer_get_stranger(&rest, &question, &term, &e);
         break;
     case PEER_RAFT:
     case PEER_OFFER:

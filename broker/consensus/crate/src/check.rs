@@ -68,6 +68,17 @@ fn snapshot_form(m: &Message, host: &Host) -> Answer {
     Ok(())
 }
 
+/// What a replica without members, which is yet to join or has left, passes over. Its empty log would find anybody's good enough for its
+/// vote, and who asks for that knows it from former days and may not know what was decided since; a heartbeat that counts on entries
+/// was sent before it left.
+pub fn passes_over<T: Storage>(m: &Message, raft: &Raft<T>) -> bool {
+    use MessageType::*;
+    let kind = m.get_msg_type();
+    let vote = kind == MsgRequestVote || kind == MsgRequestPreVote;
+    let late = kind == MsgHeartbeat && m.commit > raft.raft_log.last_index();
+    (vote || late) && raft.prs().conf().to_conf_state().voters.is_empty()
+}
+
 /// What must also hold against the replica's own state. `unsettled`: a part of its log is not known to be on disk.
 pub fn sense<T: Storage>(m: &Message, raft: &Raft<T>, unsettled: bool) -> Answer {
     use MessageType::*;

@@ -136,6 +136,9 @@ impl Group {
         };
         let entries = unsafe { slice(m.entries, m.entry_count) };
         check::form(&message, entries, self.node.raft.id, m.from, &self.host)?;
+        if check::passes_over(&message, &self.node.raft) {
+            return Ok(());
+        }
         check::sense(&message, &self.node.raft, self.unsettled())?;
         if message.get_msg_type() == MessageType::MsgTimeoutNow && self.must_not_campaign() {
             return Ok(());
