@@ -49,8 +49,8 @@ static void change(struct sim_places *p)
 
 static void hear(struct sim_places *p, struct sim_node *n)
 {
-    for (uint16_t i = 0; i <= SIM_SHARDS; i++)
-        sim_node_place(n, i, &p->cluster->wanted[i]);
+    for (int i = 0; i <= SIM_SHARDS; i++)
+        sim_node_place(n, (uint16_t)i, &p->cluster->wanted[i]);
 }
 
 void sim_places_step(struct sim_places *p, uint64_t us, bool calm)
