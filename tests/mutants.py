@@ -60,7 +60,7 @@ MUTANTS = [
     Mutant("a replica is let go before a majority knows on disk", 3, "broker/shard/change.c",
            "    if (status.commit > s->changed_at)\n        return true;", "    if (status.last_index > 0)\n        return true;"),
     Mutant("a newcomer votes before it has the log", 3, "broker/shard/change.c",
-           "        if (!votes && !has_the_log(g, node)) {", "        if (!votes && node == 0) {"),
+           "            return shard_hears(g->s, node) &&", "            return true || shard_hears(g->s, node) &&"),
     Mutant("a replica that left forgets its term and vote", 3, "broker/shard/leave.c",
            "{.term = s->hard.term, .vote = s->hard.vote}", "{.term = 1}"),
     Mutant("a replica leaves that is still a member", 5, "broker/shard/leave.c",

@@ -70,6 +70,11 @@ struct shard {
     uint64_t successor;      /* who the lead is being handed to */
     uint32_t steady_ticks;   /* for which that one has kept up */
     uint32_t eager_ticks;    /* since the opening, a few */
+    uint32_t announce_ticks; /* of a leader: until those who take no part are told again */
+    struct told {            /* of one of these: who leads */
+        uint64_t node, term;
+        uint32_t left; /* ticks for which that counts */
+    } told;
     struct heard {
         uint64_t node;
         uint32_t left; /* ticks for which it counts as there */
@@ -206,6 +211,8 @@ void shard_hand_to(struct shard *s, uint64_t node); /* or goes on leading, when 
 /* lead.c */
 void shard_lead_tick(struct shard *s);
 bool shard_hears(const struct shard *s, uint64_t node); /* of a replica, as a leader */
+void shard_lead_told(struct shard *s, uint64_t node, uint64_t term);
+uint64_t shard_leader(const struct shard *s); /* as far as is known here; or 0 */
 void shard_line_dirty(struct shard *s, uint64_t queue);
 void shard_lines_end(struct shard *s, int code, const char *message);
 void shard_lines_close(struct shard *s);

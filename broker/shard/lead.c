@@ -1,7 +1,8 @@
 /* Who leads: the replica that the owner prefers, where it can. Where another leads, that one watches until the preferred replica has kept
  * up with it for a while, and hands the lead over as a node that stops does (handover.c). In a new group the preferred one does not
- * wait for an election timeout. Preferring is no rule: whoever the others elect leads meanwhile. */
+ * wait for an election timeout. Preferring is no rule: whoever the others elect leads meanwhile. Nodes that take no part are told. */
 #include "shard/internal.h"
+#include "shard/peer.h"
 
 enum {
     STEADY_TICKS =
@@ -9,7 +10,9 @@ enum {
     BEHIND_MAX = 64,  /* entries that a replica may lack and is keeping up */
     EAGER_TICKS = 15, /* after its opening the preferred replica stands for election ... */
     EAGER_EACH = 3,   /* ... whenever so many have gone by, until anybody leads */
-    HEARD_TICKS = 5,  /* raft forgets whom it has heard of once in an election timeout: a replica answers far sooner */
+    ANNOUNCE_TICKS = 5,
+    TOLD_TICKS = 20,
+    HEARD_TICKS = 5, /* raft forgets whom it has heard of once in an election timeout: a replica answers far sooner */
 };
 
 void shard_prefer(struct shard *s, uint64_t node)
@@ -79,10 +82,42 @@ static void stand_early(struct shard *s)
         raft_campaign(s->raft);
 }
 
+/* ---------------------------------------------------------------- those who take no part */
+
+static void announce(struct shard *s)
+{
+    const struct membership_list *others = &s->placement.others;
+    if (!s->leads || others->count == 0 || (s->announce_ticks > 0 && --s->announce_ticks > 0))
+        return;
+    s->announce_ticks = ANNOUNCE_TICKS;
+    struct buffer frame = {0};
+    peer_put_lead(&frame, s->term);
+    for (uint32_t i = 0; i < others->count; i++)
+        if (others->ids[i] != s->options.node)
+            s->env->send(s->env->ctx, s, others->ids[i], s->options.number, buffer_view(&frame), NULL, 0);
+    buffer_close(&frame);
+}
+
+void shard_lead_told(struct shard *s, uint64_t node, uint64_t term)
+{
+    if (s->told.left == 0 || term >= s->told.term)
+        s->told = (struct told){.node = node, .term = term, .left = TOLD_TICKS};
+}
+
+uint64_t shard_leader(const struct shard *s)
+{
+    struct raft_status status;
+    raft_status(s->raft, &status);
+    return status.leader == 0 && s->told.left > 0 ? s->told.node : status.leader;
+}
+
 void shard_lead_tick(struct shard *s)
 {
     struct raft_peer peers[RAFT_PEERS_MAX];
+    s->told.left -= s->told.left > 0;
+    announce(s);
     if (!s->elected) {
+        s->announce_ticks = 0;
         s->steady_ticks = 0;
         if (s->preferred == s->options.node)
             stand_early(s);

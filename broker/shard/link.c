@@ -162,6 +162,11 @@ static int take(struct shard *s, uint64_t node, struct blob *frame, struct error
         if (rc == ERR_OK)
             shard_leave_asked(s, node, question);
         return rc;
+    case PEER_LEAD:
+        rc = peer_get_lead(&rest, &term, e);
+        if (rc == ERR_OK)
+            shard_lead_told(s, node, term);
+        return rc;
     case PEER_STRANGER:
         rc = peer_get_stranger(&rest, &question, &term, e);
         if (rc == ERR_OK)

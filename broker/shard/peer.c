@@ -149,3 +149,15 @@ int peer_get_stranger(struct cursor *rest, uint64_t *question, uint64_t *term, s
     *term = cursor_u64(rest);
     return rest->failed ? cut_short(e) : ERR_OK;
 }
+
+void peer_put_lead(struct buffer *to, uint64_t term)
+{
+    peer_begin(to, PEER_LEAD);
+    buffer_u64(to, term);
+}
+
+int peer_get_lead(struct cursor *rest, uint64_t *term, struct error *e)
+{
+    *term = cursor_u64(rest);
+    return rest->failed ? cut_short(e) : ERR_OK;
+}

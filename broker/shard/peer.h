@@ -9,7 +9,8 @@
  *   follower -> who offered          PEER_WANT: the next part of it
  *   and back                         PEER_PART: records (u16 length of the key, u32 of the value, key, value) behind it
  *   replica -> its group's           PEER_MEMBER: whether it takes part at all
- *   leader -> that replica           PEER_STRANGER: it does not */
+ *   leader -> that replica           PEER_STRANGER: it does not
+ *   leader -> who takes no part      PEER_LEAD: it leads */
 #ifndef HATO_SHARD_PEER_H
 #define HATO_SHARD_PEER_H
 
@@ -27,6 +28,7 @@ enum peer_kind {
     PEER_PART = 6,
     PEER_MEMBER = 7,
     PEER_STRANGER = 8,
+    PEER_LEAD = 9,
 };
 
 /* What a part of a snapshot holds. SNAPSHOT_GONE: nothing, the offer is no more. */
@@ -79,5 +81,8 @@ void peer_put_member(struct buffer *to, uint64_t question);
 int peer_get_member(struct cursor *rest, uint64_t *question, struct error *e);
 void peer_put_stranger(struct buffer *to, uint64_t question, uint64_t term);
 int peer_get_stranger(struct cursor *rest, uint64_t *question, uint64_t *term, struct error *e);
+
+void peer_put_lead(struct buffer *to, uint64_t term);
+int peer_get_lead(struct cursor *rest, uint64_t *term, struct error *e);
 
 #endif

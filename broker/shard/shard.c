@@ -299,7 +299,7 @@ void shard_status(const struct shard *s, struct shard_status *out)
                 : s->resting ? "resting"
                 : s->stopped ? "stopped"
                              : roles[status.role],
-        .leader = status.leader,
+        .leader = shard_leader(s),
         .term = status.term,
         .commit = status.commit,
         .applied = machine_applied(s->machine),

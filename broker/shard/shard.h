@@ -107,6 +107,7 @@ void shard_prefer(struct shard *s, uint64_t node);
 struct placement {
     struct membership_list voters;   /* empty: nobody has said; all stays as it is */
     struct membership_list learners; /* have the log, and no vote; none of them in voters */
+    struct membership_list others;   /* the cluster's other nodes: have nothing, and are told who leads */
 };
 /* To be told to every replica, again when it opens, and to those on nodes that are to join. Whoever leads brings it about, one safe step at
  * a time, and a replica that is not in it empties itself once the group has let it go: change.c, leave.c. */

@@ -19,8 +19,6 @@ void sim_cluster_open(struct sim_cluster *c, uint64_t count, uint64_t seed, stru
     c->net.ctx = c;
     for (uint64_t id = 1; id <= count; id++)
         sim_node_open(sim_cluster_node(c, id), id, count, &c->net, random_next(&random), trace);
-    for (uint64_t id = 1; id <= count; id++)
-        sim_cluster_node(c, id)->rumours = c->leaders;
 }
 
 void sim_cluster_close(struct sim_cluster *c)
@@ -41,9 +39,6 @@ void sim_cluster_step(struct sim_cluster *c, uint64_t us)
     for (uint64_t id = 1; id <= c->count; id++) {
         struct sim_node *n = sim_cluster_node(c, id);
         sim_node_step(n, us);
-        for (int i = 0; i <= SIM_SHARDS; i++)
-            if (n->leading[i])
-                c->leaders[i] = id;
         if (n->problem[0] != '\0' && c->problem[0] == '\0')
             snprintf(c->problem, sizeof c->problem, "node %" PRIu64 ": %s", id, n->problem);
     }

@@ -17,7 +17,6 @@ struct sim_cluster {
     struct sim_node nodes[SIM_NODES_MAX]; /* node n is nodes[n - 1] */
     uint64_t count;
     struct placement wanted[SIM_SHARDS + 1]; /* no voters: nobody says */
-    uint64_t leaders[SIM_SHARDS + 1];        /* who was last seen leading */
     struct sim_net net;
     struct sim_hash hashes[SIM_SHARDS + 1][SIM_HASHES]; /* by applied index */
     uint64_t compared;

@@ -108,7 +108,7 @@ static uint64_t leader(void *ctx, uint16_t number)
     struct sim_node *n = ctx;
     struct shard_status status;
     shard_status(n->shards[number], &status);
-    return status.leader != 0 ? status.leader : n->rumours[number];
+    return status.leader;
 }
 
 static void wake(void *ctx)

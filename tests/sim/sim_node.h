@@ -26,7 +26,6 @@ struct sim_node {
     uint64_t id;
     struct membership founders[SIM_SHARDS + 1];  /* of each group */
     struct placement placements[SIM_SHARDS + 1]; /* as this node has heard; no voters: nobody says */
-    const uint64_t *rumours;                     /* who was last seen leading each shard; borrowed */
     struct sim_net *net;
     struct random random;
     struct pace catch_up;

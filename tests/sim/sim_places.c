@@ -20,6 +20,9 @@ static void draw(struct sim_places *p, struct placement *out)
         if (!membership_has(&out->voters, node))
             membership_add(&out->learners, node);
     }
+    for (uint64_t id = 1; id <= p->cluster->count; id++)
+        if (!membership_has(&out->voters, id) && !membership_has(&out->learners, id))
+            membership_add(&out->others, id);
 }
 
 void sim_places_open(struct sim_places *p, struct sim_cluster *c, uint64_t seed)

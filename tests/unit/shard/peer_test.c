@@ -119,6 +119,9 @@ static void read_any(struct bytes frame)
     case PEER_MEMBER:
         peer_get_member(&rest, &question, &e);
         break;
+    case PEER_LEAD:
+        peer_get_lead(&rest, &term, &e);
+        break;
     case PEER_STRANGER:
         peer_get_stranger(&rest, &question, &term, &e);
         break;
