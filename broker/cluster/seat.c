@@ -149,6 +149,11 @@ static void function_changed(void *ctx, struct shard *s, const char *name)
         hooks->function_changed(hooks->ctx, seat, s, name);
 }
 
+static void nodes_changed(void *ctx, struct shard *s)
+{
+    (void)ctx, (void)s;
+}
+
 struct posted {
     struct mail mail;
     struct node *node;

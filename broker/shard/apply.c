@@ -63,11 +63,20 @@ static void perform(struct shard *s, const struct effect *effect)
     case EFFECT_FUNCTION:
         env->function_changed(env->ctx, s, effect->name);
         break;
+    case EFFECT_NODES:
+        env->nodes_changed(env->ctx, s);
+        break;
     case EFFECT_QUEUE_MADE:
         TRACE(s->options.trace, TRACE_INFO, "dead-letter queue made", trace_text("queue", effect->name),
               trace_u64("shard", s->options.number));
         break;
     }
+}
+
+/* What a function is has to be known wherever a queue may be led, and every node looks after its own replicas. */
+static bool everywhere(enum effect_kind kind)
+{
+    return kind == EFFECT_FUNCTION || kind == EFFECT_NODES;
 }
 
 /* A change that can't be made is void, on every replica alike. */
@@ -108,8 +117,8 @@ static int apply_one(struct shard *s, const struct raft_entry *entry, struct err
     if (b != NULL)
         answer(b, &s->output);
     for (size_t i = 0; i < s->output.effect_count; i++)
-        if (s->leads || s->output.effects[i].kind == EFFECT_FUNCTION)
-            perform(s, &s->output.effects[i]); /* what a function is has to be known wherever a queue may be led */
+        if (s->leads || everywhere(s->output.effects[i].kind))
+            perform(s, &s->output.effects[i]);
     return ERR_OK;
 }
 
@@ -156,6 +165,7 @@ void shard_replaced(struct shard *s, const struct machine *former)
 {
     machine_function_each(former, "", wake_function, s);
     machine_function_each(s->machine, "", wake_function, s);
+    s->env->nodes_changed(s->env->ctx, s);
 }
 
 void shard_lead(struct shard *s, bool leads)

@@ -61,7 +61,8 @@ struct shard_env {
     void (*queue_ready)(void *ctx, struct shard *s, uint64_t queue); /* it may have something to receive */
     void (*queue_changed)(void *ctx, struct shard *s, uint64_t queue);
     void (*function_changed)(void *ctx, struct shard *s,
-                             const char *name); /* on every replica, not the leader's alone */
+                             const char *name);        /* on every replica, not the leader's alone */
+    void (*nodes_changed)(void *ctx, struct shard *s); /* likewise; also when it may have */
     /* Runs the task where shard `number` lives, with that shard; with NULL where it can't be reached. Later, never inside. */
     void (*post)(void *ctx, uint16_t number, struct task *t);
     /* Brings a frame (head, then parts) to `shard` at another node: shard_receive there. It may be lost. */
@@ -103,12 +104,6 @@ bool shard_hands_over(const struct shard *s); /* it still does; for some seconds
  * hands its lead over once the preferred one has kept up with it for ten seconds: clients see some round trips of latency. */
 void shard_prefer(struct shard *s, uint64_t node);
 
-/* Who is to take part in the group. */
-struct placement {
-    struct membership_list voters;   /* empty: nobody has said; all stays as it is */
-    struct membership_list learners; /* have the log, and no vote; none of them in voters */
-    struct membership_list others;   /* the cluster's other nodes: have nothing, and are told who leads */
-};
 /* To be told to every replica, again when it opens, and to those on nodes that are to join. Whoever leads brings it about, one safe step at
  * a time, and a replica that is not in it empties itself once the group has let it go: change.c, leave.c. */
 void shard_place(struct shard *s, const struct placement *p);

@@ -89,6 +89,20 @@ int command_group_resume(struct machine *m, const struct entry_command *c, struc
     return ERR_OK;
 }
 
+int command_nodes(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
+{
+    (void)e;
+    if (m->nodes == NULL)
+        return reply_refuse(m, r, ERR_INVALID, "node", "nodes are kept by shard 0");
+    struct error why = {0};
+    bool changed = false;
+    if (nodes_apply(m->nodes, &m->keys, c->kind, c->payload, m->index, &changed, &why) != ERR_OK)
+        return reply_error(m, r, &why);
+    if (changed)
+        machine_effect_once(m, EFFECT_NODES, 0, 0, "");
+    return ERR_OK;
+}
+
 int command_function(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e)
 {
     if (m->catalog == NULL)

@@ -20,6 +20,7 @@ int command_queue_delete(struct machine *m, const struct entry_command *c, struc
 int command_queue_purge(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e);
 int command_group_resume(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e);
 int command_function(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e);
+int command_nodes(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e);
 int command_redrive_start(struct machine *m, const struct entry_command *c, struct reply *r,
                           struct error *e); /* move.c */
 int command_redrive_cancel(struct machine *m, const struct entry_command *c, struct reply *r, struct error *e);

@@ -44,7 +44,12 @@ enum command_kind {
     COMMAND_FUNCTION_CREATE = 48,
     COMMAND_FUNCTION_SET = 49,
     COMMAND_FUNCTION_DELETE = 50,
-    COMMAND_KINDS = 51
+    COMMAND_NODES_FOUND = 64,
+    COMMAND_NODE_ADD = 65,
+    COMMAND_NODE_SET = 66,
+    COMMAND_NODE_REMOVE = 67,
+    COMMAND_SHARD_LEAD = 68,
+    COMMAND_KINDS = 69
 };
 
 /* A receive that names no visibility of its own takes the queue's. */

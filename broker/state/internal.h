@@ -24,6 +24,7 @@
 #include "state/keys.h"
 #include "state/lasterror.h"
 #include "state/machine.h"
+#include "state/nodes.h"
 #include "state/outbox.h"
 #include "state/producer.h"
 #include "state/redrive.h"
@@ -285,6 +286,7 @@ struct machine {
     struct producers *producers;
     struct outbox *outbox;
     struct catalog *catalog; /* NULL but on shard 0 */
+    struct nodes *nodes;     /* likewise */
     struct extents *extents;
     struct redrives *redrives;
 };

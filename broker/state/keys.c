@@ -136,6 +136,8 @@ const char *key_kind_name(uint8_t kind)
         return "membership record";
     case KEY_FUNCTION:
         return "function record";
+    case KEY_NODES:
+        return "record of the nodes";
     case KEY_OUTBOX:
         return "outbox item";
     case KEY_OUTBOX_HEAD:

@@ -36,6 +36,7 @@ enum key_kind {
     KEY_LANE = 'l',
     KEY_MEMBERSHIP = 'm',
     KEY_FUNCTION = 'n',
+    KEY_NODES = 'N',
     KEY_OUTBOX = 'o',
     KEY_OUTBOX_HEAD = 'O',
     KEY_PRODUCER_RUNS = 'p',

@@ -35,6 +35,11 @@ static const command_fn commands[COMMAND_KINDS] = {
     [COMMAND_FUNCTION_CREATE] = command_function,
     [COMMAND_FUNCTION_SET] = command_function,
     [COMMAND_FUNCTION_DELETE] = command_function,
+    [COMMAND_NODES_FOUND] = command_nodes,
+    [COMMAND_NODE_ADD] = command_nodes,
+    [COMMAND_NODE_SET] = command_nodes,
+    [COMMAND_NODE_REMOVE] = command_nodes,
+    [COMMAND_SHARD_LEAD] = command_nodes,
 };
 
 /* ---------------------------------------------------------------- the output */
@@ -158,6 +163,8 @@ static int open_modules(struct machine *m, struct error *e)
         code = redrive_open(&m->keys, &m->redrives, e);
     if (code == ERR_OK && m->options.shard == 0)
         code = catalog_open(&m->keys, &m->catalog, e);
+    if (code == ERR_OK && m->options.shard == 0)
+        code = nodes_open(&m->keys, m->options.shards, &m->nodes, e);
     return code;
 }
 
@@ -208,6 +215,7 @@ void machine_close(struct machine *m)
     extent_close(m->extents);
     redrive_close(m->redrives);
     catalog_close(m->catalog);
+    nodes_close(m->nodes);
     map_close(&m->names);
     idmap_close(&m->ids);
     heap_close(&m->timers);

@@ -18,6 +18,7 @@
 #include "base/blob.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "state/nodes.h"
 
 struct machine;
 struct store;
@@ -85,6 +86,7 @@ enum effect_kind {
     EFFECT_OUTBOX = 3,     /* there is something to forward to shard `target` */
     EFFECT_FUNCTION = 4,   /* function `name` was created, changed or deleted */
     EFFECT_QUEUE_MADE = 5, /* `queue`, called `name`, was made for a dead letter that found none: for the trace */
+    EFFECT_NODES = 6,      /* nodes, or who has which shard, changed */
 };
 
 /* What only the leader performs. Distinct within one output. */
@@ -220,6 +222,9 @@ bool machine_function_find(const struct machine *m, const char *name, struct fun
 void machine_function_each(const struct machine *m, const char *after,
                            bool (*visit)(void *ctx, const struct function_view *f), void *ctx);
 size_t machine_function_count(const struct machine *m);
+
+/* The cluster's nodes and who has which shard (nodes.h), of shard 0; false where nobody has changed anything yet. */
+bool machine_nodes(const struct machine *m, struct nodes_view *out);
 
 /* ---------------------------------------------------------------- channels */
 

@@ -219,6 +219,11 @@ size_t machine_function_count(const struct machine *m)
     return m->catalog != NULL ? catalog_count(m->catalog) : 0;
 }
 
+bool machine_nodes(const struct machine *m, struct nodes_view *out)
+{
+    return m->nodes != NULL && nodes_look(m->nodes, out);
+}
+
 /* What its slot kept went with it, or goes back because one before it in its group did. */
 static bool withdrawn(const void *ctx, const struct moving *item)
 {

@@ -79,6 +79,11 @@ static void on_function(void *ctx, struct shard *s, const char *name)
     (void)ctx, (void)s, (void)name;
 }
 
+static void on_nodes(void *ctx, struct shard *s)
+{
+    (void)ctx, (void)s; /* sim_places.h says who has which shard */
+}
+
 static void stopped(void *ctx, struct shard *s)
 {
     struct sim_node *n = ctx;
@@ -140,6 +145,7 @@ void sim_node_open(struct sim_node *n, uint64_t id, uint64_t founders, struct si
         .queue_ready = on_queue,
         .queue_changed = on_queue,
         .function_changed = on_function,
+        .nodes_changed = on_nodes,
         .post = post,
         .send = send_frame,
         .leader = leader,

@@ -91,6 +91,11 @@ RIG uint64_t leader(void *ctx, uint16_t number)
     return 1;
 }
 
+RIG void on_nodes(void *ctx, struct shard *s)
+{
+    (void)ctx, (void)s;
+}
+
 RIG void stopped(void *ctx, struct shard *s)
 {
     (void)ctx, (void)s;
@@ -109,6 +114,7 @@ static struct shard_env env = {
     .queue_ready = on_queue,
     .queue_changed = on_queue,
     .function_changed = on_function,
+    .nodes_changed = on_nodes,
     .post = post,
     .send = send_frame,
     .leader = leader,
