@@ -37,7 +37,7 @@ static bool read_founders(const char *text, struct membership_list *out)
             return false;
         text = end + (*end == ',');
     }
-    return *text == '\n' && out->count > 0;
+    return *text == '\n';
 }
 
 /* Format 1 has the node itself for its only founder, and its cluster's id is as random and as much its own as an id of its birth. */
@@ -59,7 +59,7 @@ static bool read_text(const char *text, unsigned format, struct birth *b)
         text += name;
         if (sscanf(text, "cluster=%32[0-9a-f]\nnode=%" SCNu64 "\nbirth=%32[0-9a-f]\nshards=%u\nfounders=%n", b->cluster,
                    &b->node, b->id, &shards, &at) != 4 ||
-            at == 0 || !read_founders(text + at, &b->founders))
+            at == 0 || !read_founders(text + at, &b->founders) || (format < 4 && b->founders.count == 0))
             return false;
     }
     b->shards = (uint16_t)shards;

@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "consensus/membership.h"
 
-/* 2: without the name; 1: without id and founders, too, of nodes by themselves */
-enum { BIRTH_FORMAT = 3, BIRTH_NAME_MAX = 64 };
+/* 3: with founders always; 2: without the name; 1: without id and founders, too, of nodes by themselves */
+enum { BIRTH_FORMAT = 4, BIRTH_NAME_MAX = 64 };
 
 struct birth {
     char name[BIRTH_NAME_MAX + 1]; /* the cluster's, of letters, digits and . _ - ; "" when it was not kept */
@@ -16,7 +16,8 @@ struct birth {
     char id[33]; /* likewise, random: tells this directory from another one made later for the same node */
     uint64_t node;
     uint16_t shards;
-    struct membership_list founders; /* nodes that were there when the cluster was born; of all its groups */
+    struct membership_list
+        founders; /* nodes that were there when the cluster was born; of all its groups; empty: this one joins it */
 };
 
 /* The id of a cluster that several nodes found at once, each by itself: the same on all of them. 32 digits and the end. */

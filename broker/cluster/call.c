@@ -49,7 +49,7 @@ static void on_connected(struct stream *s)
     struct call *c = call_of(s);
     struct hello h;
     c->step = CALL_GREETING;
-    roster_hello(c->mesh->options.roster, c->peer->node, &h);
+    roster_hello(c->mesh->options.roster, c->peer.node, &h);
     h.purpose = c->purpose;
     hello_put(stream_out(s), &h);
     stream_written(s);
@@ -66,7 +66,7 @@ static size_t take_hello(struct call *c, struct bytes in)
     if (rc == ERR_OK && h.refused != 0)
         rc = error_set(&e, ERR_FORBIDDEN, "it refuses this node: %s", h.why);
     if (rc == ERR_OK)
-        rc = roster_judge(c->mesh->options.roster, &h, c->peer->node, &e);
+        rc = roster_judge(c->mesh->options.roster, &h, c->peer.node, &e);
     if (rc != ERR_OK) {
         call_end(c, &e);
         return in.len;
@@ -116,13 +116,13 @@ static void on_found(struct resolve *r)
     c->step = CALL_DIALLING;
     stream_connect(&c->stream, m->options.loop, &r->found[c->attempt % r->count].any, &ops);
     if (m->options.tls != NULL)
-        stream_secure(&c->stream, tls_create(m->options.tls, c->peer->host));
+        stream_secure(&c->stream, tls_create(m->options.tls, c->peer.host));
 }
 
 void call_start(struct call *c, struct mesh *m, const struct roster_peer *peer, enum hello_purpose purpose,
                 unsigned attempt, const struct call_ops *call_ops)
 {
-    *c = (struct call){.mesh = m, .peer = peer, .ops = call_ops, .purpose = purpose, .attempt = attempt};
+    *c = (struct call){.mesh = m, .peer = *peer, .ops = call_ops, .purpose = purpose, .attempt = attempt};
     alarm_set(&m->alarms, &c->alarm, MESH_GREET_MS, on_late);
     resolve_start(&c->resolve, m->options.loop, peer->host, peer->port, on_found);
 }

@@ -22,7 +22,7 @@ enum call_step { CALL_FINDING, CALL_DIALLING, CALL_GREETING, CALL_UP };
 
 struct call {
     struct mesh *mesh;
-    const struct roster_peer *peer;
+    struct roster_peer peer;
     const struct call_ops *ops;
     enum call_step step;
     enum hello_purpose purpose;

@@ -1,4 +1,6 @@
 /* Between the shards of a seat and those of other nodes: the seat's mesh, and who leads what. A node by itself has no mesh. */
+#include <stdlib.h>
+
 #include "base/assert.h"
 #include "cluster/internal.h"
 
@@ -33,8 +35,12 @@ static void on_clients(void *ctx, struct mesh *m, uint64_t from, struct stream *
 int exchange_prepare(struct node *n, struct error *e)
 {
     const struct node_options *o = &n->options;
-    const struct roster_options roster = {
-        .data = o->data, .birth = &n->birth, .peers = o->peers, .clients = o->clients, .instance = node_random()};
+    const struct roster_options roster = {.data = o->data,
+                                          .birth = &n->birth,
+                                          .peers = o->peers,
+                                          .listen = o->listen_peer,
+                                          .clients = o->clients,
+                                          .instance = node_random()};
     int rc = roster_create(&roster, &n->roster, e);
     if (rc == ERR_OK && o->peer_tls.certificate != NULL)
         rc = tls_context_create(&o->peer_tls, &n->tls, e);
@@ -42,10 +48,10 @@ int exchange_prepare(struct node *n, struct error *e)
         return rc;
     n->mesh_ops = (struct mesh_ops){
         .ctx = n, .loop_of = loop_of, .frame = on_frame, .clients = on_clients, .unreachable = on_unreachable};
-    n->has_peers = roster_peer(n->roster, 0) != NULL;
-    if (!n->has_peers && n->birth.founders.count > 1)
-        return error_field(e, ERR_INVALID, "peers", "%s belongs to a cluster of %u nodes: name them with --peers",
-                           o->data, n->birth.founders.count);
+    n->has_mesh = o->listen_peer != NULL && o->listen_peer[0] != '\0';
+    if (!n->has_mesh && n->birth.founders.count != 1)
+        return error_field(e, ERR_INVALID, "peers", "%s belongs to a cluster of several nodes: name them with --peers",
+                           o->data);
     return ERR_OK;
 }
 
@@ -67,8 +73,8 @@ int exchange_open(struct seat *seat, struct error *e)
                                    .seed = node_random(),
                                    .trace = n->options.trace,
                                    .ops = &n->mesh_ops};
-    in->mesh_closed = !n->has_peers;
-    if (!n->has_peers)
+    in->mesh_closed = !n->has_mesh;
+    if (!n->has_mesh)
         return ERR_OK;
     int rc = o.share && seat->number == 0 ? listener_probe(o.listen, e) : ERR_OK;
     if (rc == ERR_OK)
@@ -78,7 +84,7 @@ int exchange_open(struct seat *seat, struct error *e)
 
 int exchange_start(struct seat *seat, struct error *e)
 {
-    return seat->node->has_peers ? mesh_start(&seat->inside->mesh, e) : ERR_OK;
+    return seat->node->has_mesh ? mesh_start(&seat->inside->mesh, e) : ERR_OK;
 }
 
 static void on_mesh_closed(struct mesh *m)
@@ -88,7 +94,7 @@ static void on_mesh_closed(struct mesh *m)
 
 void exchange_close(struct seat *seat)
 {
-    if (seat->node->has_peers)
+    if (seat->node->has_mesh)
         mesh_close(&seat->inside->mesh, on_mesh_closed);
 }
 
@@ -114,7 +120,7 @@ void exchange_send(void *ctx, struct shard *s, uint64_t node, uint16_t shard, st
 
 bool node_has_peers(const struct node *n)
 {
-    return n->has_peers;
+    return n->has_mesh;
 }
 
 bool node_call(struct seat *seat, struct call *c, uint64_t node, const struct call_ops *ops)
@@ -146,19 +152,28 @@ void node_clients_of(struct node *n, uint64_t node, char out[NODE_ADDRESS_MAX])
     roster_clients(n->roster, node, out);
 }
 
+static int by_node(const void *a, const void *b)
+{
+    const struct roster_peer *x = a, *y = b;
+    return x->node < y->node ? -1 : x->node > y->node;
+}
+
 size_t node_members(struct node *n, struct node_member out[MEMBERSHIP_NODES_MAX])
 {
+    struct roster_peer peers[MEMBERSHIP_NODES_MAX];
     uint64_t self = n->birth.node;
     const char *own = n->options.clients != NULL ? n->options.clients : "";
-    size_t count = 0;
-    const struct roster_peer *p;
-    while ((p = roster_named(n->roster, (uint32_t)count)) != NULL) {
-        struct node_member *m = &out[count++];
-        m->node = p->node;
-        snprintf(m->peer, sizeof m->peer, strchr(p->host, ':') != NULL ? "[%s]:%u" : "%s:%u", p->host, p->port);
-        roster_clients(n->roster, p->node, m->clients);
-        if (p->node == self)
+    size_t count = n->has_mesh ? roster_nodes(n->roster, peers) : 0;
+    if (count > 0)
+        qsort(peers, count, sizeof peers[0], by_node);
+    for (size_t i = 0; i < count; i++) {
+        struct node_member *m = &out[i];
+        *m = (struct node_member){.node = peers[i].node};
+        roster_address(&peers[i], m->peer);
+        roster_clients(n->roster, m->node, m->clients);
+        if (m->node == self)
             snprintf(m->clients, sizeof m->clients, "%s", own);
+        placing_label(n, m);
     }
     if (count == 0)
         out[count++] = (struct node_member){.node = self};

@@ -297,6 +297,21 @@ int gate_start(struct mesh *m, struct error *e)
     return listener_start(&m->listener, e);
 }
 
+void gate_update(struct mesh *m, const struct roster_peer *peers, size_t count)
+{
+    for (struct list_link *l = list_first(&m->guests); l != NULL; l = list_next(&m->guests, l)) {
+        struct guest *g = CONTAINER_OF(l, struct guest, link);
+        bool known = !g->greeted || g->stream.closing;
+        for (size_t i = 0; i < count; i++)
+            known = known || peers[i].node == g->hello.node;
+        if (known)
+            continue;
+        struct error e;
+        error_set(&e, ERR_FORBIDDEN, "the node was removed from the cluster");
+        refuse(g, &e);
+    }
+}
+
 static void on_listener_closed(uv_handle_t *handle)
 {
     struct listener *l = CONTAINER_OF(handle, struct listener, tcp);

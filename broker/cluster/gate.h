@@ -6,6 +6,7 @@
 
 int gate_open(struct mesh *m, struct error *e);
 int gate_start(struct mesh *m, struct error *e);
+void gate_update(struct mesh *m, const struct roster_peer *peers, size_t count); /* others are not let stay */
 void gate_close(struct mesh *m); /* each of its parts takes itself off mesh->open when it is gone */
 
 #endif

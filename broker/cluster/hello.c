@@ -19,6 +19,7 @@ enum {
     FIELD_REFUSED = 9,
     FIELD_WHY = 10,
     FIELD_PURPOSE = 11,
+    FIELD_JOINED = 12,
 };
 
 void hello_put(struct buffer *to, const struct hello *h)
@@ -35,6 +36,7 @@ void hello_put(struct buffer *to, const struct hello *h)
     wire_put_varint(&fields, FIELD_REFUSED, h->refused);
     wire_put_bytes(&fields, FIELD_WHY, bytes_text(h->why));
     wire_put_varint(&fields, FIELD_PURPOSE, h->purpose);
+    wire_put_varint(&fields, FIELD_JOINED, h->joined);
     buffer_put(to, "HATP", LETTERS);
     buffer_u16(to, HELLO_OLDEST);
     buffer_u16(to, HELLO_NEWEST);
@@ -95,6 +97,9 @@ static bool take_number(struct hello *h, const struct wire_field *f)
     case FIELD_PURPOSE:
         h->purpose = (uint32_t)f->value;
         return small;
+    case FIELD_JOINED:
+        h->joined = f->value != 0;
+        return true;
     case FIELD_REFUSED:
         h->refused = (uint32_t)f->value;
         return small;

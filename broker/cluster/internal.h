@@ -2,6 +2,7 @@
 #ifndef HATO_CLUSTER_INTERNAL_H
 #define HATO_CLUSTER_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "cluster/mesh.h"
@@ -44,7 +45,24 @@ struct seat_inside {
     struct mail stop;
     struct mail rest;
     struct mail close;
+    struct mail placed;
+    atomic_bool placing; /* that mail is on its way */
     atomic_bool stop_asked;
+};
+
+struct node_label {
+    uint64_t node;
+    char zone[NODES_ZONE_MAX + 1];
+    bool leaves;
+};
+
+/* As the catalog of this node says; `known` false: nobody has changed anything yet, or it has none yet. */
+struct node_map {
+    pthread_mutex_t mutex;
+    bool known;
+    struct node_label nodes[MEMBERSHIP_NODES_MAX];
+    size_t count;
+    struct placement shards[SHARDS_MAX + 1];
 };
 
 struct node {
@@ -60,7 +78,10 @@ struct node {
     struct tls_context *tls; /* of the connections to other nodes, or NULL */
     struct mesh_ops mesh_ops;
     struct pace catch_up;
-    bool has_peers;
+    bool has_mesh; /* it speaks with other nodes, where there are any */
+    struct node_map map;
+    struct command founding; /* seat 0's, as what follows */
+    bool founds;
     atomic_uint_least64_t leaders[SHARDS_MAX + 1]; /* node ids, 0: not known */
     struct seat *seats;
     unsigned seat_count;
@@ -100,6 +121,13 @@ void exchange_close(struct seat *seat);
 void exchange_send(void *ctx, struct shard *s, uint64_t node, uint16_t shard, struct bytes head,
                    const struct shard_part *parts, size_t count);
 uint64_t exchange_leader(void *ctx, uint16_t number);
+
+/* placing.c */
+int placing_start(struct node *n, struct error *e); /* all shards are open, no thread runs */
+void placing_changed(struct node *n);               /* on seat 0 */
+void placing_found(struct node *n);                 /* likewise */
+void placing_tell(struct seat *seat);
+void placing_label(struct node *n, struct node_member *m);
 
 /* flush.c: on seat 0 */
 void flush_if_wanted(struct node *n);

@@ -21,11 +21,11 @@ static void trace_problem(struct link *l, const struct error *why)
         return;
     l->problem = *why;
     if (was_up)
-        TRACE(l->mesh->options.trace, TRACE_WARN, "peer lost", trace_u64("node", l->peer->node),
+        TRACE(l->mesh->options.trace, TRACE_WARN, "peer lost", trace_u64("node", l->peer.node),
               trace_message(&l->problem));
     else
-        TRACE(l->mesh->options.trace, TRACE_WARN, "peer not reached", trace_u64("node", l->peer->node),
-              trace_text("host", l->peer->host), trace_u64("port", l->peer->port), trace_message(&l->problem));
+        TRACE(l->mesh->options.trace, TRACE_WARN, "peer not reached", trace_u64("node", l->peer.node),
+              trace_text("host", l->peer.host), trace_u64("port", l->peer.port), trace_message(&l->problem));
 }
 
 /* ---------------------------------------------------------------- frames out */
@@ -35,8 +35,8 @@ static void on_tell(struct turn *turn)
 {
     struct link *l = CONTAINER_OF(turn, struct link, tell);
     const struct mesh_ops *ops = l->mesh->options.ops;
-    if (!l->mesh->closing)
-        ops->unreachable(ops->ctx, l->mesh, l->peer->node);
+    if (!l->closing)
+        ops->unreachable(ops->ctx, l->mesh, l->peer.node);
 }
 
 static void tell_later(struct link *l)
@@ -91,7 +91,7 @@ static void on_tick(struct alarm *alarm)
         return;
     }
     if (l->dropped > 0)
-        TRACE(l->mesh->options.trace, TRACE_WARN, "frames to a slow peer dropped", trace_u64("node", l->peer->node),
+        TRACE(l->mesh->options.trace, TRACE_WARN, "frames to a slow peer dropped", trace_u64("node", l->peer.node),
               trace_u64("frames", l->dropped));
     l->dropped = 0;
     l->failures = 0;
@@ -136,8 +136,8 @@ static void on_up(struct call *c, const struct hello *h)
     c->stream.backlog_pause = SIZE_MAX; /* answers to pings are read whatever waits to be sent */
     c->stream.backlog_max = (size_t)MESH_QUEUE_MAX + FRAME_BODY_MAX + LOOP_SCRATCH;
     alarm_set(&m->alarms, &l->alarm, MESH_TICK_MS, on_tick);
-    TRACE(m->options.trace, TRACE_INFO, "peer reached", trace_u64("node", l->peer->node),
-          trace_text("host", l->peer->host), trace_u64("port", l->peer->port), trace_text("software", h->software));
+    TRACE(m->options.trace, TRACE_INFO, "peer reached", trace_u64("node", l->peer.node),
+          trace_text("host", l->peer.host), trace_u64("port", l->peer.port), trace_text("software", h->software));
 }
 
 static void on_ended(struct call *c, const struct error *why)
@@ -152,7 +152,7 @@ static void on_rested(struct alarm *alarm)
 {
     struct link *l = CONTAINER_OF(alarm, struct link, alarm);
     l->step = LINK_CALLING;
-    call_start(&l->call, l->mesh, l->peer, HELLO_FRAMES, l->failures, &ops);
+    call_start(&l->call, l->mesh, &l->peer, HELLO_FRAMES, l->failures, &ops);
 }
 
 static uint64_t rest_ms(struct link *l)
@@ -167,7 +167,7 @@ static uint64_t rest_ms(struct link *l)
 static void rest(struct link *l, const struct error *why)
 {
     alarm_clear(&l->mesh->alarms, &l->alarm);
-    if (l->mesh->closing) {
+    if (l->closing) {
         end(l);
         return;
     }
@@ -185,7 +185,7 @@ struct link *link_create(struct mesh *m, const struct roster_peer *peer)
 {
     struct link *l = memory_zero(1, sizeof *l);
     l->mesh = m;
-    l->peer = peer;
+    l->peer = *peer;
     l->tell.run = on_tell;
     return l;
 }
@@ -197,6 +197,7 @@ void link_start(struct link *l)
 
 void link_close(struct link *l)
 {
+    l->closing = true;
     alarm_clear(&l->mesh->alarms, &l->alarm);
     if (l->step == LINK_RESTING)
         end(l);

@@ -15,7 +15,8 @@ enum link_step { LINK_RESTING, LINK_CALLING, LINK_UP };
 
 struct link {
     struct mesh *mesh;
-    const struct roster_peer *peer;
+    struct roster_peer peer;
+    bool closing;
     enum link_step step;
     struct call call;
     struct alarm alarm; /* the end of a rest; a tick while it is up */

@@ -1,5 +1,7 @@
 #include "cluster/mesh.h"
 
+#include <string.h>
+
 #include "cluster/gate.h"
 #include "cluster/link.h"
 
@@ -24,17 +26,60 @@ int mesh_open(struct mesh *m, const struct mesh_options *o, struct error *e)
     if (rc != ERR_OK)
         return rc;
     alarms_open(&m->alarms, o->loop);
-    const struct roster_peer *peer;
-    while ((peer = roster_peer(o->roster, m->link_count)) != NULL) {
-        m->links[m->link_count++] = link_create(m, peer);
-        m->open++;
-    }
+    mesh_update(m);
     return ERR_OK;
+}
+
+static bool same(const struct roster_peer *a, const struct roster_peer *b)
+{
+    return a->node == b->node && a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+static bool is_in(const struct roster_peer *peers, size_t count, const struct roster_peer *peer)
+{
+    for (size_t i = 0; i < count; i++)
+        if (same(&peers[i], peer))
+            return true;
+    return false;
+}
+
+static void let_go(struct mesh *m, const struct roster_peer *peers, size_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < m->link_count; i++)
+        if (is_in(peers, count, &m->links[i]->peer))
+            m->links[kept++] = m->links[i];
+        else
+            link_close(m->links[i]);
+    m->link_count = kept;
+}
+
+static void dial(struct mesh *m, const struct roster_peer *peer)
+{
+    struct link *l = link_create(m, peer);
+    m->links[m->link_count++] = l;
+    m->open++;
+    if (m->started)
+        link_start(l);
+}
+
+void mesh_update(struct mesh *m)
+{
+    struct roster_peer peers[MEMBERSHIP_NODES_MAX];
+    if (m->closing)
+        return;
+    size_t count = roster_nodes(m->options.roster, peers);
+    let_go(m, peers, count);
+    for (size_t i = 0; i < count; i++)
+        if (peers[i].node != roster_self(m->options.roster) && mesh_peer(m, peers[i].node) == NULL)
+            dial(m, &peers[i]);
+    gate_update(m, peers, count);
 }
 
 int mesh_start(struct mesh *m, struct error *e)
 {
     int rc = gate_start(m, e);
+    m->started = rc == ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < m->link_count; i++)
         link_start(m->links[i]);
     return rc;
@@ -54,7 +99,7 @@ void mesh_close(struct mesh *m, void (*closed)(struct mesh *m))
 static struct link *link_to(const struct mesh *m, uint64_t node)
 {
     for (uint32_t i = 0; i < m->link_count; i++)
-        if (m->links[i]->peer->node == node)
+        if (m->links[i]->peer.node == node)
             return m->links[i];
     return NULL;
 }
@@ -74,7 +119,7 @@ void mesh_end(struct mesh_frame *f)
 const struct roster_peer *mesh_peer(const struct mesh *m, uint64_t node)
 {
     const struct link *l = link_to(m, node);
-    return l != NULL ? l->peer : NULL;
+    return l != NULL ? &l->peer : NULL;
 }
 
 bool mesh_reaches(const struct mesh *m, uint64_t node)

@@ -66,7 +66,7 @@ struct mesh {
     struct list guests;
     struct link *links[MEMBERSHIP_NODES_MAX];
     uint32_t link_count;
-    bool closing;
+    bool started, closing;
     unsigned open; /* parts that are not closed yet: links, guests, the listener */
     struct turn end;
     void (*closed)(struct mesh *m);
@@ -77,6 +77,9 @@ int mesh_open(struct mesh *m, const struct mesh_options *o, struct error *e);
 
 /* Listens and dials. On error mesh_close is still owed. */
 int mesh_start(struct mesh *m, struct error *e);
+
+/* The roster has changed: dials who is new or elsewhere now, and has no more to do with who is gone. */
+void mesh_update(struct mesh *m);
 
 /* `closed` is called when nothing of it is left, never from inside. */
 void mesh_close(struct mesh *m, void (*closed)(struct mesh *m));
@@ -90,7 +93,7 @@ struct mesh_frame {
 struct buffer *mesh_begin(struct mesh *m, struct mesh_frame *f, uint64_t node, uint16_t shard, size_t len);
 void mesh_end(struct mesh_frame *f);
 
-/* The entry of --peers for a node; NULL when there is none. */
+/* Where a node is; NULL when there is no such node. */
 const struct roster_peer *mesh_peer(const struct mesh *m, uint64_t node);
 
 /* Whether the node's hello has been heard and the connection lasts. */

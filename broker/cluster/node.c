@@ -57,6 +57,26 @@ static int open_storage(struct node *n, struct error *e)
     return store_open(&store, &n->store, e);
 }
 
+/* It has what it is given: no shard begins here. */
+static int plan_joining(const struct node_options *o, struct birth *out, struct error *e)
+{
+    unsigned shards = 0;
+    int end = 0;
+    bool good = sscanf(o->join, "%32[0-9a-f]/%u%n", out->cluster, &shards, &end) == 2 && o->join[end] == '\0' &&
+                strlen(out->cluster) == 32 && shards >= 1 && shards <= SHARDS_MAX;
+    if (!good)
+        return error_field(
+            e, ERR_INVALID, "join",
+            "--join takes what 'hato cluster add' tells, 32 digits and the number of shards: not '%.60s'", o->join);
+    if (out->founders.count < 2)
+        return error_field(e, ERR_INVALID, "peers",
+                           "--join needs --peers with a node of the cluster and this one: as 'hato cluster add' tells");
+    snprintf(out->name, sizeof out->name, "%s", o->cluster != NULL ? o->cluster : CLUSTER_DEFAULT);
+    out->shards = (uint16_t)shards;
+    out->founders = (struct membership_list){0};
+    return ERR_OK;
+}
+
 /* Every founder comes to the same id by itself; a node by itself has one that nobody else can have. */
 static int plan_birth(const struct node_options *o, struct birth *out, struct error *e)
 {
@@ -74,6 +94,8 @@ static int plan_birth(const struct node_options *o, struct birth *out, struct er
         return error_field(e, ERR_INVALID, "peers", "--peers does not name this node, %llu: list all nodes in it",
                            (unsigned long long)o->node);
     membership_add(&out->founders, o->node);
+    if (o->join != NULL && o->join[0] != '\0')
+        return plan_joining(o, out, e);
     snprintf(out->name, sizeof out->name, "%s", o->cluster != NULL ? o->cluster : CLUSTER_DEFAULT);
     if (out->founders.count > 1)
         birth_cluster_id(out->name, &out->founders, out->shards, out->cluster);
@@ -87,6 +109,12 @@ static int check_birth(const struct node_options *o, const struct birth *b, stru
         return error_field(e, ERR_CONFLICT, "shards",
                            "%s was made with %u shards, which can't be changed: leave --shards out", o->data,
                            b->shards);
+    char joined[64];
+    snprintf(joined, sizeof joined, "%s/%u", b->cluster, b->shards);
+    if (o->join != NULL && o->join[0] != '\0' && strcmp(o->join, joined) != 0)
+        return error_field(e, ERR_CONFLICT, "join",
+                           "%s is of cluster %s already: join with an empty directory, or leave --join out", o->data,
+                           joined);
     if (o->cluster == NULL)
         return ERR_OK;
     if (b->name[0] != '\0')
@@ -95,7 +123,7 @@ static int check_birth(const struct node_options *o, const struct birth *b, stru
                    : error_field(e, ERR_CONFLICT, "cluster",
                                  "%s belongs to cluster '%s', not '%s', which can't be changed: leave --cluster out",
                                  o->data, b->name, o->cluster);
-    if (b->founders.count == 1) /* and what its cluster was called was not kept */
+    if (b->founders.count <= 1) /* and what its cluster was called was not kept */
         return ERR_OK;
     birth_cluster_id(o->cluster, &b->founders, b->shards, cluster);
     return strcmp(cluster, b->cluster) == 0
@@ -111,7 +139,7 @@ static int open_node(struct node *n, struct error *e)
     if (rc == ERR_OK)
         rc = open_storage(n, e);
     for (unsigned i = 0; i <= n->birth.shards; i++)
-        atomic_init(&n->leaders[i], n->has_peers ? 0 : n->birth.node);
+        atomic_init(&n->leaders[i], n->has_mesh ? 0 : n->birth.node);
     if (rc == ERR_OK)
         rc = seats_open(n, e);
     return rc;
@@ -132,6 +160,7 @@ int node_open(const struct node_options *options, struct node **out, struct erro
     n->birth = birth;
     n->clock = clock_real();
     n->started_ms = clock_now_ms(&n->clock);
+    pthread_mutex_init(&n->map.mutex, NULL);
     n->catch_up.bytes_per_second = options->catch_up_rate;
     atomic_init(&n->accepts_sends, true);
     n->disk = disk_real();
@@ -169,6 +198,7 @@ void node_close(struct node *n)
     seats_close(n);
     store_close(n->store);
     exchange_end(n);
+    pthread_mutex_destroy(&n->map.mutex);
     memory_free(n);
 }
 

@@ -46,8 +46,9 @@ struct node_options {
     uint64_t catch_up_rate; /* bytes a second of snapshots that this node takes; 0: as fast as it goes */
     /* Where there are other nodes; all borrowed. */
     const char *cluster;       /* name that its founders give it; NULL: "hato" */
-    const char *peers;         /* N=HOST:PORT,... of all nodes; NULL or "": this node is by itself */
-    const char *listen_peer;   /* HOST:PORT */
+    const char *join;          /* CLUSTER/SHARDS of the one that a new node joins; NULL or "": none */
+    const char *peers;         /* N=HOST:PORT,... of all nodes; NULL or "": this node is by itself, or as it knows */
+    const char *listen_peer;   /* HOST:PORT; NULL or "": it speaks with no other node */
     const char *clients;       /* where the others send clients that need this node; NULL or "": nowhere */
     struct tls_files peer_tls; /* all NULL: none */
     struct node_hooks hooks;
@@ -96,9 +97,13 @@ struct node_member {
     uint64_t node;
     char peer[NODE_ADDRESS_MAX];    /* where it listens for others; "" of a node by itself */
     char clients[NODE_ADDRESS_MAX]; /* as node_clients_of */
+    char zone[NODES_ZONE_MAX + 1];
+    bool leaves; /* it is to have no shards */
 };
 /* In order of their ids; returns how many there are. Any thread. */
 size_t node_members(struct node *n, struct node_member out[MEMBERSHIP_NODES_MAX]);
+/* Who is to have the shard, as this node has heard; false: its founders. Any thread. */
+bool node_placement(struct node *n, uint16_t shard, struct placement *out);
 
 /* A visit to another seat: `run` there, `done` back home. On the same seat both may run inside the call of node_visit or
  * visit_return. The owner keeps the memory until `done`. */

@@ -9,22 +9,23 @@
 #include "base/memory.h"
 #include "cluster/slip.h"
 
-enum { MET_FORMAT = 1 };
+enum { MET_FORMAT = 2, KNOWN_MAX = 2 * MEMBERSHIP_NODES_MAX }; /* 1: without addresses */
 static const char file[] = "hato.peers";
 
 struct known {
-    struct roster_peer peer;
-    char birth[HELLO_ID]; /* "" before it was met */
+    struct roster_peer peer; /* port 0: no node of the cluster, or not any more */
+    bool named;              /* in --peers, whose address counts */
+    char birth[HELLO_ID];    /* "" before it was met */
+    uint64_t since;          /* of which the birth is; nodes.h */
     char clients[HELLO_ADDRESS_MAX];
     uint64_t instance; /* of the process whose connections are there */
     uint32_t connections;
 };
 
-/* `all` holds the peers and, when it is in the list, this node itself. */
 struct roster {
     struct roster_options options;
     pthread_mutex_t mutex;
-    struct known all[MEMBERSHIP_NODES_MAX];
+    struct known all[KNOWN_MAX];
     uint32_t count;
 };
 
@@ -83,17 +84,55 @@ int roster_parse(const char *peers, struct roster_peer out[MEMBERSHIP_NODES_MAX]
     return ERR_OK;
 }
 
-/* ---------------------------------------------------------------- who was met */
+/* ---------------------------------------------------------------- who is known */
 
-static struct known *find(const struct roster *r, uint64_t node)
+static struct known *find(struct roster *r, uint64_t node)
 {
     for (uint32_t i = 0; i < r->count; i++)
         if (r->all[i].peer.node == node)
-            return (struct known *)&r->all[i];
+            return &r->all[i];
     return NULL;
 }
 
-static int read_met(struct roster *r, struct error *e)
+/* One more, in the place of one that is gone where there is no other; NULL: there is none. */
+static struct known *find_or_make(struct roster *r, uint64_t node)
+{
+    struct known *k = find(r, node);
+    if (k == NULL && r->count < KNOWN_MAX)
+        k = &r->all[r->count++];
+    for (uint32_t i = 0; i < r->count && k == NULL; i++)
+        if (r->all[i].peer.port == 0 && r->all[i].connections == 0)
+            k = &r->all[i];
+    if (k != NULL && k->peer.node != node)
+        *k = (struct known){.peer.node = node};
+    return k;
+}
+
+void roster_address(const struct roster_peer *p, char out[HELLO_ADDRESS_MAX])
+{
+    snprintf(out, HELLO_ADDRESS_MAX, strchr(p->host, ':') != NULL ? "[%s]:%u" : "%s:%u", p->host, p->port);
+}
+
+static void set_address(struct known *k, const char *address)
+{
+    if (k != NULL && !k->named && resolve_split(address, k->peer.host, &k->peer.port, NULL) != ERR_OK)
+        k->peer.port = 0;
+}
+
+/* "-" stands for what is not known. */
+static void read_line(struct roster *r, uint64_t node, const char *birth, uint64_t since, const char *address)
+{
+    struct known *k = find_or_make(r, node);
+    if (k == NULL)
+        return;
+    k->since = since;
+    if (strlen(birth) == HELLO_ID - 1)
+        memcpy(k->birth, birth, HELLO_ID);
+    if (strcmp(address, "-") != 0)
+        set_address(k, address);
+}
+
+static int read_known(struct roster *r, struct error *e)
 {
     char text[SLIP_MAX];
     int rc = slip_read(r->options.data, file, text, e);
@@ -101,34 +140,39 @@ static int read_met(struct roster *r, struct error *e)
         return rc == ERR_NOT_FOUND ? ERR_OK : rc;
     unsigned format = 0;
     int at = 0;
-    if (sscanf(text, "format=%u\n%n", &format, &at) != 1 || format != MET_FORMAT)
+    if (sscanf(text, "format=%u\n%n", &format, &at) != 1 || format < 1 || format > MET_FORMAT)
         return error_set(e, ERR_VERSION, "%s/%s has format %u, this build knows %d: use the build that made it",
                          r->options.data, file, format, MET_FORMAT);
-    uint64_t node;
-    char birth[HELLO_ID];
+    uint64_t node, since;
+    char birth[HELLO_ID], address[HELLO_ADDRESS_MAX];
     const char *line = text + at;
-    while (sscanf(line, "node=%" SCNu64 " birth=%32[0-9a-f]\n%n", &node, birth, &at) == 2) {
-        struct known *k = find(r, node);
-        if (k == NULL && r->count < MEMBERSHIP_NODES_MAX) { /* not named at present, and not forgotten for that */
-            k = &r->all[r->count++];
-            k->peer.node = node;
-        }
-        if (k != NULL)
-            memcpy(k->birth, birth, sizeof birth);
-        line += at;
-    }
+    if (format == 1)
+        for (; sscanf(line, "node=%" SCNu64 " birth=%32[0-9a-f]\n%n", &node, birth, &at) == 2; line += at)
+            read_line(r, node, birth, 0, "-");
+    else
+        for (; sscanf(line, "node=%" SCNu64 " birth=%32[0-9a-f-] since=%" SCNu64 " address=%271[^\n]\n%n", &node, birth,
+                      &since, address, &at) == 4;
+             line += at)
+            read_line(r, node, birth, since, address);
     return ERR_OK;
 }
 
-static int write_met(struct roster *r, struct error *e)
+static int write_known(const struct roster *r, struct error *e)
 {
-    char text[SLIP_MAX];
-    size_t len = (size_t)snprintf(text, sizeof text, "format=%d\n", MET_FORMAT);
-    for (uint32_t i = 0; i < r->count; i++)
-        if (r->all[i].birth[0] != '\0')
-            len += (size_t)snprintf(text + len, sizeof text - len, "node=%" PRIu64 " birth=%s\n", r->all[i].peer.node,
-                                    r->all[i].birth);
-    return slip_write(r->options.data, file, text, e);
+    char address[HELLO_ADDRESS_MAX];
+    struct buffer text = {0};
+    buffer_printf(&text, "format=%d\n", MET_FORMAT);
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct known *k = &r->all[i];
+        roster_address(&k->peer, address);
+        if (k->birth[0] != '\0' || k->peer.port != 0)
+            buffer_printf(&text, "node=%" PRIu64 " birth=%s since=%" PRIu64 " address=%s\n", k->peer.node,
+                          k->birth[0] != '\0' ? k->birth : "-", k->since, k->peer.port != 0 ? address : "-");
+    }
+    buffer_u8(&text, '\0');
+    int rc = slip_write(r->options.data, file, (const char *)text.data, e);
+    buffer_close(&text);
+    return rc;
 }
 
 int roster_create(const struct roster_options *o, struct roster **out, struct error *e)
@@ -139,9 +183,11 @@ int roster_create(const struct roster_options *o, struct roster **out, struct er
     pthread_mutex_init(&r->mutex, NULL);
     int rc = roster_parse(o->peers, peers, &r->count, e);
     for (uint32_t i = 0; rc == ERR_OK && i < r->count; i++)
-        r->all[i].peer = peers[i];
+        r->all[i] = (struct known){.peer = peers[i], .named = true};
     if (rc == ERR_OK)
-        rc = read_met(r, e);
+        rc = read_known(r, e);
+    if (rc == ERR_OK && o->listen != NULL && o->listen[0] != '\0')
+        set_address(find_or_make(r, o->birth->node), o->listen);
     if (rc != ERR_OK) {
         roster_destroy(r);
         return rc;
@@ -158,7 +204,53 @@ void roster_destroy(struct roster *r)
     memory_free(r);
 }
 
-/* ---------------------------------------------------------------- what does not change */
+/* ---------------------------------------------------------------- the nodes */
+
+size_t roster_nodes(struct roster *r, struct roster_peer out[MEMBERSHIP_NODES_MAX])
+{
+    size_t count = 0;
+    pthread_mutex_lock(&r->mutex);
+    for (uint32_t i = 0; i < r->count && count < MEMBERSHIP_NODES_MAX; i++)
+        if (r->all[i].peer.port != 0)
+            out[count++] = r->all[i].peer;
+    pthread_mutex_unlock(&r->mutex);
+    return count;
+}
+
+static bool is_in(const struct nodes_view *v, uint64_t node)
+{
+    for (size_t i = 0; i < v->count; i++)
+        if (v->nodes[i].id == node)
+            return true;
+    return false;
+}
+
+/* Who was removed and added again is somebody else, whatever it had promised before. */
+static void update_one(struct roster *r, const struct node_view *v)
+{
+    struct known *k = find_or_make(r, v->id);
+    if (k == NULL)
+        return;
+    if (k->since != v->since)
+        k->birth[0] = '\0';
+    k->since = v->since;
+    set_address(k, v->address);
+}
+
+int roster_update(struct roster *r, const struct nodes_view *v, struct error *e)
+{
+    pthread_mutex_lock(&r->mutex);
+    for (uint32_t i = 0; i < r->count; i++)
+        if (!is_in(v, r->all[i].peer.node)) {
+            r->all[i].peer.port = 0;
+            r->all[i].named = false;
+        }
+    for (size_t i = 0; i < v->count; i++)
+        update_one(r, &v->nodes[i]);
+    int rc = write_known(r, e);
+    pthread_mutex_unlock(&r->mutex);
+    return rc;
+}
 
 uint64_t roster_self(const struct roster *r)
 {
@@ -170,24 +262,6 @@ uint16_t roster_shards(const struct roster *r)
     return r->options.birth->shards;
 }
 
-const struct roster_peer *roster_peer(const struct roster *r, uint32_t i)
-{
-    for (uint32_t at = 0; at < r->count; at++) {
-        const struct roster_peer *p = &r->all[at].peer;
-        if (p->node != roster_self(r) && p->port != 0 && i-- == 0)
-            return p;
-    }
-    return NULL;
-}
-
-const struct roster_peer *roster_named(const struct roster *r, uint32_t i)
-{
-    for (uint32_t at = 0; at < r->count; at++)
-        if (r->all[at].peer.port != 0 && i-- == 0)
-            return &r->all[at].peer;
-    return NULL;
-}
-
 void roster_hello(const struct roster *r, uint64_t to, struct hello *out)
 {
     const struct birth *b = r->options.birth;
@@ -196,6 +270,7 @@ void roster_hello(const struct roster *r, uint64_t to, struct hello *out)
                           .node = b->node,
                           .to = to,
                           .instance = r->options.instance,
+                          .joined = b->founders.count == 0,
                           .shards = b->shards};
     memcpy(out->cluster, b->cluster, sizeof out->cluster);
     memcpy(out->birth, b->id, sizeof out->birth);
@@ -238,11 +313,18 @@ static int judge_birth(struct roster *r, const struct hello *h, struct error *e)
 {
     struct known *k = find(r, h->node);
     if (k == NULL || k->peer.port == 0)
-        return error_set(e, ERR_FORBIDDEN, "node %" PRIu64 " is not among the --peers of node %" PRIu64, h->node,
-                         roster_self(r));
+        return error_set(e, ERR_FORBIDDEN,
+                         "node %" PRIu64 " is not among those that node %" PRIu64
+                         " knows: name it in --peers, or add it to the cluster (hato cluster add)",
+                         h->node, roster_self(r));
+    if (k->since > 0 && !h->joined)
+        return error_set(e, ERR_FORBIDDEN,
+                         "node %" PRIu64 " was added to the cluster and does not join it: start it on an empty data "
+                         "directory with the --join that hato cluster add told",
+                         h->node);
     if (k->birth[0] == '\0') {
         memcpy(k->birth, h->birth, sizeof k->birth);
-        int rc = write_met(r, e);
+        int rc = write_known(r, e);
         if (rc != ERR_OK) {
             k->birth[0] = '\0';
             return rc;
@@ -250,7 +332,8 @@ static int judge_birth(struct roster *r, const struct hello *h, struct error *e)
     } else if (strcmp(k->birth, h->birth) != 0) {
         return error_set(e, ERR_CONFLICT,
                          "node %" PRIu64 " has another data directory than when node %" PRIu64
-                         " met it; what it had promised before is not in it: give it back the one it had (born %s)",
+                         " met it; what it had promised before is not in it: give it back the one it had (born %s), or "
+                         "replace it (hato cluster replace)",
                          h->node, roster_self(r), k->birth);
     }
     memcpy(k->clients, h->clients, sizeof k->clients);
@@ -289,7 +372,8 @@ int roster_enter(struct roster *r, const struct hello *h, struct error *e)
 void roster_leave(struct roster *r, uint64_t node)
 {
     pthread_mutex_lock(&r->mutex);
-    find(r, node)->connections--;
+    struct known *k = find(r, node);
+    k->connections--;
     pthread_mutex_unlock(&r->mutex);
 }
 
@@ -297,7 +381,7 @@ void roster_clients(struct roster *r, uint64_t node, char out[HELLO_ADDRESS_MAX]
 {
     out[0] = '\0';
     pthread_mutex_lock(&r->mutex);
-    const struct known *k = find(r, node);
+    struct known *k = find(r, node);
     if (k != NULL)
         memcpy(out, k->clients, sizeof k->clients);
     pthread_mutex_unlock(&r->mutex);

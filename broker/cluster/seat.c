@@ -33,7 +33,7 @@ static void note_leader(struct place *p, const struct shard *s)
 {
     struct node *n = p->seat->node;
     struct shard_status status;
-    if (!n->has_peers)
+    if (!n->has_mesh)
         return;
     shard_status(s, &status);
     uint64_t leader = shard_problem(s)[0] != '\0' ? 0 : status.leader;
@@ -151,7 +151,8 @@ static void function_changed(void *ctx, struct shard *s, const char *name)
 
 static void nodes_changed(void *ctx, struct shard *s)
 {
-    (void)ctx, (void)s;
+    if (shard_number(s) == 0)
+        placing_changed(((struct seat *)ctx)->node);
 }
 
 struct posted {
@@ -236,6 +237,7 @@ static void look_after(struct seat *seat)
     if (seat->number == 0) {
         node_look_at_space(n);
         flush_if_wanted(n);
+        placing_found(n);
     }
     for (size_t i = 0; i < in->place_count; i++)
         shard_upkeep(in->places[i].shard);
@@ -382,6 +384,7 @@ static void fill_env(struct seat *seat)
         .queue_ready = queue_ready,
         .queue_changed = queue_changed,
         .function_changed = function_changed,
+        .nodes_changed = nodes_changed,
         .post = post,
         .send = exchange_send,
         .leader = exchange_leader,
@@ -417,7 +420,8 @@ static int open_places(struct seat *seat, struct error *e)
         int rc = shard_open(&o, &p->shard, e);
         if (rc != ERR_OK)
             return rc;
-        shard_prefer(p->shard, o.founders.voters.ids[number % o.founders.voters.count]);
+        if (o.founders.voters.count > 0)
+            shard_prefer(p->shard, o.founders.voters.ids[number % o.founders.voters.count]);
         n->shards[number] = p->shard;
         in->place_count++;
     }
@@ -464,6 +468,9 @@ int seats_open(struct node *n, struct error *e)
         if (rc != ERR_OK)
             return rc;
     }
+    int told = placing_start(n, e);
+    if (told != ERR_OK)
+        return told;
     for (unsigned i = 0; i < wanted; i++) {
         int rc = exchange_start(&n->seats[i], e);
         if (rc != ERR_OK)

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-enum { SLIP_MAX = 4096 };
+enum { SLIP_MAX = 16384 };
 
 /* Reads `dir`/`name` into `text`, terminated and without the checksum's line. Errors: ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT. */
 int slip_read(const char *dir, const char *name, char text[SLIP_MAX], struct error *e);

@@ -59,7 +59,10 @@ static const struct setting settings[] = {
     {"drain-timeout", DURATION, AT(drain_timeout), 0, DAY_MS, "TIME",
      "when stopping, how long to wait for functions to answer (8s)"},
     {"peers", TEXT, AT(peers), 0, 0, "N=HOST:PORT,...", "all nodes of the cluster, this one among them (none)"},
-    {"listen-peer", TEXT, AT(listen_peer), 0, 0, "HOST:PORT", "for other nodes (this node's in --peers)"},
+    {"join", TEXT, AT(join), 0, 0, "CLUSTER/SHARDS",
+     "this node joins a cluster that there is: as 'hato cluster add' tells (none)"},
+    {"listen-peer", TEXT, AT(listen_peer), 0, 0, "HOST:PORT",
+     "for other nodes (this node's in --peers); a node by itself that others are to join needs it"},
     {"advertise", TEXT, AT(advertise), 0, 0, "HOST:PORT", "where clients reach this node (--listen)"},
     {"cluster", TEXT, AT(cluster), 0, 0, "NAME", "the cluster's name, fixed when its nodes are made (hato)"},
     {"peer-cert", TEXT, AT(peer_cert), 0, 0, "FILE", "this node's certificate (PEM), shown to other nodes"},
@@ -94,8 +97,8 @@ void config_defaults(struct config *c)
     set_text(&c->allow_endpoints, "");
     set_text(&c->endpoint_ca, "");
     set_text(&c->config, "");
-    char **const empty[] = {&c->cluster,   &c->peers,    &c->listen_peer, &c->advertise,
-                            &c->peer_cert, &c->peer_key, &c->peer_ca};
+    char **const empty[] = {&c->cluster,   &c->join,      &c->peers,    &c->listen_peer,
+                            &c->advertise, &c->peer_cert, &c->peer_key, &c->peer_ca};
     for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++)
         set_text(empty[i], "");
 }

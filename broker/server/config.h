@@ -11,7 +11,7 @@
 
 struct config {
     char *data, *listen, *http, *account, *region, *endpoint_ca, *allow_endpoints, *config;
-    char *cluster, *peers, *listen_peer, *advertise, *peer_cert, *peer_key, *peer_ca;
+    char *cluster, *join, *peers, *listen_peer, *advertise, *peer_cert, *peer_key, *peer_ca;
     uint64_t node, shards, loops;
     uint64_t log_window, log_segment, disk_reserve, cache, catch_up_rate;
     uint64_t drain_timeout; /* ms */

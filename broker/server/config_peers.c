@@ -41,7 +41,7 @@ void config_settle_peers(struct config *c)
     struct roster_peer own;
     char host[RESOLVE_HOST_MAX + 1];
     uint16_t port;
-    if (!own_entry(c, &own))
+    if (!own_entry(c, &own) && resolve_split(c->listen_peer, own.host, &own.port, NULL) != ERR_OK)
         return;
     if (c->listen_peer[0] == '\0')
         set_address(&c->listen_peer, own.host, own.port);
@@ -100,11 +100,11 @@ int config_check_peers(const struct config *c, struct error *e)
     if (c->advertise[0] != '\0' && resolve_split(c->advertise, host, &port, e) != ERR_OK)
         return error_wrap(e, "--advertise");
     rc = check_certificates(c, e);
-    if (rc != ERR_OK || count == 0)
+    if (rc != ERR_OK)
         return rc;
-    if (!own_entry(c, &own))
+    if (count > 0 && !own_entry(c, &own))
         return error_field(e, ERR_INVALID, "peers",
                            "--peers does not name this node, %llu (--node): list all nodes in it",
                            (unsigned long long)c->node);
-    return check_listen(c, e);
+    return c->listen_peer[0] != '\0' ? check_listen(c, e) : ERR_OK;
 }

@@ -74,6 +74,7 @@ static int serve(const struct config *c, struct trace *trace, struct stopper *st
                  .cache_bytes = c->cache,
                  .catch_up_rate = c->catch_up_rate,
                  .cluster = c->cluster[0] != '\0' ? c->cluster : NULL,
+                 .join = c->join,
                  .peers = c->peers,
                  .listen_peer = c->listen_peer,
                  .clients = c->advertise,

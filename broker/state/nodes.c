@@ -226,7 +226,7 @@ static int check_node(const struct nodes *n, const Hato__Log__Node *node, struct
 }
 
 /* The groups are those of the founders: all of them vote. What is to be otherwise is planned from there. */
-static int found(struct nodes *n, struct bytes payload, uint64_t index, bool *changed, struct error *e)
+static int found(struct nodes *n, struct bytes payload, bool *changed, struct error *e)
 {
     Hato__Log__NodesFound *m = hato__log__nodes_found__unpack(NULL, payload.len, payload.data);
     if (m == NULL)
@@ -236,7 +236,7 @@ static int found(struct nodes *n, struct bytes payload, uint64_t index, bool *ch
     for (size_t i = 0; i < m->n_nodes && first && code == ERR_OK; i++) {
         code = find(n, m->nodes[i]->id) != NULL ? malformed(e) : check_node(n, m->nodes[i], e);
         if (code == ERR_OK)
-            insert(n, m->nodes[i], index);
+            insert(n, m->nodes[i], 0);
     }
     for (size_t i = 0; first && code != ERR_OK && i < n->count; i++)
         forget(&n->all[i]);
@@ -363,7 +363,7 @@ static int apply(struct nodes *n, uint8_t kind, struct bytes payload, uint64_t i
 {
     switch (kind) {
     case COMMAND_NODES_FOUND:
-        return found(n, payload, index, changed, e);
+        return found(n, payload, changed, e);
     case COMMAND_NODE_ADD:
         return add(n, payload, index, changed, e);
     case COMMAND_NODE_SET:

@@ -21,7 +21,7 @@ struct node_view {
     const char *address; /* HOST:PORT where it listens for the others */
     const char *zone;    /* "": none */
     bool leaves;         /* it is to have no shards */
-    uint64_t since;      /* the entry with which it came: another one each time a node is added under this id */
+    uint64_t since;      /* the entry with which it was added, another one each time; 0: a founder */
 };
 
 struct nodes_view {

@@ -344,6 +344,31 @@ static bool is_done(void)
     return atomic_load(&done);
 }
 
+static bool two_is_lost(void)
+{
+    return !mesh_reaches(&nodes[2].mesh, 1) && was_traced("removed from the cluster");
+}
+
+START_TEST(a_node_that_is_removed_is_let_go_and_one_that_moves_is_found)
+{
+    char address[32];
+    struct node_view all[] = {{.id = 1, .address = "127.0.0.1:1"}, {.id = 2, .address = address}};
+    const struct nodes_view one = {.nodes = all, .count = 1}, both = {.nodes = all, .count = 2};
+    begin(1);
+    begin(2);
+    until(two_and_one_reach_each_other);
+    ck_assert_int_eq(roster_update(nodes[1].roster, &one, &e), ERR_OK);
+    mesh_update(&nodes[1].mesh);
+    until(two_is_lost);
+    ck_assert_ptr_null(mesh_peer(&nodes[1].mesh, 2));
+    ck_assert(!put(1, 2, 1, "x", 1));
+    snprintf(address, sizeof address, "127.0.0.1:%d", ports[2]);
+    ck_assert_int_eq(roster_update(nodes[1].roster, &both, &e), ERR_OK);
+    mesh_update(&nodes[1].mesh);
+    until(two_and_one_reach_each_other);
+}
+END_TEST
+
 START_TEST(frames_reach_the_loop_of_their_shard)
 {
     static uint8_t bytes[3 * 1024 * 1024];
@@ -387,6 +412,7 @@ int main(void)
     tcase_add_test(c, who_is_of_another_cluster_or_no_node_of_this_one_is_sent_away);
     tcase_add_test(c, frames_that_make_no_sense_end_their_connection_and_nothing_else);
     tcase_add_test(c, a_peer_that_does_not_read_costs_bounded_memory_and_is_given_up);
+    tcase_add_test(c, a_node_that_is_removed_is_let_go_and_one_that_moves_is_found);
     tcase_add_test(c, frames_reach_the_loop_of_their_shard);
     suite_add_tcase(suite, c);
     return mesh_run(suite);

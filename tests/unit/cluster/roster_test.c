@@ -43,13 +43,96 @@ static void teardown(void)
     roster_destroy(r);
 }
 
-START_TEST(the_others_are_listed_by_their_ids)
+/* Where a node is; "" when it is not listed. */
+static const char *address_of(uint64_t node)
 {
-    ck_assert_uint_eq(roster_peer(r, 0)->node, 2);
-    ck_assert_str_eq(roster_peer(r, 0)->host, "::2");
-    ck_assert_uint_eq(roster_peer(r, 1)->node, 3);
-    ck_assert_uint_eq(roster_peer(r, 1)->port, 3);
-    ck_assert_ptr_null(roster_peer(r, 2));
+    static char text[HELLO_ADDRESS_MAX];
+    struct roster_peer all[MEMBERSHIP_NODES_MAX];
+    size_t count = roster_nodes(r, all);
+    text[0] = '\0';
+    for (size_t i = 0; i < count; i++)
+        if (all[i].node == node)
+            roster_address(&all[i], text);
+    return text;
+}
+
+static void update(const struct node_view *all, size_t count)
+{
+    const struct nodes_view v = {.nodes = all, .count = count};
+    ck_assert_int_eq(roster_update(r, &v, &e), ERR_OK);
+}
+
+START_TEST(nodes_are_where_the_flags_say)
+{
+    struct roster_peer all[MEMBERSHIP_NODES_MAX];
+    ck_assert_uint_eq(roster_nodes(r, all), 3);
+    ck_assert_str_eq(address_of(2), "[::2]:2");
+    ck_assert_str_eq(address_of(3), "c:3");
+}
+END_TEST
+
+START_TEST(nodes_come_and_go_as_the_catalog_says_and_are_known_after_a_restart)
+{
+    const struct node_view more[] = {{.id = 1, .address = "a:1"},
+                                     {.id = 2, .address = "elsewhere:2"},
+                                     {.id = 3, .address = "c:3"},
+                                     {.id = 4, .address = "d:4", .since = 9}};
+    const struct hello four = {.cluster = "0123456789abcdef0123456789abcdef",
+                               .birth = "44444444444444444444444444444444",
+                               .node = 4,
+                               .joined = true,
+                               .shards = 8};
+    struct hello founder = four;
+    ck_assert_int_eq(roster_judge(r, &two, 0, &e), ERR_OK);
+    ck_assert_int_eq(roster_judge(r, &four, 0, &e), ERR_FORBIDDEN);
+    update(more, 4);
+    ck_assert_str_eq(address_of(2), "[::2]:2"); /* flags count more */
+    ck_assert_str_eq(address_of(4), "d:4");
+    founder.joined = false;
+    ck_assert_int_eq(roster_judge(r, &founder, 0, &e), ERR_FORBIDDEN);
+    ck_assert_ptr_nonnull(strstr(e.message, "--join"));
+    ck_assert_int_eq(roster_judge(r, &four, 0, &e), ERR_OK);
+    roster_destroy(r);
+    open_roster();
+    ck_assert_str_eq(address_of(4), "d:4");
+    ck_assert_int_eq(roster_judge(r, &four, 0, &e), ERR_OK);
+    update(more, 3);
+    ck_assert_str_eq(address_of(4), "");
+    ck_assert_int_eq(roster_judge(r, &four, 0, &e), ERR_FORBIDDEN);
+    ck_assert_int_eq(roster_judge(r, &two, 0, &e), ERR_OK); /* as it was met before there was a catalog */
+}
+END_TEST
+
+START_TEST(who_was_removed_and_added_anew_is_another_one)
+{
+    const struct node_view before[] = {{.id = 1, .address = "a:1"}, {.id = 2, .address = "b:2"}};
+    const struct node_view after[] = {{.id = 1, .address = "a:1"}, {.id = 2, .address = "b:2", .since = 7}};
+    struct hello other = two;
+    memset(other.birth, '9', 32);
+    other.joined = true;
+    ck_assert_int_eq(roster_judge(r, &two, 0, &e), ERR_OK);
+    update(before, 2);
+    ck_assert_int_eq(roster_judge(r, &other, 0, &e), ERR_CONFLICT);
+    ck_assert_ptr_nonnull(strstr(e.message, "hato cluster replace"));
+    update(after, 2); /* it was away when the node was not there */
+    ck_assert_int_eq(roster_judge(r, &two, 0, &e), ERR_FORBIDDEN);
+    ck_assert_int_eq(roster_judge(r, &other, 0, &e), ERR_OK);
+    update(after, 2);
+    ck_assert_int_eq(roster_judge(r, &other, 0, &e), ERR_OK);
+}
+END_TEST
+
+START_TEST(as_many_may_come_and_go_as_like)
+{
+    struct node_view all[] = {{.id = 1, .address = "a:1"}, {.id = 2, .address = "b:2"}};
+    for (uint64_t id = 10; id < 100; id++) {
+        char address[16];
+        snprintf(address, sizeof address, "n%d:1", (int)id);
+        all[1] = (struct node_view){.id = id, .address = address, .since = id};
+        update(all, 2);
+        ck_assert_str_eq(address_of(id), address);
+        ck_assert_str_eq(address_of(id - 1), "");
+    }
 }
 END_TEST
 
@@ -95,7 +178,7 @@ START_TEST(only_who_belongs_here_is_let_in)
     refused(h, 0, "9 shards");
     h = two;
     h.node = 4;
-    refused(h, 0, "not among the --peers");
+    refused(h, 0, "is not among those");
     ck_assert_int_eq(roster_judge(r, &two, 2, &e), ERR_OK);
 }
 END_TEST
@@ -174,7 +257,10 @@ int main(void)
     Suite *suite = suite_create("roster");
     TCase *c = tcase_create("roster");
     tcase_add_checked_fixture(c, setup, teardown);
-    tcase_add_test(c, the_others_are_listed_by_their_ids);
+    tcase_add_test(c, nodes_are_where_the_flags_say);
+    tcase_add_test(c, nodes_come_and_go_as_the_catalog_says_and_are_known_after_a_restart);
+    tcase_add_test(c, who_was_removed_and_added_anew_is_another_one);
+    tcase_add_test(c, as_many_may_come_and_go_as_like);
     tcase_add_test(c, lists_of_peers_that_make_no_sense_are_refused);
     tcase_add_test(c, only_who_belongs_here_is_let_in);
     tcase_add_test(c, a_node_that_comes_back_with_another_data_directory_is_refused_for_good);

@@ -124,6 +124,7 @@ START_TEST(the_first_nodes_are_those_who_founded_the_groups)
     v = look(&r);
     ck_assert_uint_eq(v.count, 3);
     ck_assert_str_eq(v.nodes[2].address, "c:1");
+    ck_assert_uint_eq(v.nodes[2].since, 0);
     for (int i = 0; i <= SHARDS; i++)
         ck_assert_uint_eq(v.shards[i].voters.count, 3);
     rig_close(&r);
