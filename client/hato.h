@@ -697,6 +697,7 @@ struct hato_shard {
     const char *problem;                 /* why it is stopped */
     const struct hato_replica *replicas; /* where the node leads it; else none */
     size_t replica_count;
+    bool placed; /* likewise: they are those that the node has heard they are to be, for good */
 };
 
 struct hato_status {
@@ -723,6 +724,14 @@ struct hato_node {
     const char *client_address;       /* where clients do, as it said when it was last met; "" when that is not known */
     const struct hato_status *status; /* NULL: it did not answer */
     const char *problem;              /* why it did not */
+    const char *zone;                 /* "": none */
+    bool drains;                      /* it is to have no vote and no lead */
+};
+
+struct hato_plan {
+    const uint64_t *voters; /* who is to have a vote in the shard; every other node has it as a learner */
+    size_t voter_count;
+    uint64_t lead; /* who is to lead it where it can */
 };
 
 struct hato_cluster {
@@ -730,10 +739,34 @@ struct hato_cluster {
     uint64_t node;       /* that was asked */
     const struct hato_node *nodes;
     size_t node_count;
+    uint64_t version;              /* of the last change that the node has heard of; 0: none */
+    const struct hato_plan *plans; /* by shard; none: as their founders are */
+    size_t plan_count;
+    uint32_t replicas; /* that a shard is to have; 0: as founded */
+};
+
+/* What hato_node_set changes: only what is given. */
+struct hato_node_change {
+    const char *peer_address; /* NULL: stays */
+    const char *zone;         /* NULL: stays; "": none */
+    enum { HATO_NODE_STAYS, HATO_NODE_DRAINS, HATO_NODE_SERVES } drain;
+    bool fewer_replicas; /* shards may have fewer because of it */
 };
 
 /* All nodes, asked by the one that is connected: reply->cluster. Takes up to two seconds where one does not answer. */
 HATO_API struct hato_call *hato_cluster_status(struct hato_client *client, hato_done_cb done, void *user);
+
+/* Changes of the cluster, which go on while it serves: reply->version, and hato_cluster_status tells how far it is. HATO_CONFLICT where
+ * the nodes can't be changed so, with what to do first. A node that is added is then to be started, to join. */
+HATO_API struct hato_call *hato_node_add(struct hato_client *client, uint64_t node, const char *peer_address,
+                                         const char *zone, hato_done_cb done, void *user);
+HATO_API struct hato_call *hato_node_set(struct hato_client *client, uint64_t node,
+                                         const struct hato_node_change *change, hato_done_cb done, void *user);
+HATO_API struct hato_call *hato_node_remove(struct hato_client *client, uint64_t node, hato_done_cb done, void *user);
+/* `node` leads the shard where it can; 0: as that spreads leads best. */
+HATO_API struct hato_call *hato_shard_lead(struct hato_client *client, uint32_t shard, uint64_t node,
+                                           hato_done_cb done, void *user);
+
 HATO_API struct hato_call *hato_status(struct hato_client *client, hato_done_cb done, void *user); /* reply->status */
 HATO_API struct hato_call *hato_ping(struct hato_client *client, hato_done_cb done,
                                      void *user); /* nothing but HATO_OK */
@@ -759,6 +792,7 @@ struct hato_reply {
     size_t redrive_count;
     const struct hato_status *status;
     const struct hato_cluster *cluster;
+    uint64_t version; /* of a change of the cluster */
     uint64_t purged;
     const char *next; /* of a page; "" at the end */
 };

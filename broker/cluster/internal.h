@@ -60,6 +60,8 @@ struct node_label {
 struct node_map {
     pthread_mutex_t mutex;
     bool known;
+    uint64_t version;
+    uint32_t replicas;
     struct node_label nodes[MEMBERSHIP_NODES_MAX];
     size_t count;
     struct placement shards[SHARDS_MAX + 1];

@@ -104,6 +104,8 @@ struct node_member {
 size_t node_members(struct node *n, struct node_member out[MEMBERSHIP_NODES_MAX]);
 /* Who is to have the shard, as this node has heard; false: its founders. Any thread. */
 bool node_placement(struct node *n, uint16_t shard, struct placement *out);
+/* The entry that changed nodes or placements last, as this node has heard, and how many replicas are wanted; 0: nobody has. Any thread. */
+uint64_t node_nodes_version(struct node *n, uint32_t *replicas);
 
 /* A visit to another seat: `run` there, `done` back home. On the same seat both may run inside the call of node_visit or
  * visit_return. The owner keeps the memory until `done`. */

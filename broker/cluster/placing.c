@@ -15,6 +15,8 @@ static bool take(struct node *n, struct error *e)
         return false;
     pthread_mutex_lock(&n->map.mutex);
     n->map.known = true;
+    n->map.version = v.version;
+    n->map.replicas = v.replicas;
     n->map.count = v.count;
     for (size_t i = 0; i < v.count; i++) {
         n->map.nodes[i] = (struct node_label){.node = v.nodes[i].id, .leaves = v.nodes[i].leaves};
@@ -34,6 +36,15 @@ bool node_placement(struct node *n, uint16_t shard, struct placement *out)
         *out = n->map.shards[shard];
     pthread_mutex_unlock(&n->map.mutex);
     return known;
+}
+
+uint64_t node_nodes_version(struct node *n, uint32_t *replicas)
+{
+    pthread_mutex_lock(&n->map.mutex);
+    uint64_t version = n->map.version;
+    *replicas = n->map.replicas;
+    pthread_mutex_unlock(&n->map.mutex);
+    return version;
 }
 
 void placing_label(struct node *n, struct node_member *m)

@@ -37,8 +37,26 @@ static Hato__NodeStatus *add_node(struct op *op, Hato__ClusterStatusReply *body,
     n->node = member->node;
     n->peer_address = (char *)(uintptr_t)op_text(op, member->peer);
     n->client_address = (char *)(uintptr_t)op_text(op, member->clients);
+    n->zone = (char *)(uintptr_t)op_text(op, member->zone);
+    n->drains = member->leaves;
     body->nodes[body->n_nodes++] = n;
     return n;
+}
+
+static void add_plans(struct op *op, struct node *n, Hato__ClusterStatusReply *body)
+{
+    uint16_t shards = node_birth(n)->shards;
+    struct placement p;
+    body->plans = arena_alloc(&op->arena, (shards + 1u) * sizeof *body->plans);
+    body->version = node_nodes_version(n, &body->replicas);
+    for (uint16_t i = 0; i <= shards && node_placement(n, i, &p); i++) {
+        Hato__ShardPlan *plan = arena_alloc(&op->arena, sizeof *plan);
+        hato__shard_plan__init(plan);
+        plan->n_voters = p.voters.count;
+        plan->voters = arena_copy(&op->arena, p.voters.ids, p.voters.count * sizeof p.voters.ids[0]);
+        plan->lead = p.lead;
+        body->plans[body->n_plans++] = plan;
+    }
 }
 
 static void ask_others(struct op *op)
@@ -55,6 +73,7 @@ static void ask_others(struct op *op)
     x->body.cluster = (char *)(uintptr_t)op_text(op, node_birth(n)->cluster);
     x->body.node = node_birth(n)->node;
     x->body.nodes = arena_alloc(&op->arena, count * sizeof *x->body.nodes);
+    add_plans(op, n, &x->body);
     survey_open(&x->survey, op);
     x->survey.answered = on_answer;
     x->survey.done = on_done;

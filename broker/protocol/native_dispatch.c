@@ -81,6 +81,10 @@ static const native_operation operations[] = {
     [HATO__REQUEST__OP_GROUP_RESUME] = native_group_resume,
     [HATO__REQUEST__OP_FUNCTION_ACTIVITY] = native_function_activity,
     [HATO__REQUEST__OP_CLUSTER_STATUS] = native_cluster_status,
+    [HATO__REQUEST__OP_NODE_ADD] = native_node_add,
+    [HATO__REQUEST__OP_NODE_SET] = native_node_set,
+    [HATO__REQUEST__OP_NODE_REMOVE] = native_node_remove,
+    [HATO__REQUEST__OP_SHARD_LEAD] = native_shard_lead,
 };
 
 enum { OPERATIONS = sizeof operations / sizeof operations[0] };

@@ -20,6 +20,7 @@ bool long_is(uint32_t number)
     case HATO__REQUEST__OP_FUNCTION_CREATE:
     case HATO__REQUEST__OP_FUNCTION_SET:
     case HATO__REQUEST__OP_FUNCTION_DELETE:
+    case HATO__REQUEST__OP_NODE_REMOVE:
     case HATO__REQUEST__OP_FUNCTION_SHOW:
     case HATO__REQUEST__OP_FUNCTION_LIST:
         return true;

@@ -25,14 +25,15 @@ static uint64_t now_ms(const struct session *s)
 
 static bool is_of_catalog(uint32_t number)
 {
-    return number >= HATO__REQUEST__OP_FUNCTION_CREATE && number <= HATO__REQUEST__OP_FUNCTION_LIST;
+    return (number >= HATO__REQUEST__OP_FUNCTION_CREATE && number <= HATO__REQUEST__OP_FUNCTION_LIST) ||
+           (number >= HATO__REQUEST__OP_NODE_ADD && number <= HATO__REQUEST__OP_SHARD_LEAD);
 }
 
 static bool is_of_no_shard(uint32_t number)
 {
     return number < HATO__REQUEST__OP_SEND || number == HATO__REQUEST__OP_QUEUE_LIST ||
            number == HATO__REQUEST__OP_STREAM_CREDIT || number == HATO__REQUEST__OP_STREAM_CLOSE ||
-           number > HATO__REQUEST__OP_GROUP_RESUME;
+           (number > HATO__REQUEST__OP_GROUP_RESUME && !is_of_catalog(number));
 }
 
 static bool find_field(struct bytes body, uint32_t number, enum wire_type type, struct wire_field *out)

@@ -244,6 +244,10 @@ void native_bind(struct op *op);
 void native_unbind(struct op *op);
 void native_status(struct op *op);
 void native_cluster_status(struct op *op);
+void native_node_add(struct op *op);
+void native_node_set(struct op *op);
+void native_node_remove(struct op *op);
+void native_shard_lead(struct op *op);
 
 /* Puts the last reply of a stream into op->frame; ERR_OK: its client closed it. */
 void native_stream_ended(struct op *op, int code, const char *why);

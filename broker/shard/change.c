@@ -182,6 +182,15 @@ static bool same(const struct membership_list *a, const struct membership_list *
     return a->count == b->count && memcmp(a->ids, b->ids, a->count * sizeof a->ids[0]) == 0;
 }
 
+bool shard_counts_on(struct shard *s, uint64_t node)
+{
+    struct membership now;
+    if (shard_members(s, &now) != ERR_OK)
+        return true;
+    return membership_has(&now.voters, node) || membership_has(&now.outgoing, node) ||
+           (s->leads && !shard_change_lasts(s));
+}
+
 bool shard_placed(struct shard *s)
 {
     struct membership now;

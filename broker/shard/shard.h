@@ -109,6 +109,8 @@ void shard_prefer(struct shard *s, uint64_t node);
 void shard_place(struct shard *s, const struct placement *p);
 /* Whether the group has come to be as it was told; known to who leads. */
 bool shard_placed(struct shard *s);
+/* Whether the node has a vote, or had one and it is not certain yet that it is not needed any more, as this replica knows. */
+bool shard_counts_on(struct shard *s, uint64_t node);
 
 /* Everything submitted and not answered is answered with ERR_CLOSED. Work that is out must have come back
  * (shard_busy). Accepts NULL. */

@@ -13,6 +13,8 @@ enum { VERSION = 1 };
 
 struct nodes {
     uint16_t shards;
+    uint32_t replicas;
+    uint64_t version;
     struct node_view all[MEMBERSHIP_NODES_MAX]; /* their texts are its own */
     size_t count;
     struct placement *placements;
@@ -57,17 +59,18 @@ static void insert(struct nodes *n, const Hato__Log__Node *from, uint64_t since)
                                     .since = since};
 }
 
-static void for_planning(const struct nodes *n, struct placement_node nodes[MEMBERSHIP_NODES_MAX])
+static struct placement_nodes for_planning(const struct nodes *n, struct placement_node all[MEMBERSHIP_NODES_MAX])
 {
     for (size_t i = 0; i < n->count; i++)
-        nodes[i] = (struct placement_node){.id = n->all[i].id, .zone = n->all[i].zone, .leaves = n->all[i].leaves};
+        all[i] = (struct placement_node){.id = n->all[i].id, .zone = n->all[i].zone, .leaves = n->all[i].leaves};
+    return (struct placement_nodes){.all = all, .count = n->count, .replicas = n->replicas};
 }
 
 static void plan(struct nodes *n)
 {
-    struct placement_node nodes[MEMBERSHIP_NODES_MAX];
-    for_planning(n, nodes);
-    placement_plan(nodes, n->count, n->placements, n->shards);
+    struct placement_node all[MEMBERSHIP_NODES_MAX];
+    const struct placement_nodes nodes = for_planning(n, all);
+    placement_plan(&nodes, n->placements, n->shards);
 }
 
 /* ---------------------------------------------------------------- the record */
@@ -102,6 +105,9 @@ static void write_all(const struct nodes *n, struct keys *ks)
     Hato__Log__NodesRecord r = HATO__LOG__NODES_RECORD__INIT;
     Hato__Log__Node nodes[MEMBERSHIP_NODES_MAX], *node_list[MEMBERSHIP_NODES_MAX];
     Hato__Log__NodesRecord__Shard *shards = memory_zero(n->shards + 1u, sizeof *shards);
+    r.has_version = r.has_replicas = true;
+    r.version = n->version;
+    r.replicas = n->replicas;
     r.n_nodes = n->count;
     r.nodes = node_list;
     r.n_shards = n->shards + 1u;
@@ -117,8 +123,11 @@ static void write_all(const struct nodes *n, struct keys *ks)
 
 static bool take_record(struct nodes *n, const Hato__Log__NodesRecord *r)
 {
-    if (r->n_nodes == 0 || r->n_nodes > MEMBERSHIP_NODES_MAX || r->n_shards != n->shards + 1u)
+    if (r->n_nodes == 0 || r->n_nodes > MEMBERSHIP_NODES_MAX || r->n_shards != n->shards + 1u || r->replicas == 0 ||
+        r->replicas > PLACEMENT_REPLICAS_MAX)
         return false;
+    n->version = r->version;
+    n->replicas = r->replicas;
     for (size_t i = 0; i < r->n_nodes; i++) {
         if (r->nodes[i]->id == 0 || find(n, r->nodes[i]->id) != NULL)
             return false;
@@ -133,9 +142,9 @@ static bool take_record(struct nodes *n, const Hato__Log__NodesRecord *r)
         if (s->n_voters == 0)
             return false;
     }
-    struct placement_node nodes[MEMBERSHIP_NODES_MAX];
-    for_planning(n, nodes);
-    placement_derive(nodes, n->count, n->placements, n->shards);
+    struct placement_node all[MEMBERSHIP_NODES_MAX];
+    const struct placement_nodes nodes = for_planning(n, all);
+    placement_derive(&nodes, n->placements, n->shards);
     return true;
 }
 
@@ -180,7 +189,8 @@ void nodes_close(struct nodes *n)
 
 bool nodes_look(const struct nodes *n, struct nodes_view *out)
 {
-    *out = (struct nodes_view){.nodes = n->all, .count = n->count, .shards = n->placements};
+    *out = (struct nodes_view){
+        .nodes = n->all, .count = n->count, .shards = n->placements, .replicas = n->replicas, .version = n->version};
     return n->count > 0;
 }
 
@@ -243,6 +253,8 @@ static int found(struct nodes *n, struct bytes payload, bool *changed, struct er
     if (first && code != ERR_OK)
         n->count = 0;
     *changed = first && n->count > 0;
+    if (*changed) /* who founded it with five wants to survive the loss of two */
+        n->replicas = n->count < PLACEMENT_REPLICAS + 2 ? PLACEMENT_REPLICAS : PLACEMENT_REPLICAS + 2;
     for (size_t i = 0; *changed && i <= n->shards; i++)
         for (size_t k = 0; k < n->count; k++)
             membership_add(&n->placements[i].voters, n->all[k].id);
@@ -279,7 +291,7 @@ static int check_leaving(struct nodes *n, const struct node_view *who, bool fewe
         staying += !n->all[i].leaves && &n->all[i] != who;
     if (staying == 0)
         return error_field(e, ERR_CONFLICT, "node", "node %" PRIu64 " is the last one that has shards", who->id);
-    if (staying >= PLACEMENT_REPLICAS || fewer)
+    if (staying >= n->replicas || fewer)
         return ERR_OK;
     return error_field(e, ERR_CONFLICT, "node",
                        "without node %" PRIu64
@@ -383,6 +395,7 @@ int nodes_apply(struct nodes *n, struct keys *ks, uint8_t kind, struct bytes pay
     *changed = false;
     int code = apply(n, kind, payload, index, changed, e);
     if (*changed) {
+        n->version = index;
         plan(n);
         write_all(n, ks);
     }

@@ -28,6 +28,8 @@ struct nodes_view {
     const struct node_view *nodes; /* in order of their ids */
     size_t count;
     const struct placement *shards; /* 0 to the last */
+    uint32_t replicas;              /* that a shard is to have */
+    uint64_t version;               /* the entry that changed any of this last */
 };
 
 /* `shards`: of the cluster, the catalog not counted. */

@@ -7,6 +7,7 @@
 struct plan {
     const struct placement_node *nodes;
     size_t n;
+    uint32_t replicas;
     struct placement *shards;
     uint16_t count;
     uint32_t load[MEMBERSHIP_NODES_MAX];  /* voters, by place in `nodes` */
@@ -111,7 +112,7 @@ static void drop_leaving(struct plan *p, struct placement *s)
 
 static void fill(struct plan *p, struct placement *s)
 {
-    uint32_t wanted = staying(p) < PLACEMENT_REPLICAS ? staying(p) : PLACEMENT_REPLICAS;
+    uint32_t wanted = staying(p) < p->replicas ? staying(p) : p->replicas;
     drop_leaving(p, s);
     while (s->voters.count > wanted)
         drop(p, s, p->nodes[worst(p, s)].id);
@@ -173,12 +174,12 @@ static bool balance(struct plan *p)
 
 /* ---------------------------------------------------------------- the rest */
 
-static void list_others(struct plan *p, struct placement *s, bool everywhere)
+static void list_learners(struct plan *p, struct placement *s)
 {
-    s->learners.count = s->others.count = 0;
+    s->learners.count = 0;
     for (size_t i = 0; i < p->n; i++)
         if (!membership_has(&s->voters, p->nodes[i].id))
-            membership_add(everywhere ? &s->learners : &s->others, p->nodes[i].id);
+            membership_add(&s->learners, p->nodes[i].id);
 }
 
 static void choose_lead(struct plan *p, struct placement *s)
@@ -193,11 +194,17 @@ static void choose_lead(struct plan *p, struct placement *s)
     p->leads[best]++;
 }
 
-void placement_derive(const struct placement_node *nodes, size_t n, struct placement *shards, uint16_t count)
+static struct plan plan_of(const struct placement_nodes *nodes, struct placement *shards, uint16_t count)
 {
-    struct plan p = {.nodes = nodes, .n = n, .shards = shards, .count = count};
+    return (struct plan){
+        .nodes = nodes->all, .n = nodes->count, .replicas = nodes->replicas, .shards = shards, .count = count};
+}
+
+void placement_derive(const struct placement_nodes *nodes, struct placement *shards, uint16_t count)
+{
+    struct plan p = plan_of(nodes, shards, count);
     for (uint16_t i = 0; i <= count; i++) {
-        list_others(&p, &shards[i], i == 0);
+        list_learners(&p, &shards[i]);
         if (!membership_has(&shards[i].voters, shards[i].pinned))
             shards[i].pinned = 0;
     }
@@ -209,14 +216,14 @@ void placement_derive(const struct placement_node *nodes, size_t n, struct place
             choose_lead(&p, &shards[i]);
 }
 
-void placement_plan(const struct placement_node *nodes, size_t n, struct placement *shards, uint16_t count)
+void placement_plan(const struct placement_nodes *nodes, struct placement *shards, uint16_t count)
 {
-    struct plan p = {.nodes = nodes, .n = n, .shards = shards, .count = count};
-    ASSERT(n <= MEMBERSHIP_NODES_MAX && staying(&p) > 0);
+    struct plan p = plan_of(nodes, shards, count);
+    ASSERT(p.n <= MEMBERSHIP_NODES_MAX && p.replicas > 0 && staying(&p) > 0);
     for (uint16_t i = 0; i <= count; i++)
         for (uint32_t k = 0; k < shards[i].voters.count; k++) {
             size_t at = place_of(&p, shards[i].voters.ids[k]);
-            if (at < n)
+            if (at < p.n)
                 p.load[at]++;
         }
     for (uint16_t i = 0; i <= count; i++)
@@ -224,5 +231,5 @@ void placement_plan(const struct placement_node *nodes, size_t n, struct placeme
     /* It ends: the first lessens how many share a zone, the second does not add to that and evens out. */
     while (spread(&p) || balance(&p))
         ;
-    placement_derive(nodes, n, shards, count);
+    placement_derive(nodes, shards, count);
 }

@@ -1,7 +1,7 @@
 /* Which nodes have which shards. Pure.
  *
- * A shard has PLACEMENT_REPLICAS voters, or as many as there are nodes that stay, in as many zones as that allows, and the nodes have about
- * equally many. The catalog is on every node, so that each knows the whole cluster: where it has no vote as a learner. */
+ * A shard has as many voters as the cluster wants replicas, or as there are nodes that stay, in as many zones as that allows, and the
+ * nodes have about equally many. Every node has every shard, where it has no vote as a learner: what lists queues looks at its own. */
 #ifndef HATO_STATE_PLACEMENT_H
 #define HATO_STATE_PLACEMENT_H
 
@@ -11,7 +11,7 @@
 
 #include "consensus/membership.h"
 
-enum { PLACEMENT_REPLICAS = 3 };
+enum { PLACEMENT_REPLICAS = 3, PLACEMENT_REPLICAS_MAX = 7 };
 
 /* Who is to take part in a shard's group. The three lists have no node in common. */
 struct placement {
@@ -28,10 +28,16 @@ struct placement_node {
     bool leaves;
 };
 
-/* Changes shards[0] (the catalog) to shards[count] as little as it takes. `nodes` in order of their ids, at least one of which stays. */
-void placement_plan(const struct placement_node *nodes, size_t n, struct placement *shards, uint16_t count);
+struct placement_nodes {
+    const struct placement_node *all; /* in order of their ids; one of them stays at least */
+    size_t count;
+    uint32_t replicas; /* wanted */
+};
+
+/* Changes shards[0] (the catalog) to shards[count] as little as it takes. */
+void placement_plan(const struct placement_nodes *nodes, struct placement *shards, uint16_t count);
 
 /* The rest of each from its voters, which are nodes, and who is pinned. */
-void placement_derive(const struct placement_node *nodes, size_t n, struct placement *shards, uint16_t count);
+void placement_derive(const struct placement_nodes *nodes, struct placement *shards, uint16_t count);
 
 #endif

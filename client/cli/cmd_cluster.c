@@ -7,6 +7,7 @@
 #include "cli/table.h"
 #include "cli/text.h"
 #include "cli/view.h"
+#include "cli/view_cluster.h"
 
 struct cluster_values {
     bool check;
@@ -20,32 +21,10 @@ static const struct option cluster_options[] = {
 enum health { HEALTHY, DEGRADED, UNAVAILABLE };
 static const char *const health_names[] = {"healthy", "degraded", "unavailable"};
 
-/* ---------------------------------------------------------------- one shard, of all nodes */
-
-static const struct hato_shard *shard_of(const struct hato_node *n, uint32_t number)
-{
-    for (size_t i = 0; n->status != NULL && i < n->status->shard_count; i++)
-        if (n->status->shards[i].shard == number)
-            return &n->status->shards[i];
-    return NULL;
-}
-
-/* As the node that leads it sees it; of two that say so the later one. NULL: none does. */
-static const struct hato_shard *led(const struct hato_cluster *c, uint32_t number)
-{
-    const struct hato_shard *best = NULL;
-    for (size_t i = 0; i < c->node_count; i++) {
-        const struct hato_shard *s = shard_of(&c->nodes[i], number);
-        if (s != NULL && s->replica_count > 0 && (best == NULL || s->term > best->term))
-            best = s;
-    }
-    return best;
-}
-
 static const char *problem_at(const struct hato_cluster *c, uint32_t number, uint64_t node)
 {
     for (size_t i = 0; i < c->node_count; i++) {
-        const struct hato_shard *s = c->nodes[i].node == node ? shard_of(&c->nodes[i], number) : NULL;
+        const struct hato_shard *s = c->nodes[i].node == node ? cluster_shard(&c->nodes[i], number) : NULL;
         if (s != NULL)
             return s->problem;
     }
@@ -63,15 +42,6 @@ static bool replica_works(const struct hato_cluster *c, const struct hato_shard 
     return follows && problem_at(c, led->shard, r->node)[0] == '\0';
 }
 
-static uint32_t shard_count(const struct hato_cluster *c)
-{
-    size_t most = 0;
-    for (size_t i = 0; i < c->node_count; i++)
-        if (c->nodes[i].status != NULL && c->nodes[i].status->shard_count > most)
-            most = c->nodes[i].status->shard_count;
-    return (uint32_t)most;
-}
-
 /* ---------------------------------------------------------------- health */
 
 static enum health shard_health(const struct hato_cluster *c, const struct hato_shard *led)
@@ -81,14 +51,14 @@ static enum health shard_health(const struct hato_cluster *c, const struct hato_
     for (size_t i = 0; i < led->replica_count; i++)
         if (!replica_works(c, led, &led->replicas[i]))
             return DEGRADED;
-    return HEALTHY;
+    return cluster_placed(c, led->shard) ? HEALTHY : DEGRADED;
 }
 
 static enum health health(const struct hato_cluster *c)
 {
     enum health all = HEALTHY;
-    for (uint32_t i = 0; i < shard_count(c); i++) {
-        enum health one = shard_health(c, led(c, i));
+    for (uint32_t i = 0; i < cluster_shards(c); i++) {
+        enum health one = shard_health(c, cluster_led(c, i));
         all = one > all ? one : all;
     }
     for (size_t i = 0; i < c->node_count && all == HEALTHY; i++)
@@ -100,8 +70,8 @@ static enum health health(const struct hato_cluster *c)
 static uint64_t leads(const struct hato_cluster *c, uint64_t node)
 {
     uint64_t count = 0;
-    for (uint32_t i = 0; i < shard_count(c); i++) {
-        const struct hato_shard *s = led(c, i);
+    for (uint32_t i = 0; i < cluster_shards(c); i++) {
+        const struct hato_shard *s = cluster_led(c, i);
         count += s != NULL && s->leader == node;
     }
     return count;
@@ -111,8 +81,8 @@ static uint64_t leads(const struct hato_cluster *c, uint64_t node)
 static uint64_t lag(const struct hato_cluster *c, uint64_t node)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < shard_count(c); i++) {
-        const struct hato_shard *s = led(c, i);
+    for (uint32_t i = 0; i < cluster_shards(c); i++) {
+        const struct hato_shard *s = cluster_led(c, i);
         for (size_t k = 0; s != NULL && k < s->replica_count; k++)
             sum += s->replicas[k].node == node ? behind(s, &s->replicas[k]) : 0;
     }
@@ -129,6 +99,8 @@ static void node_json(struct json *j, const struct hato_cluster *c, const struct
     json_bool(j, "answers", s != NULL);
     json_text(j, "peer_address", n->peer_address);
     json_text(j, "client_address", n->client_address);
+    json_text(j, "zone", n->zone);
+    json_bool(j, "drains", n->drains);
     json_number(j, "leads", leads(c, n->node));
     json_number(j, "behind", lag(c, n->node));
     json_text(j, "problem", n->problem);
@@ -147,13 +119,18 @@ static void node_json(struct json *j, const struct hato_cluster *c, const struct
 
 static void shard_json(struct json *j, const struct hato_cluster *c, uint32_t number)
 {
-    const struct hato_shard *s = led(c, number);
+    const struct hato_shard *s = cluster_led(c, number);
     json_object(j, NULL);
     json_number(j, "shard", number);
     json_text(j, "health", health_names[shard_health(c, s)]);
     json_number(j, "leader", s != NULL ? s->leader : 0);
     json_number(j, "term", s != NULL ? s->term : 0);
     json_number(j, "commit", s != NULL ? s->commit : 0);
+    json_bool(j, "placed", cluster_placed(c, number));
+    json_list(j, "planned");
+    for (size_t i = 0; number < c->plan_count && i < c->plans[number].voter_count; i++)
+        json_number(j, NULL, c->plans[number].voters[i]);
+    json_list_end(j);
     json_list(j, "replicas");
     for (size_t i = 0; s != NULL && i < s->replica_count; i++) {
         const struct hato_replica *r = &s->replicas[i];
@@ -177,12 +154,13 @@ static void print_json(const struct hato_cluster *c)
     json_text(&j, "cluster", c->cluster);
     json_text(&j, "health", health_names[health(c)]);
     json_number(&j, "asked", c->node);
+    json_number(&j, "version", c->version);
     json_list(&j, "nodes");
     for (size_t i = 0; i < c->node_count; i++)
         node_json(&j, c, &c->nodes[i]);
     json_list_end(&j);
     json_list(&j, "shards");
-    for (uint32_t i = 0; i < shard_count(c); i++)
+    for (uint32_t i = 0; i < cluster_shards(c); i++)
         shard_json(&j, c, i);
     json_list_end(&j);
     json_object_end(&j);
@@ -195,7 +173,7 @@ static void print_json(const struct hato_cluster *c)
 static void print_nodes(const struct hato_cluster *c)
 {
     struct table t;
-    table_open(&t, ">NODE|CLIENTS|PEERS|VERSION|>UP|>LEADS|>BEHIND|>FREE|PROBLEM");
+    table_open(&t, ">NODE|CLIENTS|PEERS|ZONE|VERSION|>UP|>LEADS|>BEHIND|>FREE|PROBLEM");
     for (size_t i = 0; i < c->node_count; i++) {
         const struct hato_node *n = &c->nodes[i];
         const struct hato_status *s = n->status;
@@ -203,12 +181,14 @@ static void print_nodes(const struct hato_cluster *c)
         table_cell(&t, "%llu", (unsigned long long)n->node);
         table_cell(&t, "%s", n->client_address[0] != '\0' ? n->client_address : "-");
         table_cell(&t, "%s", n->peer_address[0] != '\0' ? n->peer_address : "-");
+        table_cell(&t, "%s", n->zone[0] != '\0' ? n->zone : "-");
         table_cell(&t, "%s", s != NULL ? s->version : "-");
         table_cell(&t, "%s", s != NULL ? text_age(s->started_ms, s->now_ms, text) : "-");
         table_cell(&t, "%s", text_count(leads(c, n->node), text));
         table_cell(&t, "%s", text_count(lag(c, n->node), text));
         table_cell(&t, "%s", s != NULL ? human_size_text(s->disk_free_bytes, text) : "-");
-        table_cell(&t, "%s", s == NULL || s->accepts_sends ? n->problem : "disk full: sends refused");
+        const char *problem = s == NULL || s->accepts_sends ? n->problem : "disk full: sends refused";
+        table_cell(&t, "%s", problem[0] == '\0' && n->drains ? "drained" : problem);
     }
     table_print(&t);
 }
@@ -238,6 +218,11 @@ static void put_replicas(struct buffer *b, const struct hato_shard *s)
 
 static void put_problems(struct buffer *b, const struct hato_cluster *c, uint32_t number)
 {
+    if (!cluster_placed(c, number)) {
+        buffer_printf(b, "moves to");
+        for (size_t i = 0; i < c->plans[number].voter_count; i++)
+            buffer_printf(b, "%s%llu", i > 0 ? ", " : " ", (unsigned long long)c->plans[number].voters[i]);
+    }
     for (size_t i = 0; i < c->node_count; i++) {
         const char *problem = problem_at(c, number, c->nodes[i].node);
         if (problem[0] != '\0')
@@ -250,8 +235,8 @@ static void print_shards(const struct hato_cluster *c)
     struct table t;
     struct buffer b = {0};
     table_open(&t, ">SHARD|>LEADER|>TERM|>COMMIT|REPLICAS|PROBLEM");
-    for (uint32_t i = 0; i < shard_count(c); i++) {
-        const struct hato_shard *s = led(c, i);
+    for (uint32_t i = 0; i < cluster_shards(c); i++) {
+        const struct hato_shard *s = cluster_led(c, i);
         char text[TEXT_MAX];
         table_cell(&t, "%u", i);
         table_cell(&t, s != NULL ? "%llu" : "none", s != NULL ? (unsigned long long)s->leader : 0);
@@ -282,7 +267,7 @@ static enum exit_code cluster_status(struct run *r)
         print_json(c);
     } else {
         printf("cluster %s: %zu node%s, %u shards, %s\n\n", c->cluster, c->node_count, c->node_count == 1 ? "" : "s",
-               shard_count(c), health_names[is]);
+               cluster_shards(c), health_names[is]);
         print_nodes(c);
         printf("\n");
         print_shards(c);
@@ -295,8 +280,9 @@ const struct command cluster_commands[] = {
     {"cluster status", "", "Shows the nodes of the cluster, and who leads and has which shard.",
      "Any node tells. A replica is behind by the entries that its leader does not know to be on its disk; shard 0 is "
      "the\n"
-     "catalog. healthy: all nodes answer, every shard has a leader and all its replicas. degraded: all is served, but\n"
-     "something is missing. unavailable: a shard has no leader.",
+     "catalog. healthy: all nodes answer, every shard has a leader and all its replicas, where they are to be. "
+     "degraded:\n"
+     "all is served, but something is missing, or on its way. unavailable: a shard has no leader.",
      "hato cluster status --check && echo fine", 0, 0, cluster_options, sizeof(struct cluster_values), cluster_status},
     {0},
 };

@@ -1,5 +1,4 @@
 /* hato redrive */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,8 +7,7 @@
 #include "cli/table.h"
 #include "cli/text.h"
 #include "cli/view.h"
-
-enum { LOOK_MS = 300 };
+#include "cli/watch.h"
 
 struct redrive_values {
     struct hato_redrive_options options;
@@ -92,32 +90,6 @@ static enum exit_code list(struct run *r)
 
 /* ---------------------------------------------------------------- watching */
 
-struct watch {
-    uv_timer_t timer;
-    uv_signal_t interrupt;
-    bool due;
-    bool stopped;
-};
-
-static void on_timer(uv_timer_t *t)
-{
-    ((struct watch *)t->data)->due = true;
-}
-
-static void on_interrupt(uv_signal_t *s, int number)
-{
-    (void)number;
-    ((struct watch *)s->data)->stopped = true;
-}
-
-static void pause_for(uv_loop_t *loop, struct watch *w)
-{
-    w->due = false;
-    uv_timer_start(&w->timer, on_timer, LOOK_MS, 0);
-    while (!w->due && !w->stopped)
-        uv_run(loop, UV_RUN_ONCE);
-}
-
 static const struct hato_redrive *find(const struct hato_reply *reply, const char *id)
 {
     for (size_t i = 0; i < reply->redrive_count; i++) {
@@ -142,7 +114,7 @@ static enum exit_code watch_until_end(struct run *r, const char *id, struct watc
         if (running && !w->stopped) {
             progress_at(&p, d->moved, d->moved + d->skipped);
             hato_reply_destroy(reply);
-            pause_for(hato_client_loop(r->client), w);
+            watch_pause(w);
             continue;
         }
         progress_close(&p);
@@ -160,17 +132,10 @@ static enum exit_code watch_until_end(struct run *r, const char *id, struct watc
 
 static enum exit_code watch(struct run *r, const char *id)
 {
-    uv_loop_t *loop = hato_client_loop(r->client);
-    struct watch w = {0};
-    uv_timer_init(loop, &w.timer);
-    uv_signal_init(loop, &w.interrupt);
-    w.timer.data = &w;
-    w.interrupt.data = &w;
-    uv_signal_start(&w.interrupt, on_interrupt, SIGINT);
+    struct watch w;
+    watch_open(&w, hato_client_loop(r->client));
     enum exit_code code = watch_until_end(r, id, &w);
-    uv_close((uv_handle_t *)&w.timer, NULL);
-    uv_close((uv_handle_t *)&w.interrupt, NULL);
-    uv_run(loop, UV_RUN_NOWAIT);
+    watch_close(&w);
     return code;
 }
 

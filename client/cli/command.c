@@ -24,19 +24,9 @@ const struct option global_options[] = {
 };
 
 const struct command *const command_tables[] = {
-    queue_commands,
-    send_commands,
-    receive_commands,
-    settle_commands,
-    peek_commands,
-    redrive_commands,
-    function_commands,
-    bind_commands,
-    status_commands,
-    cluster_commands,
-    top_commands,
-    completion_commands,
-    NULL,
+    queue_commands,      send_commands, receive_commands, settle_commands,  peek_commands, redrive_commands,
+    function_commands,   bind_commands, status_commands,  cluster_commands, node_commands, top_commands,
+    completion_commands, NULL,
 };
 
 /* ---------------------------------------------------------------- errors */

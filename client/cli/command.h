@@ -68,6 +68,7 @@ extern const struct command function_commands[];
 extern const struct command bind_commands[];
 extern const struct command status_commands[];
 extern const struct command cluster_commands[];
+extern const struct command node_commands[];
 extern const struct command top_commands[];
 extern const struct command completion_commands[];
 

@@ -411,6 +411,7 @@ static struct hato_shard decode_shard(struct arena *a, const Hato__ShardStatus *
         .problem = text(in->problem),
         .replicas = replicas,
         .replica_count = in->n_replicas,
+        .placed = in->placed,
     };
 }
 
@@ -451,10 +452,25 @@ static const struct hato_cluster *decode_cluster(struct arena *a, const Hato__Cl
             .client_address = text(n->client_address),
             .status = n->status != NULL ? decode_status(a, n->status) : NULL,
             .problem = text(n->problem),
+            .zone = text(n->zone),
+            .drains = n->drains,
         };
     }
+    struct hato_plan *plans = arena_alloc(a, in->n_plans * sizeof *plans);
+    for (size_t i = 0; i < in->n_plans; i++)
+        plans[i] =
+            (struct hato_plan){.voters = arena_copy(a, in->plans[i]->voters, in->plans[i]->n_voters * sizeof(uint64_t)),
+                               .voter_count = in->plans[i]->n_voters,
+                               .lead = in->plans[i]->lead};
     struct hato_cluster *out = arena_alloc(a, sizeof *out);
-    *out = (struct hato_cluster){text(in->cluster), in->node, nodes, in->n_nodes};
+    *out = (struct hato_cluster){.cluster = text(in->cluster),
+                                 .node = in->node,
+                                 .nodes = nodes,
+                                 .node_count = in->n_nodes,
+                                 .version = in->version,
+                                 .plans = plans,
+                                 .plan_count = in->n_plans,
+                                 .replicas = in->replicas};
     return out;
 }
 
@@ -466,6 +482,9 @@ void decode_reply(struct arena *a, const char *scope, struct hato_reply *out, co
         break;
     case HATO__REPLY__OP_CLUSTER:
         out->cluster = decode_cluster(a, in->cluster);
+        break;
+    case HATO__REPLY__OP_CLUSTER_CHANGED:
+        out->version = in->cluster_changed->version;
         break;
     case HATO__REPLY__OP_RECEIVE:
         out->deliveries = decode_deliveries(a, scope, in->receive);

@@ -35,6 +35,11 @@ static const struct operation operations[] = {
     {.name = "function list", HATO__REQUEST__OP_FUNCTION_LIST, HATO__REPLY__OP_FUNCTIONS, .repeatable = true},
     {.name = "bind", HATO__REQUEST__OP_BIND, HATO__REPLY__OP_QUEUE, .repeatable = true},
     {.name = "unbind", HATO__REQUEST__OP_UNBIND, HATO__REPLY__OP_QUEUE, .repeatable = true},
+    {.name = "node add", HATO__REQUEST__OP_NODE_ADD, HATO__REPLY__OP_CLUSTER_CHANGED, .repeatable = true},
+    {.name = "node set", HATO__REQUEST__OP_NODE_SET, HATO__REPLY__OP_CLUSTER_CHANGED, .repeatable = true},
+    {"node remove", HATO__REQUEST__OP_NODE_REMOVE, HATO__REPLY__OP_CLUSTER_CHANGED, true, false, HATO_NOT_FOUND,
+     HATO_OK},
+    {.name = "shard lead", HATO__REQUEST__OP_SHARD_LEAD, HATO__REPLY__OP_CLUSTER_CHANGED, .repeatable = true},
     {.name = "group resume", HATO__REQUEST__OP_GROUP_RESUME, HATO__REPLY__OP_EMPTY},
 };
 
@@ -436,6 +441,53 @@ struct hato_call *hato_cluster_status(struct hato_client *c, hato_done_cb done, 
     struct making m = make(c, HATO__REQUEST__OP_CLUSTER_STATUS, NULL, NULL, done, user);
     Hato__ClusterStatus status = HATO__CLUSTER_STATUS__INIT;
     m.message.cluster_status = &status;
+    return submit(&m);
+}
+
+struct hato_call *hato_node_add(struct hato_client *c, uint64_t node, const char *peer_address, const char *zone,
+                                hato_done_cb done, void *user)
+{
+    struct making m = make(c, HATO__REQUEST__OP_NODE_ADD, NULL, NULL, done, user);
+    Hato__NodeAdd add = HATO__NODE_ADD__INIT;
+    add.node = node;
+    add.peer_address = encode_text(peer_address);
+    add.zone = encode_text(zone);
+    m.message.node_add = &add;
+    return submit(&m);
+}
+
+struct hato_call *hato_node_set(struct hato_client *c, uint64_t node, const struct hato_node_change *change,
+                                hato_done_cb done, void *user)
+{
+    struct making m = make(c, HATO__REQUEST__OP_NODE_SET, NULL, NULL, done, user);
+    Hato__NodeSet set = HATO__NODE_SET__INIT;
+    set.has_node = set.has_fewer_replicas = true;
+    set.node = node;
+    set.peer_address = (char *)(uintptr_t)change->peer_address;
+    set.zone = (char *)(uintptr_t)change->zone;
+    set.has_drain = change->drain != HATO_NODE_STAYS;
+    set.drain = change->drain == HATO_NODE_DRAINS;
+    set.fewer_replicas = change->fewer_replicas;
+    m.message.node_set = &set;
+    return submit(&m);
+}
+
+struct hato_call *hato_node_remove(struct hato_client *c, uint64_t node, hato_done_cb done, void *user)
+{
+    struct making m = make(c, HATO__REQUEST__OP_NODE_REMOVE, NULL, NULL, done, user);
+    Hato__NodeRemove gone = HATO__NODE_REMOVE__INIT;
+    gone.node = node;
+    m.message.node_remove = &gone;
+    return submit(&m);
+}
+
+struct hato_call *hato_shard_lead(struct hato_client *c, uint32_t shard, uint64_t node, hato_done_cb done, void *user)
+{
+    struct making m = make(c, HATO__REQUEST__OP_SHARD_LEAD, NULL, NULL, done, user);
+    Hato__ShardLead lead = HATO__SHARD_LEAD__INIT;
+    lead.shard = shard;
+    lead.node = node;
+    m.message.shard_lead = &lead;
     return submit(&m);
 }
 

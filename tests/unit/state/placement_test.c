@@ -10,19 +10,21 @@ enum { SHARDS = 8 };
 struct world {
     struct placement_node nodes[MEMBERSHIP_NODES_MAX];
     size_t n;
+    uint32_t replicas;
     struct placement shards[SHARDS + 1];
 };
 
 static void world_open(struct world *w, size_t n, const char *const *zones)
 {
-    *w = (struct world){.n = n};
+    *w = (struct world){.n = n, .replicas = PLACEMENT_REPLICAS};
     for (size_t i = 0; i < n; i++)
         w->nodes[i] = (struct placement_node){.id = i + 1, .zone = zones != NULL ? zones[i] : ""};
 }
 
 static void plan(struct world *w)
 {
-    placement_plan(w->nodes, w->n, w->shards, SHARDS);
+    const struct placement_nodes nodes = {.all = w->nodes, .count = w->n, .replicas = w->replicas};
+    placement_plan(&nodes, w->shards, SHARDS);
 }
 
 static uint32_t load_of(const struct world *w, uint64_t node)
@@ -52,12 +54,11 @@ static const struct placement_node *node_of(const struct world *w, uint64_t id)
 /* What always holds. */
 static void check(struct world *w)
 {
-    uint32_t wanted = staying(w) < PLACEMENT_REPLICAS ? (uint32_t)staying(w) : PLACEMENT_REPLICAS;
+    uint32_t wanted = staying(w) < w->replicas ? (uint32_t)staying(w) : w->replicas;
     for (int i = 0; i <= SHARDS; i++) {
         const struct placement *s = &w->shards[i];
         ck_assert_uint_eq(s->voters.count, wanted);
-        ck_assert_uint_eq(s->voters.count + s->learners.count + s->others.count, w->n);
-        ck_assert_uint_eq(i == 0 ? s->others.count : s->learners.count, 0);
+        ck_assert_uint_eq(s->voters.count + s->learners.count, w->n);
         ck_assert(membership_has(&s->voters, s->lead));
         for (uint32_t k = 0; k < s->voters.count; k++)
             ck_assert(!node_of(w, s->voters.ids[k])->leaves);
@@ -102,6 +103,21 @@ START_TEST(of_more_nodes_each_has_about_as_many)
     check(&w);
     check_even(&w);
     ck_assert_uint_eq(w.shards[0].learners.count, 2);
+}
+END_TEST
+
+START_TEST(there_are_as_many_replicas_as_are_wanted)
+{
+    struct world w;
+    world_open(&w, 6, NULL);
+    w.replicas = 5;
+    plan(&w);
+    check(&w);
+    check_even(&w);
+    w.replicas = 3;
+    plan(&w);
+    check(&w);
+    check_even(&w);
 }
 END_TEST
 
@@ -222,6 +238,7 @@ int main(void)
     tcase_set_timeout(t, 0);
     tcase_add_test(t, three_nodes_have_all_and_lead_in_turns);
     tcase_add_test(t, of_more_nodes_each_has_about_as_many);
+    tcase_add_test(t, there_are_as_many_replicas_as_are_wanted);
     tcase_add_test(t, one_node_grows_into_three);
     tcase_add_test(t, only_what_the_leaving_node_had_moves);
     tcase_add_test(t, each_zone_has_a_replica);
