@@ -697,7 +697,7 @@ struct hato_shard {
     const char *problem;                 /* why it is stopped */
     const struct hato_replica *replicas; /* where the node leads it; else none */
     size_t replica_count;
-    bool placed; /* likewise: they are those that the node has heard they are to be, for good */
+    uint64_t placed_version; /* likewise: of the plan that they are as, for good; 0: not yet */
 };
 
 struct hato_status {
@@ -726,6 +726,7 @@ struct hato_node {
     const char *problem;              /* why it did not */
     const char *zone;                 /* "": none */
     bool drains;                      /* it is to have no vote and no lead */
+    uint64_t since;                   /* the change with which it was added; 0: a founder */
 };
 
 struct hato_plan {
@@ -764,8 +765,8 @@ HATO_API struct hato_call *hato_node_set(struct hato_client *client, uint64_t no
                                          const struct hato_node_change *change, hato_done_cb done, void *user);
 HATO_API struct hato_call *hato_node_remove(struct hato_client *client, uint64_t node, hato_done_cb done, void *user);
 /* `node` leads the shard where it can; 0: as that spreads leads best. */
-HATO_API struct hato_call *hato_shard_lead(struct hato_client *client, uint32_t shard, uint64_t node,
-                                           hato_done_cb done, void *user);
+HATO_API struct hato_call *hato_shard_lead(struct hato_client *client, uint32_t shard, uint64_t node, hato_done_cb done,
+                                           void *user);
 
 HATO_API struct hato_call *hato_status(struct hato_client *client, hato_done_cb done, void *user); /* reply->status */
 HATO_API struct hato_call *hato_ping(struct hato_client *client, hato_done_cb done,

@@ -57,9 +57,13 @@ static bool read_text(const char *text, unsigned format, struct birth *b)
         if (format > 2 && (sscanf(text, "name=%64[0-9A-Za-z._-]\n%n", b->name, &name) != 1 || name == 0))
             return false;
         text += name;
+        int since = 0;
+        if (format > 3 && (sscanf(text, "since=%" SCNu64 "\n%n", &b->since, &since) != 1 || since == 0))
+            return false;
+        text += since;
         if (sscanf(text, "cluster=%32[0-9a-f]\nnode=%" SCNu64 "\nbirth=%32[0-9a-f]\nshards=%u\nfounders=%n", b->cluster,
                    &b->node, b->id, &shards, &at) != 4 ||
-            at == 0 || !read_founders(text + at, &b->founders) || (format < 4 && b->founders.count == 0))
+            at == 0 || !read_founders(text + at, &b->founders) || (b->founders.count == 0) != (b->since > 0))
             return false;
     }
     b->shards = (uint16_t)shards;
@@ -88,8 +92,8 @@ static int write_birth(const char *dir, const struct birth *b, struct error *e)
 {
     struct buffer text = {0};
     buffer_printf(&text,
-                  "format=%d\nname=%s\ncluster=%s\nnode=%" PRIu64 "\nbirth=%s\nshards=%u\nfounders=", BIRTH_FORMAT,
-                  b->name, b->cluster, b->node, b->id, b->shards);
+                  "format=%d\nname=%s\nsince=%" PRIu64 "\ncluster=%s\nnode=%" PRIu64 "\nbirth=%s\nshards=%u\nfounders=",
+                  BIRTH_FORMAT, b->name, b->since, b->cluster, b->node, b->id, b->shards);
     for (uint32_t i = 0; i < b->founders.count; i++)
         buffer_printf(&text, "%s%" PRIu64, i > 0 ? "," : "", b->founders.ids[i]);
     buffer_printf(&text, "\n");

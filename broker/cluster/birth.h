@@ -16,6 +16,7 @@ struct birth {
     char id[33]; /* likewise, random: tells this directory from another one made later for the same node */
     uint64_t node;
     uint16_t shards;
+    uint64_t since; /* the change of the cluster with which it was added; 0: a founder */
     struct membership_list
         founders; /* nodes that were there when the cluster was born; of all its groups; empty: this one joins it */
 };

@@ -19,7 +19,7 @@ enum {
     FIELD_REFUSED = 9,
     FIELD_WHY = 10,
     FIELD_PURPOSE = 11,
-    FIELD_JOINED = 12,
+    FIELD_SINCE = 12,
 };
 
 void hello_put(struct buffer *to, const struct hello *h)
@@ -36,7 +36,7 @@ void hello_put(struct buffer *to, const struct hello *h)
     wire_put_varint(&fields, FIELD_REFUSED, h->refused);
     wire_put_bytes(&fields, FIELD_WHY, bytes_text(h->why));
     wire_put_varint(&fields, FIELD_PURPOSE, h->purpose);
-    wire_put_varint(&fields, FIELD_JOINED, h->joined);
+    wire_put_varint(&fields, FIELD_SINCE, h->since);
     buffer_put(to, "HATP", LETTERS);
     buffer_u16(to, HELLO_OLDEST);
     buffer_u16(to, HELLO_NEWEST);
@@ -97,8 +97,8 @@ static bool take_number(struct hello *h, const struct wire_field *f)
     case FIELD_PURPOSE:
         h->purpose = (uint32_t)f->value;
         return small;
-    case FIELD_JOINED:
-        h->joined = f->value != 0;
+    case FIELD_SINCE:
+        h->since = f->value;
         return true;
     case FIELD_REFUSED:
         h->refused = (uint32_t)f->value;

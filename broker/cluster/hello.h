@@ -33,7 +33,7 @@ struct hello {
     uint32_t shards;
     char clients[HELLO_ADDRESS_MAX]; /* where it serves clients, HOST:PORT */
     char software[32];
-    bool joined;      /* its data directory was made to join: it takes nothing for its own that it was not given */
+    uint64_t since;   /* the change of the cluster with which it was added; 0: a founder */
     uint32_t purpose; /* of who dialled: enum hello_purpose */
     uint32_t refused; /* why the speaker goes no further, a code of base/error.h; 0: it goes on */
     char why[HELLO_TEXT_MAX];

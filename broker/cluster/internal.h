@@ -54,6 +54,7 @@ struct node_label {
     uint64_t node;
     char zone[NODES_ZONE_MAX + 1];
     bool leaves;
+    uint64_t since;
 };
 
 /* As the catalog of this node says; `known` false: nobody has changed anything yet, or it has none yet. */

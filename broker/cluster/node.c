@@ -1,5 +1,6 @@
 #include "cluster/node.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <time.h>
 
@@ -62,12 +63,12 @@ static int plan_joining(const struct node_options *o, struct birth *out, struct 
 {
     unsigned shards = 0;
     int end = 0;
-    bool good = sscanf(o->join, "%32[0-9a-f]/%u%n", out->cluster, &shards, &end) == 2 && o->join[end] == '\0' &&
-                strlen(out->cluster) == 32 && shards >= 1 && shards <= SHARDS_MAX;
+    bool good = sscanf(o->join, "%32[0-9a-f]/%u/%" SCNu64 "%n", out->cluster, &shards, &out->since, &end) == 3 &&
+                o->join[end] == '\0' && strlen(out->cluster) == 32 && shards >= 1 && shards <= SHARDS_MAX &&
+                out->since > 0;
     if (!good)
-        return error_field(
-            e, ERR_INVALID, "join",
-            "--join takes what 'hato cluster add' tells, 32 digits and the number of shards: not '%.60s'", o->join);
+        return error_field(e, ERR_INVALID, "join",
+                           "--join takes what 'hato cluster add' tells, CLUSTER/SHARDS/CHANGE, not '%.60s'", o->join);
     if (out->founders.count < 2)
         return error_field(e, ERR_INVALID, "peers",
                            "--join needs --peers with a node of the cluster and this one: as 'hato cluster add' tells");
@@ -109,12 +110,11 @@ static int check_birth(const struct node_options *o, const struct birth *b, stru
         return error_field(e, ERR_CONFLICT, "shards",
                            "%s was made with %u shards, which can't be changed: leave --shards out", o->data,
                            b->shards);
-    char joined[64];
-    snprintf(joined, sizeof joined, "%s/%u", b->cluster, b->shards);
+    char joined[96];
+    snprintf(joined, sizeof joined, "%s/%u/%" PRIu64, b->cluster, b->shards, b->since);
     if (o->join != NULL && o->join[0] != '\0' && strcmp(o->join, joined) != 0)
         return error_field(e, ERR_CONFLICT, "join",
-                           "%s is of cluster %s already: join with an empty directory, or leave --join out", o->data,
-                           joined);
+                           "%s has joined as %s: join with an empty directory, or leave --join out", o->data, joined);
     if (o->cluster == NULL)
         return ERR_OK;
     if (b->name[0] != '\0')

@@ -46,7 +46,7 @@ struct node_options {
     uint64_t catch_up_rate; /* bytes a second of snapshots that this node takes; 0: as fast as it goes */
     /* Where there are other nodes; all borrowed. */
     const char *cluster;       /* name that its founders give it; NULL: "hato" */
-    const char *join;          /* CLUSTER/SHARDS of the one that a new node joins; NULL or "": none */
+    const char *join;          /* CLUSTER/SHARDS/CHANGE: a new node joins; NULL or "": it does not */
     const char *peers;         /* N=HOST:PORT,... of all nodes; NULL or "": this node is by itself, or as it knows */
     const char *listen_peer;   /* HOST:PORT; NULL or "": it speaks with no other node */
     const char *clients;       /* where the others send clients that need this node; NULL or "": nowhere */
@@ -98,7 +98,8 @@ struct node_member {
     char peer[NODE_ADDRESS_MAX];    /* where it listens for others; "" of a node by itself */
     char clients[NODE_ADDRESS_MAX]; /* as node_clients_of */
     char zone[NODES_ZONE_MAX + 1];
-    bool leaves; /* it is to have no shards */
+    bool leaves;    /* it is to have no shards */
+    uint64_t since; /* nodes.h */
 };
 /* In order of their ids; returns how many there are. Any thread. */
 size_t node_members(struct node *n, struct node_member out[MEMBERSHIP_NODES_MAX]);

@@ -19,7 +19,8 @@ static bool take(struct node *n, struct error *e)
     n->map.replicas = v.replicas;
     n->map.count = v.count;
     for (size_t i = 0; i < v.count; i++) {
-        n->map.nodes[i] = (struct node_label){.node = v.nodes[i].id, .leaves = v.nodes[i].leaves};
+        n->map.nodes[i] =
+            (struct node_label){.node = v.nodes[i].id, .leaves = v.nodes[i].leaves, .since = v.nodes[i].since};
         snprintf(n->map.nodes[i].zone, sizeof n->map.nodes[i].zone, "%s", v.nodes[i].zone);
     }
     memcpy(n->map.shards, v.shards, (n->birth.shards + 1u) * sizeof v.shards[0]);
@@ -32,8 +33,10 @@ bool node_placement(struct node *n, uint16_t shard, struct placement *out)
     ASSERT(shard <= n->birth.shards);
     pthread_mutex_lock(&n->map.mutex);
     bool known = n->map.known;
-    if (known)
+    if (known) {
         *out = n->map.shards[shard];
+        out->version = n->map.version;
+    }
     pthread_mutex_unlock(&n->map.mutex);
     return known;
 }
@@ -53,6 +56,7 @@ void placing_label(struct node *n, struct node_member *m)
     for (size_t i = 0; i < n->map.count; i++)
         if (n->map.nodes[i].node == m->node) {
             m->leaves = n->map.nodes[i].leaves;
+            m->since = n->map.nodes[i].since;
             memcpy(m->zone, n->map.nodes[i].zone, sizeof m->zone);
         }
     pthread_mutex_unlock(&n->map.mutex);

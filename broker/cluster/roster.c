@@ -16,6 +16,7 @@ struct known {
     struct roster_peer peer; /* port 0: no node of the cluster, or not any more */
     bool named;              /* in --peers, whose address counts */
     char birth[HELLO_ID];    /* "" before it was met */
+    bool removed;            /* the catalog does not have it */
     uint64_t since;          /* of which the birth is; nodes.h */
     char clients[HELLO_ADDRESS_MAX];
     uint64_t instance; /* of the process whose connections are there */
@@ -231,9 +232,11 @@ static void update_one(struct roster *r, const struct node_view *v)
     struct known *k = find_or_make(r, v->id);
     if (k == NULL)
         return;
-    if (k->since != v->since)
+    if (k->since < v->since) {
+        k->since = v->since;
         k->birth[0] = '\0';
-    k->since = v->since;
+    }
+    k->removed = false;
     set_address(k, v->address);
 }
 
@@ -244,6 +247,7 @@ int roster_update(struct roster *r, const struct nodes_view *v, struct error *e)
         if (!is_in(v, r->all[i].peer.node)) {
             r->all[i].peer.port = 0;
             r->all[i].named = false;
+            r->all[i].removed = true;
         }
     for (size_t i = 0; i < v->count; i++)
         update_one(r, &v->nodes[i]);
@@ -270,7 +274,7 @@ void roster_hello(const struct roster *r, uint64_t to, struct hello *out)
                           .node = b->node,
                           .to = to,
                           .instance = r->options.instance,
-                          .joined = b->founders.count == 0,
+                          .since = b->since,
                           .shards = b->shards};
     memcpy(out->cluster, b->cluster, sizeof out->cluster);
     memcpy(out->birth, b->id, sizeof out->birth);
@@ -312,16 +316,21 @@ static int judge_identity(const struct roster *r, const struct hello *h, uint64_
 static int judge_birth(struct roster *r, const struct hello *h, struct error *e)
 {
     struct known *k = find(r, h->node);
+    if (k != NULL && (h->since < k->since || (k->removed && h->since == k->since)))
+        return error_set(e, ERR_FORBIDDEN,
+                         "node %" PRIu64
+                         " was removed, or replaced by another one: to add it again start it on an empty "
+                         "directory as hato cluster add or replace tells",
+                         h->node);
     if (k == NULL || k->peer.port == 0)
         return error_set(e, ERR_FORBIDDEN,
                          "node %" PRIu64 " is not among those that node %" PRIu64
                          " knows: name it in --peers, or add it to the cluster (hato cluster add)",
                          h->node, roster_self(r));
-    if (k->since > 0 && !h->joined)
-        return error_set(e, ERR_FORBIDDEN,
-                         "node %" PRIu64 " was added to the cluster and does not join it: start it on an empty data "
-                         "directory with the --join that hato cluster add told",
-                         h->node);
+    if (h->since > k->since) { /* this node was away meanwhile */
+        k->since = h->since;
+        k->birth[0] = '\0';
+    }
     if (k->birth[0] == '\0') {
         memcpy(k->birth, h->birth, sizeof k->birth);
         int rc = write_known(r, e);

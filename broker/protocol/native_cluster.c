@@ -6,6 +6,7 @@ struct clustering {
     struct stating own; /* first: op->extra is this as well */
     struct survey survey;
     Hato__ClusterStatusReply body;
+    void (*asked)(struct op *op, Hato__ClusterStatusReply *body);
 };
 
 _Static_assert((int)MEMBERSHIP_NODES_MAX <= (int)SURVEY_NODES_MAX, "all nodes can be asked");
@@ -23,11 +24,7 @@ static void on_answer(struct survey *s, unsigned node, const Hato__Reply *reply,
 static void on_done(struct survey *s)
 {
     struct clustering *x = CONTAINER_OF(s, struct clustering, survey);
-    Hato__Reply reply = HATO__REPLY__INIT;
-    reply.op_case = HATO__REPLY__OP_CLUSTER;
-    reply.cluster = &x->body;
-    op_reply(s->op, &reply);
-    op_answer(s->op);
+    x->asked(s->op, &x->body);
 }
 
 static Hato__NodeStatus *add_node(struct op *op, Hato__ClusterStatusReply *body, const struct node_member *member)
@@ -39,6 +36,7 @@ static Hato__NodeStatus *add_node(struct op *op, Hato__ClusterStatusReply *body,
     n->client_address = (char *)(uintptr_t)op_text(op, member->clients);
     n->zone = (char *)(uintptr_t)op_text(op, member->zone);
     n->drains = member->leaves;
+    n->since = member->since;
     body->nodes[body->n_nodes++] = n;
     return n;
 }
@@ -87,8 +85,23 @@ static void ask_others(struct op *op)
     survey_close(&x->survey);
 }
 
-void native_cluster_status(struct op *op)
+void native_ask_cluster(struct op *op, void (*asked)(struct op *op, Hato__ClusterStatusReply *body))
 {
     struct clustering *x = op_extra(op, sizeof *x);
+    x->asked = asked;
     status_begin(op, &x->own, ask_others);
+}
+
+static void tell(struct op *op, Hato__ClusterStatusReply *body)
+{
+    Hato__Reply reply = HATO__REPLY__INIT;
+    reply.op_case = HATO__REPLY__OP_CLUSTER;
+    reply.cluster = body;
+    op_reply(op, &reply);
+    op_answer(op);
+}
+
+void native_cluster_status(struct op *op)
+{
+    native_ask_cluster(op, tell);
 }

@@ -66,12 +66,6 @@ static void add_at(struct op *op, struct shard *s)
     native_submit(op, s, COMMAND_NODE_ADD, &command.base, on_changed);
 }
 
-void native_node_add(struct op *op)
-{
-    if (may_change(op) && is_address(op, op->request->node_add->peer_address))
-        begin(op, add_at);
-}
-
 static void set_at(struct op *op, struct shard *s)
 {
     const Hato__NodeSet *from = op->request->node_set;
@@ -109,11 +103,51 @@ void native_shard_lead(struct op *op)
         begin(op, lead_at);
 }
 
-/* ---------------------------------------------------------------- removing: not while a shard counts on it */
+/* ---------------------------------------------------------------- one at a time */
 
-struct removing {
-    uint16_t shard;
-};
+/* The latest that any node says of who leads the shard. */
+static uint64_t placed_version(const Hato__ClusterStatusReply *c, uint32_t shard)
+{
+    uint64_t term = 0, version = 0;
+    for (size_t i = 0; i < c->n_nodes; i++)
+        for (size_t k = 0; c->nodes[i]->status != NULL && k < c->nodes[i]->status->n_shards; k++) {
+            const Hato__ShardStatus *s = c->nodes[i]->status->shards[k];
+            if (s->shard == shard && s->n_replicas > 0 && s->term >= term) {
+                term = s->term;
+                version = s->placed_version;
+            }
+        }
+    return version;
+}
+
+/* Who is removed must have no vote, and who is added no share in any group from when there was another one under its id: so all
+ * shards have to be where they were last told to be. */
+static bool is_settled(struct op *op, const Hato__ClusterStatusReply *c)
+{
+    for (uint32_t i = 0; i < c->n_plans; i++)
+        if (placed_version(c, i) < c->version) {
+            op_fail(op, ERR_CONFLICT, "node",
+                    "an earlier change is not done: shard %" PRIu32
+                    " is not where it is to be yet; wait until hato cluster "
+                    "status is healthy (a node that was added has to be started), or drain and remove what keeps it",
+                    i);
+            op_answer(op);
+            return false;
+        }
+    return true;
+}
+
+static void add_settled(struct op *op, Hato__ClusterStatusReply *c)
+{
+    if (is_settled(op, c))
+        begin(op, add_at);
+}
+
+void native_node_add(struct op *op)
+{
+    if (may_change(op) && is_address(op, op->request->node_add->peer_address))
+        native_ask_cluster(op, add_settled);
+}
 
 static void remove_at(struct op *op, struct shard *s)
 {
@@ -123,30 +157,14 @@ static void remove_at(struct op *op, struct shard *s)
     native_submit(op, s, COMMAND_NODE_REMOVE, &command.base, on_changed);
 }
 
-/* As this node's replica knows, which may be late: then it is asked again. */
-static void look_at(struct op *op, struct shard *s)
+static void remove_settled(struct op *op, Hato__ClusterStatusReply *c)
 {
-    uint64_t node = op->request->node_remove->node;
-    if (shard_counts_on(s, node))
-        op_fail(op, ERR_CONFLICT, "node",
-                "node %" PRIu64
-                " has a vote in shard %u: drain it first, and wait until that is done (hato cluster drain)",
-                node, shard_number(s));
-    op_return(op);
-}
-
-static void look_home(struct op *op)
-{
-    struct removing *x = op->extra;
-    bool more = x->shard <= node_birth(op->session->ns->native->node)->shards;
-    op->at = more ? look_at : remove_at;
-    op->home = more ? look_home : NULL;
-    long_visit(op, more ? x->shard++ : 0);
+    if (is_settled(op, c))
+        begin(op, remove_at);
 }
 
 void native_node_remove(struct op *op)
 {
-    op_extra(op, sizeof(struct removing));
     if (may_change(op))
-        look_home(op);
+        native_ask_cluster(op, remove_settled);
 }

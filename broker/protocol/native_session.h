@@ -244,6 +244,8 @@ void native_bind(struct op *op);
 void native_unbind(struct op *op);
 void native_status(struct op *op);
 void native_cluster_status(struct op *op);
+/* Asks all nodes; `asked` gets what they say, in the op's arena, at home. */
+void native_ask_cluster(struct op *op, void (*asked)(struct op *op, Hato__ClusterStatusReply *body));
 void native_node_add(struct op *op);
 void native_node_set(struct op *op);
 void native_node_remove(struct op *op);

@@ -56,7 +56,7 @@ static void status_at(struct op *op, struct shard *s)
     out->queues = machine_queue_count(m);
     out->problem = (char *)(uintptr_t)op_text(op, shard_problem(s));
     add_replicas(op, s, out);
-    out->placed = shard_placed(s);
+    out->placed_version = shard_placed(s);
     x->body.shards[x->body.n_shards++] = out;
     x->body.queues += out->queues;
     x->body.functions += machine_function_count(m);

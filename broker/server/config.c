@@ -59,7 +59,7 @@ static const struct setting settings[] = {
     {"drain-timeout", DURATION, AT(drain_timeout), 0, DAY_MS, "TIME",
      "when stopping, how long to wait for functions to answer (8s)"},
     {"peers", TEXT, AT(peers), 0, 0, "N=HOST:PORT,...", "all nodes of the cluster, this one among them (none)"},
-    {"join", TEXT, AT(join), 0, 0, "CLUSTER/SHARDS",
+    {"join", TEXT, AT(join), 0, 0, "CLUSTER/...",
      "this node joins a cluster that there is: as 'hato cluster add' tells (none)"},
     {"listen-peer", TEXT, AT(listen_peer), 0, 0, "HOST:PORT",
      "for other nodes (this node's in --peers); a node by itself that others are to join needs it"},

@@ -182,18 +182,10 @@ static bool same(const struct membership_list *a, const struct membership_list *
     return a->count == b->count && memcmp(a->ids, b->ids, a->count * sizeof a->ids[0]) == 0;
 }
 
-bool shard_counts_on(struct shard *s, uint64_t node)
+uint64_t shard_placed(struct shard *s)
 {
     struct membership now;
-    if (shard_members(s, &now) != ERR_OK)
-        return true;
-    return membership_has(&now.voters, node) || membership_has(&now.outgoing, node) ||
-           (s->leads && !shard_change_lasts(s));
-}
-
-bool shard_placed(struct shard *s)
-{
-    struct membership now;
-    return s->leads && shard_change_lasts(s) && shard_members(s, &now) == ERR_OK && !membership_joint(&now) &&
-           same(&now.voters, &s->placement.voters) && same(&now.learners, &s->placement.learners);
+    bool placed = s->leads && shard_change_lasts(s) && shard_members(s, &now) == ERR_OK && !membership_joint(&now) &&
+                  same(&now.voters, &s->placement.voters) && same(&now.learners, &s->placement.learners);
+    return placed ? s->placement.version : 0;
 }

@@ -107,10 +107,8 @@ void shard_prefer(struct shard *s, uint64_t node);
 /* To be told to every replica, again when it opens, and to those on nodes that are to join. Whoever leads brings it about, one safe step at
  * a time, and a replica that is not in it empties itself once the group has let it go: change.c, leave.c. */
 void shard_place(struct shard *s, const struct placement *p);
-/* Whether the group has come to be as it was told; known to who leads. */
-bool shard_placed(struct shard *s);
-/* Whether the node has a vote, or had one and it is not certain yet that it is not needed any more, as this replica knows. */
-bool shard_counts_on(struct shard *s, uint64_t node);
+/* The version of the placement that the group has come to be as, for good; 0: it has not, or this replica does not lead. */
+uint64_t shard_placed(struct shard *s);
 
 /* Everything submitted and not answered is answered with ERR_CLOSED. Work that is out must have come back
  * (shard_busy). Accepts NULL. */

@@ -20,6 +20,7 @@ struct placement {
     struct membership_list others;   /* the cluster's other nodes: have nothing, and are told who leads */
     uint64_t lead;                   /* the voter that is to lead; 0: whoever does */
     uint64_t pinned;                 /* who was asked to lead it; 0: as it spreads best */
+    uint64_t version;                /* of the change of the cluster that this follows from */
 };
 
 struct placement_node {

@@ -101,6 +101,7 @@ static void node_json(struct json *j, const struct hato_cluster *c, const struct
     json_text(j, "client_address", n->client_address);
     json_text(j, "zone", n->zone);
     json_bool(j, "drains", n->drains);
+    json_number(j, "since", n->since);
     json_number(j, "leads", leads(c, n->node));
     json_number(j, "behind", lag(c, n->node));
     json_text(j, "problem", n->problem);

@@ -159,8 +159,9 @@ static enum exit_code wait_for(struct run *r, uint64_t version)
 
 static void put_start(struct buffer *b, const struct hato_cluster *c, uint64_t node)
 {
-    buffer_printf(b, "hatod --data DIR --node %" PRIu64 " --join %s/%" PRIu32 " --peers ", node, c->cluster,
-                  cluster_shards(c) - 1);
+    const struct hato_node *n = cluster_node(c, node);
+    buffer_printf(b, "hatod --data DIR --node %" PRIu64 " --join %s/%" PRIu32 "/%" PRIu64 " --peers ", node, c->cluster,
+                  cluster_shards(c) - 1, n != NULL ? n->since : 0);
     for (size_t i = 0; i < c->node_count; i++)
         buffer_printf(b, "%s%" PRIu64 "=%s", i > 0 ? "," : "", c->nodes[i].node, c->nodes[i].peer_address);
 }
@@ -287,8 +288,8 @@ static enum exit_code remove_node(struct run *r, uint64_t node, bool fewer)
     enum exit_code code = drain(r, node, fewer, false);
     if (code != EXIT_DONE)
         return code;
-    version_of(r, hato_node_remove(r->client, node, NULL, NULL), &code);
-    return code;
+    uint64_t version = version_of(r, hato_node_remove(r->client, node, NULL, NULL), &code);
+    return version > 0 ? wait_for(r, version) : code; /* until nobody has it as a member any more */
 }
 
 static enum exit_code cluster_remove(struct run *r)

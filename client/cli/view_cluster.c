@@ -38,25 +38,8 @@ const struct hato_node *cluster_node(const struct hato_cluster *c, uint64_t node
     return NULL;
 }
 
-static bool has_vote(const struct hato_plan *p, uint64_t node)
-{
-    for (size_t i = 0; i < p->voter_count; i++)
-        if (p->voters[i] == node)
-            return true;
-    return false;
-}
-
-/* Its leader may not have heard of the latest change, but then its voters are others. */
 bool cluster_placed(const struct hato_cluster *c, uint32_t number)
 {
     const struct hato_shard *s = cluster_led(c, number);
-    if (number >= c->plan_count)
-        return true;
-    size_t voters = 0;
-    for (size_t i = 0; s != NULL && i < s->replica_count; i++) {
-        voters += s->replicas[i].voter;
-        if (s->replicas[i].voter && !has_vote(&c->plans[number], s->replicas[i].node))
-            return false;
-    }
-    return s != NULL && s->placed && voters == c->plans[number].voter_count;
+    return number >= c->plan_count || (s != NULL && s->placed_version >= c->version);
 }

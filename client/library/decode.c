@@ -411,7 +411,7 @@ static struct hato_shard decode_shard(struct arena *a, const Hato__ShardStatus *
         .problem = text(in->problem),
         .replicas = replicas,
         .replica_count = in->n_replicas,
-        .placed = in->placed,
+        .placed_version = in->placed_version,
     };
 }
 
@@ -454,6 +454,7 @@ static const struct hato_cluster *decode_cluster(struct arena *a, const Hato__Cl
             .problem = text(n->problem),
             .zone = text(n->zone),
             .drains = n->drains,
+            .since = n->since,
         };
     }
     struct hato_plan *plans = arena_alloc(a, in->n_plans * sizeof *plans);

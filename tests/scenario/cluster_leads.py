@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Leads are spread over the nodes, and come back to a node that comes back, while clients see nothing but latency."""
-import threading
-
 import native
 from lib import scenario
+from workers import working
 
 QUEUES = [f"jobs-{number}" for number in range(12)]  # every shard has some
 HOUR_MS = 3600000
@@ -12,40 +11,6 @@ HOUR_MS = 3600000
 def leads(node):
     """Node -> how many shards it leads, as this one tells."""
     return {one["node"]: one["leads"] for one in node.json("cluster", "status")["nodes"]}
-
-
-class Worker(threading.Thread):
-    """Sends to a queue and receives and acks there, one after the other, until it is told to stop: through nodes that stay up."""
-
-    def __init__(self, port, queue, producer):
-        super().__init__()
-        self.port, self.queue, self.producer = port, queue, producer
-        self.over = threading.Event()
-        self.sent = self.received = 0
-        self.problem = ""
-
-    def once(self, c):
-        self.sent += 1
-        body = f"{self.queue} {self.sent}".encode()
-        reply = c.call("send", queue=self.queue, messages=[{"body": body}], producer=self.producer, sequence=self.sent)
-        result = reply["results"][0]
-        if result["error"] or result["duplicate"]:
-            raise AssertionError(f"send {self.sent}: {result}")
-        got = c.call("receive", queue=self.queue, max_messages=1, wait_ms=10000)["deliveries"]
-        if [one["message"]["body"] for one in got] != [body] or got[0]["receive_count"] != 1:
-            raise AssertionError(f"sent {body}, received {got}")
-        acked = c.call("ack", queue=self.queue, receipts=[got[0]["receipt"]])
-        if acked.get("results") and any(one.get("code") for one in acked["results"]):
-            raise AssertionError(f"ack {self.sent}: {acked}")
-        self.received += 1
-
-    def run(self):
-        try:
-            with native.Connection(self.port) as c:
-                while not self.over.is_set():
-                    self.once(c)
-        except Exception as problem:  # told by the main thread
-            self.problem = repr(problem)
 
 
 def spread(s, node, what):
@@ -67,17 +32,9 @@ def through_a_return(s, nodes):
         held = hold_one(c, held_queue)
     nodes[1].kill()
     s.wait_for("the others to lead what it led", lambda: sum(leads(nodes[0]).values()) == 9 and leads(nodes[0])[2] == 0)
-    workers = [Worker(nodes[i % 2 * 2].port, queue, 100 + i) for i, queue in enumerate(QUEUES)]
-    for worker in workers:
-        worker.start()
-    nodes[1].start()
-    spread(s, nodes[0], "after its return node 2 leads its part again")
-    for worker in workers:
-        worker.over.set()
-    for worker in workers:
-        worker.join()
-    s.equal("no client saw an error", [worker.problem for worker in workers if worker.problem], [])
-    s.equal("each message came once, and first", [worker.received for worker in workers], [worker.sent for worker in workers])
+    with working(s, [nodes[0].port, nodes[2].port], QUEUES):
+        nodes[1].start()
+        spread(s, nodes[0], "after its return node 2 leads its part again")
     with native.Connection(nodes[1].port) as c:
         s.equal("a lease of before holds", c.call("receive", queue=held_queue, max_messages=1, wait_ms=0)["deliveries"], [])
         s.check("and its receipt is good", c.call("ack", queue=held_queue, receipts=[held["receipt"]]) is not None)

@@ -85,7 +85,7 @@ static bool shard_settled(struct sim_cluster *c, uint16_t shard)
     const struct placement *wanted = &c->wanted[shard];
     struct shard *leader = leader_of(c, shard);
     struct shard_status first, s;
-    if (leader == NULL || (wanted->voters.count > 0 && !shard_placed(leader)))
+    if (leader == NULL || (wanted->voters.count > 0 && shard_placed(leader) != wanted->version))
         return false;
     shard_status(leader, &first);
     for (uint64_t i = 0; i < c->count; i++) {

@@ -9,7 +9,7 @@ static uint64_t any_node(struct sim_places *p)
 
 static void draw(struct sim_places *p, struct placement *out)
 {
-    *out = (struct placement){0};
+    *out = (struct placement){.version = p->changes + 1};
     uint64_t voters = 1 + random_below(&p->random, VOTERS_MAX), learners = random_below(&p->random, 2);
     if (voters < VOTERS_MAX)
         voters += random_below(&p->random, 2);

@@ -80,17 +80,17 @@ START_TEST(nodes_come_and_go_as_the_catalog_says_and_are_known_after_a_restart)
     const struct hello four = {.cluster = "0123456789abcdef0123456789abcdef",
                                .birth = "44444444444444444444444444444444",
                                .node = 4,
-                               .joined = true,
+                               .since = 9,
                                .shards = 8};
-    struct hello founder = four;
+    struct hello earlier = four;
     ck_assert_int_eq(roster_judge(r, &two, 0, &e), ERR_OK);
     ck_assert_int_eq(roster_judge(r, &four, 0, &e), ERR_FORBIDDEN);
     update(more, 4);
     ck_assert_str_eq(address_of(2), "[::2]:2"); /* flags count more */
     ck_assert_str_eq(address_of(4), "d:4");
-    founder.joined = false;
-    ck_assert_int_eq(roster_judge(r, &founder, 0, &e), ERR_FORBIDDEN);
-    ck_assert_ptr_nonnull(strstr(e.message, "--join"));
+    earlier.since = 8;
+    ck_assert_int_eq(roster_judge(r, &earlier, 0, &e), ERR_FORBIDDEN);
+    ck_assert_ptr_nonnull(strstr(e.message, "replaced by another"));
     ck_assert_int_eq(roster_judge(r, &four, 0, &e), ERR_OK);
     roster_destroy(r);
     open_roster();
@@ -109,16 +109,21 @@ START_TEST(who_was_removed_and_added_anew_is_another_one)
     const struct node_view after[] = {{.id = 1, .address = "a:1"}, {.id = 2, .address = "b:2", .since = 7}};
     struct hello other = two;
     memset(other.birth, '9', 32);
-    other.joined = true;
     ck_assert_int_eq(roster_judge(r, &two, 0, &e), ERR_OK);
     update(before, 2);
     ck_assert_int_eq(roster_judge(r, &other, 0, &e), ERR_CONFLICT);
     ck_assert_ptr_nonnull(strstr(e.message, "hato cluster replace"));
+    other.since = 7;
     update(after, 2); /* it was away when the node was not there */
     ck_assert_int_eq(roster_judge(r, &two, 0, &e), ERR_FORBIDDEN);
     ck_assert_int_eq(roster_judge(r, &other, 0, &e), ERR_OK);
     update(after, 2);
     ck_assert_int_eq(roster_judge(r, &other, 0, &e), ERR_OK);
+    other.since = 8; /* and this one was added while this node was away */
+    memset(other.birth, '8', 32);
+    ck_assert_int_eq(roster_judge(r, &other, 0, &e), ERR_OK);
+    other.since = 7;
+    ck_assert_int_eq(roster_judge(r, &other, 0, &e), ERR_FORBIDDEN);
 }
 END_TEST
 
