@@ -11,9 +11,10 @@ enum {
 
 /* ---------------------------------------------------------------- a heap of lanes */
 
+/* Rounded down, so that with few in flight the turns decide: a group of weight 10 has ten for each one of a group of weight 1. */
 static uint64_t load_of(const struct lane *l)
 {
-    return (uint64_t)l->in_flight * TURN_STEP / l->weight;
+    return l->in_flight / l->weight;
 }
 
 /* A total order, so that the first of a heap does not depend on how the heap came to be. */

@@ -6,6 +6,9 @@
 
 enum { PROVENANCE_TAG = 15 << 3 | 2 };
 
+/* Fields that are written also when there is nothing in them, lest an earlier move's stay. */
+enum { ATTEMPTS = 4, FIRST_RECEIVED = 5, LAST_ERROR = 8, LAST_STATUS = 9 };
+
 /* The reason of a dead letter. */
 static const char dead[] = "max-receives";
 
@@ -28,7 +31,7 @@ static bool stays_dead(const struct lasterror *last, struct bytes destination)
 }
 
 /* The field `provenance` as it is appended to a Message. What it doesn't say stays as an earlier move said it: with reason NULL
- * all but when it moved and the last error. */
+ * all but when it moved and the last error and status. */
 static void put(struct machine *m, const struct chunk *c, unsigned slot, const struct lasterror *last,
                 const char *reason, struct buffer *out)
 {
@@ -52,11 +55,22 @@ static void put(struct machine *m, const struct chunk *c, unsigned slot, const s
     }
     p.last_error = text;
     p.last_status = last->status;
-    size_t size = hato__provenance__get_packed_size(&p);
+    bool none[] = {[LAST_ERROR] = len == 0,
+                   [LAST_STATUS] = last->status == 0,
+                   [ATTEMPTS] = reason != NULL && p.attempts == 0,
+                   [FIRST_RECEIVED] = reason != NULL && p.first_received_ms == 0};
+    size_t size = hato__provenance__get_packed_size(&p), zeros = 0;
+    for (unsigned i = 0; i < sizeof none; i++)
+        zeros += none[i];
     buffer_varint(out, PROVENANCE_TAG);
-    buffer_varint(out, size);
+    buffer_varint(out, size + 2 * zeros);
     hato__provenance__pack(&p, buffer_reserve(out, size));
     out->len += size;
+    for (unsigned i = 0; i < sizeof none; i++)
+        if (none[i]) {
+            buffer_varint(out, i << 3 | (i == LAST_ERROR ? 2 : 0));
+            buffer_varint(out, 0);
+        }
 }
 
 int provenance_put(struct machine *m, const struct chunk *c, unsigned slot, struct bytes destination, bool redrive,

@@ -378,6 +378,33 @@ static Hato__Provenance *provenance_of(struct message_ref ref)
     return p;
 }
 
+START_TEST(a_second_life_s_story_has_nothing_of_the_first)
+{
+    rig_send(&rig, queue, (struct rig_message){.body = "x"});
+    fail_once("first life", 501);
+    fail_once("first life", 501);
+    rig_forward(&rig);
+    start_redrive("", "");
+    settle_down();
+    struct received home = rig_receive_one(&rig, queue, 1);
+    Hato__Provenance *p = provenance_of(home.ref);
+    ck_assert_str_eq(p->reason, "redrive");
+    ck_assert_str_eq(p->last_error, "first life");
+    ck_assert_uint_eq(p->attempts, 0); /* of the dead-letter queue, where nobody received it */
+    hato__provenance__free_unpacked(p, NULL);
+    rig_advance(&rig, 10);
+    rig_commit(&rig);
+    fail_once("second life", 0);
+    settle_down();
+    struct received got = rig_receive_one(&rig, dead, 1);
+    p = provenance_of(got.ref);
+    ck_assert_str_eq(p->last_error, "second life");
+    ck_assert_uint_eq(p->last_status, 0);
+    ck_assert_uint_eq(p->attempts, 2);
+    hato__provenance__free_unpacked(p, NULL);
+}
+END_TEST
+
 START_TEST(a_dead_letter_that_a_redrive_took_elsewhere_still_finds_home)
 {
     uint64_t parked = rig_create(&rig, RIG_NAME("parked"), NULL);
@@ -543,6 +570,7 @@ int main(void)
         an_accept_with_more_items_than_a_channel_has_under_way_is_refused,
         a_redrive_takes_messages_back_to_where_they_came_from,
         what_a_redrive_brought_is_not_taken_back_by_another,
+        a_second_life_s_story_has_nothing_of_the_first,
         a_dead_letter_that_a_redrive_took_elsewhere_still_finds_home,
         a_redrive_may_take_only_those_with_a_reason,
         a_redrive_keeps_the_order_of_a_fifo_group,

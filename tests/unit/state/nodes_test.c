@@ -40,7 +40,7 @@ static int apply(struct rig *r, enum command_kind kind, const ProtobufCMessage *
     ck_assert_uint_le(protobuf_c_message_get_packed_size(m), sizeof bytes);
     size_t len = protobuf_c_message_pack(m, bytes);
     r->e = (struct error){0};
-    int code = nodes_apply(r->n, &r->k.keys, kind, bytes_of(bytes, len), ++r->index, &changed, &r->e);
+    int code = nodes_apply(r->n, &r->k.keys, (uint8_t)kind, bytes_of(bytes, len), ++r->index, &changed, &r->e);
     ck_assert(code == ERR_OK || !changed);
     return code;
 }

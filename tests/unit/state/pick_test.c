@@ -107,6 +107,57 @@ START_TEST(weights_share_out_what_is_received)
 }
 END_TEST
 
+/* Received `batch` at a time and acked together, as a function has them. */
+static unsigned served_in_batches(char group, size_t batch, size_t total)
+{
+    unsigned count = 0;
+    for (size_t done = 0; done < total; done += batch) {
+        struct received got[64];
+        memcpy(got, rig_receive(&rig, queue, (uint32_t)batch, 60000), batch * sizeof got[0]);
+        for (size_t i = 0; i < batch; i++)
+            count += group_of(&got[i]) == group;
+        for (size_t i = 0; i < batch; i++)
+            ck_assert_int_eq(rig_ack(&rig, queue, &got[i]), ERR_OK);
+    }
+    return count;
+}
+
+static const struct {
+    uint32_t weight;
+    size_t batch;
+} shares[] = {{1, 1},  {1, 2},  {1, 7},  {3, 1},  {3, 2},   {3, 3},   {3, 5},   {3, 10},
+              {3, 50}, {10, 1}, {10, 2}, {10, 5}, {10, 11}, {10, 50}, {100, 2}, {100, 10}};
+
+static void keeps_its_share(uint32_t weight, size_t batch)
+{
+    size_t total = 550 / batch * batch;
+    Hato__GroupWeight a = HATO__GROUP_WEIGHT__INIT;
+    a.group = (char *)(uintptr_t) "a";
+    a.has_weight = 1;
+    a.weight = weight;
+    Hato__GroupWeight *weights[] = {&a};
+    Hato__QueueSettings s = HATO__QUEUE_SETTINGS__INIT;
+    s.n_group_weights = 1;
+    s.group_weights = weights;
+    rig_set(&rig, queue, &s);
+    rig_send_many(&rig, queue, "a", 600);
+    rig_send_many(&rig, queue, "b", 600);
+    unsigned of_a = served_in_batches('a', batch, total);
+    double wanted = (double)total * weight / (weight + 1);
+    ck_assert_msg(of_a > 0.95 * wanted && of_a < 1.05 * wanted, "weight %u, %d at a time: %u of %d, not %.0f", weight,
+                  (int)batch, of_a, (int)total, wanted);
+}
+
+START_TEST(weights_are_kept_whatever_is_received_at_a_time)
+{
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        keeps_its_share(shares[i].weight, shares[i].batch);
+        teardown();
+        setup();
+    }
+}
+END_TEST
+
 START_TEST(messages_without_a_group_take_turns_with_groups)
 {
     rig_send_many(&rig, queue, NULL, 50);
@@ -188,7 +239,8 @@ int main(void)
         a_noisy_group_does_not_hold_up_a_quiet_one,      new_groups_that_keep_coming_do_not_hold_up_an_old_one,
         a_group_that_holds_many_leases_gives_way,        weights_share_out_what_is_received,
         messages_without_a_group_take_turns_with_groups, a_higher_priority_goes_first_and_the_lowest_does_not_starve,
-        a_priority_above_seven_is_refused_by_name,       twenty_thousand_groups_are_each_served_once,
+        weights_are_kept_whatever_is_received_at_a_time, a_priority_above_seven_is_refused_by_name,
+        twenty_thousand_groups_are_each_served_once,
     };
     return rig_main("state/pick", tests, sizeof tests / sizeof tests[0], setup, teardown);
 }
